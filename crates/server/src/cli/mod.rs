@@ -1,0 +1,111 @@
+//! The command line: one enum with every command, one module per command. Each module has an `Args` and a
+//! `run(args, &Output) -> anyhow::Result<ExitCode>`; only [`output`] prints. `main` parses, runs, and turns an error into
+//! one line with its code and an exit code: 0 done, 1 the thing asked for failed, 2 usage or configuration, 3 could not
+//! start or connect.
+
+pub mod backup;
+pub mod chat;
+pub mod config;
+pub mod context;
+pub mod doctor;
+pub mod explain;
+pub mod init;
+pub mod keys;
+pub mod output;
+pub mod replay;
+pub mod restore;
+pub mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::problem::Fault;
+use output::Output;
+
+/// Agents for many tenants: context that goes where the work goes.
+#[derive(Debug, Parser)]
+#[command(name = "haversack", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// Machine-readable output: one JSON value a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command of the binary.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the HTTP server.
+    Serve(serve::Args),
+    /// Talk to an agent, in process or on a server.
+    Chat(chat::Args),
+    /// Play recorded conversations against a server and check their expectations.
+    Replay(replay::Args),
+    /// Write a commented configuration file.
+    Init(init::Args),
+    /// Issue, list, revoke and rotate API keys.
+    Keys(keys::Args),
+    /// Check the configuration, or print its JSON schema.
+    Config(config::Args),
+    /// Show the tree of a turn: its units of work and the context each ran under.
+    Context(context::Args),
+    /// Copy the whole data folder while the server runs.
+    Backup(backup::Args),
+    /// Put a backup into an empty data folder.
+    Restore(restore::Args),
+    /// Look for what is wrong with the configuration, the data folder and the machine.
+    Doctor(doctor::Args),
+    /// Explain an error code.
+    Explain(explain::Args),
+}
+
+/// Exit code 1: the thing asked for was done and its answer is no (expectations, findings).
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code 2: wrong usage or configuration.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code 3: could not start or connect.
+pub const EXIT_START: u8 = 3;
+
+/// Parses the arguments of the process and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Output::new(cli.json);
+    match run(cli.command, &out) {
+        Ok(code) => code,
+        Err(error) => {
+            out.error(&error);
+            exit_code(&error)
+        }
+    }
+}
+
+fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::run(args, out),
+        Command::Chat(args) => chat::run(args, out),
+        Command::Replay(args) => replay::run(args, out),
+        Command::Init(args) => init::run(args, out),
+        Command::Keys(args) => keys::run(args, out),
+        Command::Config(args) => config::run(args, out),
+        Command::Context(args) => context::run(args, out),
+        Command::Backup(args) => backup::run(args, out),
+        Command::Restore(args) => restore::run(args, out),
+        Command::Doctor(args) => doctor::run(args, out),
+        Command::Explain(args) => explain::run(args, out),
+    }
+}
+
+/// The runtime that a command runs its async part on, with [`haversack::block_on`].
+///
+/// # Errors
+/// When the machine gives no threads.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()).map(Fault::code);
+    ExitCode::from(code.map_or(EXIT_FAILED, |code| code.exit()))
+}
