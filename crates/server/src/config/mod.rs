@@ -1,0 +1,129 @@
+//! The configuration: one TOML file, overridden by the environment. Each section is a struct that refuses unknown keys and
+//! values out of range, so an error names its line and column or its variable. The command line loads it, and nothing else
+//! in the workspace reads the process environment.
+
+mod environment;
+mod place;
+mod secret;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+pub use secret::{Secret, SecretRef};
+pub use sections::{Limits, LogFormat, Memory, Otlp, Server, Store, Synchronous, Telemetry};
+
+use haversack_agent::AgentConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The name of the file that is read when none is given.
+pub const FILE: &str = "haversack.toml";
+
+/// Everything that can be configured; each section has a default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the server listens and how it stops.
+    pub server: Server,
+    /// Where data lives and how it is opened.
+    pub store: Store,
+    /// What one request, one session and one tenant may take.
+    pub limits: Limits,
+    /// The memory layers.
+    pub memory: Memory,
+    /// Logs, the ring of recent turns, and export.
+    pub telemetry: Telemetry,
+    /// Agents: model, supervisor, specialists, tools, budgets.
+    pub agent: AgentConfig,
+}
+
+/// A configuration and where it came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration, with the environment's overrides applied.
+    pub config: Config,
+    /// The file it was read from; `None` when there was none and every key has its default.
+    pub file: Option<PathBuf>,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason of the operating system.
+        source: std::io::Error,
+    },
+    /// The file does not parse, or a key is unknown, or a value is outside its range.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    At {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// An environment variable overrides with a value that is not allowed.
+    #[error("environment variable {variable}: {message}")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A secret is referred to that does not exist.
+    #[error("secret {reference}: {message}")]
+    Secret {
+        /// The reference, never the secret.
+        reference: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads `file`, or [`FILE`] in the working folder when it exists, and applies the process environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the place of the first mistake. A file that is named must exist.
+    pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
+        let file = file.map(Path::to_owned).or_else(|| Some(PathBuf::from(FILE)).filter(|path| path.exists()));
+        let text = match &file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?,
+            None => String::new(),
+        };
+        let path = file.as_deref().unwrap_or(Path::new(FILE));
+        Ok(Loaded { config: Self::parse(path, &text, std::env::vars_os())?, file })
+    }
+
+    /// Parses the text of `path` and applies `environment`, a list of variables as [`std::env::vars_os`] gives it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the place of the first mistake.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+    ) -> Result<Self, ConfigError> {
+        // The file is checked by itself first: only then an error has a line and a column.
+        let config: Config = toml::from_str(text).map_err(|error| place::locate(path, text, &error))?;
+        let overrides = environment::overrides(environment)?;
+        if overrides.is_empty() {
+            return Ok(config);
+        }
+        let table = toml::from_str(text).map_err(|error| place::locate(path, text, &error))?;
+        environment::apply(table, &overrides)
+    }
+
+    /// The JSON schema of the file.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Config).to_value()
+    }
+}

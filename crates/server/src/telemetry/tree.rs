@@ -1,0 +1,105 @@
+//! The tree of one turn as a reader gets it: units of work, the context each ran under, and where each binding was
+//! made. It is plain data, the same on the wire and in `context show`. Only the ring builds it; anybody may read it.
+
+use std::collections::BTreeMap;
+
+use haversack::Context;
+use serde::{Deserialize, Serialize};
+
+use super::fields::clip;
+
+/// Every recorded unit of work of one turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TurnTree {
+    /// The turn's id.
+    pub turn: String,
+    /// Start of the turn, milliseconds since the Unix epoch, UTC.
+    pub started_at: i64,
+    /// Whether every recorded unit has ended.
+    pub complete: bool,
+    /// Units that were not recorded because the turn had too many.
+    pub dropped: u64,
+    /// The units in the order they began. A parent stands before its children.
+    pub units: Vec<Unit>,
+}
+
+/// One unit of work: a span and the context it was opened under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Unit {
+    /// Position in [`TurnTree::units`].
+    pub id: u32,
+    /// Position of the unit this one ran inside of; absent for the turn itself.
+    pub parent: Option<u32>,
+    /// Name of the work: `turn`, `supervisor`, `specialist`, `tool`, `model`, ..
+    pub name: String,
+    /// Module that opened it.
+    pub target: String,
+    /// Source place that opened it, `file:line`.
+    pub at: Option<String>,
+    /// Ids, names, numbers and outcomes; never what was said.
+    pub fields: BTreeMap<String, String>,
+    /// Microseconds after the turn's start.
+    pub start_us: u64,
+    /// Length in microseconds; absent while it runs.
+    pub elapsed_us: Option<u64>,
+    /// The context it ran under.
+    pub context: Bindings,
+}
+
+/// What was bound, redacted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Bindings {
+    /// The entry, that is: one passage through one door.
+    pub entry: Option<u64>,
+    /// The door that was passed last.
+    pub boundary: Option<String>,
+    /// The unit ran under another tenant or principal than the turn. Its bindings are withheld here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
+    /// The bound variables.
+    pub variables: Vec<Binding>,
+}
+
+/// One bound variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Binding {
+    /// Name of the variable.
+    pub name: String,
+    /// Its value when the variable is declared as shown, otherwise a placeholder.
+    pub value: String,
+    /// Where it was bound, `file:line`.
+    pub bound_at: String,
+    /// The door that was passed last when it was bound.
+    pub boundary: String,
+    /// Bound by this unit's own frame, not inherited.
+    pub own: bool,
+}
+
+impl Bindings {
+    /// What is bound now, redacted as each variable declares.
+    pub(super) fn current() -> Self {
+        let described = Context::current().describe();
+        let variables = described
+            .bindings
+            .into_iter()
+            .map(|binding| Binding {
+                name: binding.name.to_string(),
+                value: clip(&binding.value),
+                bound_at: binding.bound_at,
+                boundary: binding.boundary.to_string(),
+                own: binding.own,
+            })
+            .collect();
+        Self {
+            entry: described.entry,
+            boundary: described.boundary.map(str::to_owned),
+            foreign: false,
+            variables,
+        }
+    }
+
+    /// Stands for bindings of somebody else: says only that they were foreign.
+    pub(super) fn withheld() -> Self {
+        Self { foreign: true, ..Self::default() }
+    }
+}
