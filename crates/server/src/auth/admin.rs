@@ -1,0 +1,154 @@
+//! Administration of keys: issue, list, revoke, rotate, and the demo keys. Each change writes an audit row with who did it. The
+//! command line calls it, beside a running server or without one; there is no HTTP route to it.
+
+use haversack_store::{AuditRow, ControlDb, KeyRow};
+use jiff::Timestamp;
+
+use super::key::NewKey;
+use super::name::check_name;
+use crate::code::Code;
+use crate::problem::Fault;
+
+/// What a new key is for.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The tenant that the key opens.
+    pub tenant: String,
+    /// The principal that its requests act as.
+    pub principal: String,
+    /// A note for lists.
+    pub label: String,
+    /// When it stops working; `None` never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A key that was just made.
+#[derive(Debug)]
+pub struct Issued {
+    /// The stored row.
+    pub row: KeyRow,
+    /// The key itself; show it once, it cannot be read again.
+    pub key: NewKey,
+}
+
+/// Issues a key. `actor` is who does it, for the audit.
+///
+/// # Errors
+/// [`Code::TenantName`] for a name outside the rules; the store's faults.
+pub async fn issue(control: &ControlDb, grant: Grant, actor: &str) -> Result<Issued, Fault> {
+    store(control, grant, NewKey::generate()?, false, "key.issue", actor).await
+}
+
+/// All keys, revoked ones included, oldest first.
+///
+/// # Errors
+/// The store's faults.
+pub async fn list(control: &ControlDb) -> Result<Vec<KeyRow>, Fault> {
+    Ok(control.keys().list().await?)
+}
+
+/// Revokes a key: it is refused from the next request on. Revoking twice is the same as once.
+///
+/// # Errors
+/// [`Code::KeyUnknown`] when no key has this id.
+pub async fn revoke(control: &ControlDb, id: &str, actor: &str) -> Result<KeyRow, Fault> {
+    let row = find(control, id).await?;
+    control.keys().revoke(id).await?;
+    audit(control, actor, "key.revoke", &row).await?;
+    find(control, id).await
+}
+
+/// Issues a new key for the same tenant, principal and label, then revokes the old one.
+///
+/// # Errors
+/// [`Code::KeyUnknown`] when no key has this id; [`Code::KeyRevoked`] when it is revoked already.
+pub async fn rotate(control: &ControlDb, id: &str, actor: &str) -> Result<Issued, Fault> {
+    let old = find(control, id).await?;
+    if old.revoked_at.is_some() {
+        return Err(Fault::new(Code::KeyRevoked, format!("The key {id} is revoked; issue a new one instead.")));
+    }
+    let grant = Grant {
+        tenant: old.tenant.clone(),
+        principal: old.principal.clone(),
+        label: old.label.clone(),
+        expires_at: old.expires_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
+    };
+    // The new one first: a failure in between leaves the caller with a key that works.
+    let issued = store(control, grant, NewKey::generate()?, old.demo, "key.rotate", actor).await?;
+    revoke(control, id, actor).await?;
+    Ok(issued)
+}
+
+/// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Only their hashes are stored, so a
+/// key that is to be printed at each start is a new key at each start.
+///
+/// # Errors
+/// The store's faults.
+pub async fn renew_demo(control: &ControlDb, people: &[(&str, &str)]) -> Result<Vec<Issued>, Fault> {
+    let actor = "serve";
+    for row in active_demo(control).await? {
+        revoke(control, &row.id, actor).await?;
+    }
+    let mut issued = Vec::new();
+    for (tenant, principal) in people {
+        let grant = Grant {
+            tenant: (*tenant).to_owned(),
+            principal: (*principal).to_owned(),
+            label: "demo".to_owned(),
+            expires_at: None,
+        };
+        issued.push(store(control, grant, NewKey::generate()?, true, "key.demo", actor).await?);
+    }
+    Ok(issued)
+}
+
+/// Demo keys that would open the server now.
+///
+/// # Errors
+/// The store's faults.
+pub async fn active_demo(control: &ControlDb) -> Result<Vec<KeyRow>, Fault> {
+    let rows = control.keys().list().await?;
+    Ok(rows.into_iter().filter(|row| row.demo && row.revoked_at.is_none()).collect())
+}
+
+async fn find(control: &ControlDb, id: &str) -> Result<KeyRow, Fault> {
+    let unknown = || Fault::new(Code::KeyUnknown, "No key has this id; `haversack keys ls` lists them.");
+    control.keys().find(id).await?.ok_or_else(unknown)
+}
+
+async fn store(
+    control: &ControlDb,
+    grant: Grant,
+    key: NewKey,
+    demo: bool,
+    action: &'static str,
+    actor: &str,
+) -> Result<Issued, Fault> {
+    check_name("tenant", &grant.tenant)?;
+    check_name("principal", &grant.principal)?;
+    let row = KeyRow {
+        id: key.id().to_owned(),
+        tenant: grant.tenant,
+        principal: grant.principal,
+        label: grant.label,
+        secret_hash: key.secret_hash(),
+        demo,
+        created_at: Timestamp::now().as_millisecond(),
+        expires_at: grant.expires_at.map(Timestamp::as_millisecond),
+        revoked_at: None,
+    };
+    control.keys().insert(row.clone()).await?;
+    audit(control, actor, action, &row).await?;
+    Ok(Issued { row, key })
+}
+
+async fn audit(control: &ControlDb, actor: &str, action: &str, row: &KeyRow) -> Result<(), Fault> {
+    let row = AuditRow {
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        tenant: Some(row.tenant.clone()),
+        subject: Some(row.id.clone()),
+        at: Timestamp::now().as_millisecond(),
+    };
+    Ok(control.audit().append(row).await?)
+}

@@ -1,0 +1,108 @@
+//! Who is calling: API keys. A [`Keyring`] turns an `Authorization` header into a [`Caller`], whose tenant and principal are
+//! those of the key and of nothing else in the request. The HTTP boundary authenticates with it; `keys` and the demo set-up
+//! administer keys through [`admin`].
+
+pub mod admin;
+pub mod key;
+pub mod name;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use haversack::well_known::{Principal, TenantId};
+use haversack_store::{KeyRow, Store};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+
+use crate::code::Code;
+use crate::problem::Fault;
+use key::PresentedKey;
+
+/// Who a request comes from, as its key says.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The tenant of the key.
+    pub tenant: TenantId,
+    /// The principal of the key.
+    pub principal: Principal,
+}
+
+/// The keys of this server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Keyring {
+    store: Store,
+    known: Arc<Mutex<Known>>,
+}
+
+/// All keys as of one generation of the control file. There are few, so the whole list is kept: then an unknown id costs
+/// exactly what a wrong secret costs, and no stream of made-up ids can push real ones out of a cache.
+#[derive(Debug, Default)]
+struct Known {
+    generation: Option<u64>,
+    rows: Arc<HashMap<String, KeyRow>>,
+}
+
+impl Keyring {
+    /// The keyring of a store's control file.
+    pub fn new(store: Store) -> Self {
+        Self { store, known: Arc::default() }
+    }
+
+    /// Authenticates a request by its headers.
+    ///
+    /// # Errors
+    /// [`Code::KeyMissing`] without a well-formed key; [`Code::KeyUnknown`] for an unknown id and for a wrong secret, with the same
+    /// work and the same words; [`Code::KeyRevoked`] only for who knows the secret.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
+        let presented = presented(headers)?;
+        let rows = self.rows().await?;
+        let row = rows.get(presented.id());
+        if !presented.matches(row.map(|row| &row.secret_hash)) {
+            return Err(Fault::new(Code::KeyUnknown, "The API key is not valid."));
+        }
+        let Some(row) = row else { return Err(Fault::new(Code::KeyUnknown, "The API key is not valid.")) };
+        let now = Timestamp::now().as_millisecond();
+        if row.revoked_at.is_some() || row.expires_at.is_some_and(|at| at <= now) {
+            let detail = "The API key was revoked or has expired. Ask whoever runs this server for a new one.";
+            return Err(Fault::new(Code::KeyRevoked, detail));
+        }
+        let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
+        let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
+        Ok(Caller { tenant, principal })
+    }
+
+    /// The keys now. The generation is asked for at each request, so a revocation holds from the next request on, also when
+    /// another process made it.
+    async fn rows(&self) -> Result<Arc<HashMap<String, KeyRow>>, Fault> {
+        let keys = self.store.control().keys();
+        let generation = keys.generation().await?;
+        {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.generation == Some(generation) {
+                return Ok(known.rows.clone());
+            }
+        }
+        // Read after the generation: a change in between makes the list newer than its number, and the next request reads again.
+        let rows = keys.list().await?;
+        let rows: Arc<HashMap<_, _>> = Arc::new(rows.into_iter().map(|row| (row.id.clone(), row)).collect());
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Known { generation: Some(generation), rows: rows.clone() };
+        Ok(rows)
+    }
+}
+
+fn presented(headers: &HeaderMap) -> Result<PresentedKey, Fault> {
+    let missing = || {
+        let detail = "Send the API key as `Authorization: Bearer hv_<id>_<secret>`.";
+        Fault::new(Code::KeyMissing, detail)
+    };
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(missing()) };
+    let text = value.to_str().map_err(|_| missing())?;
+    let (scheme, token) = text.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    PresentedKey::parse(token.trim()).ok_or_else(missing)
+}
