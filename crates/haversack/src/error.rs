@@ -1,0 +1,282 @@
+//! Errors: what is missing, what is foreign, and what cannot be set or reset.
+//!
+//! Each one names the variable or handle, the place in the source, and the last boundary or hop that was
+//! passed, because the place that notices is rarely the place to mend.
+
+use std::fmt;
+use std::panic::Location;
+
+use crate::Entry;
+use crate::cell::{self, Frame, Hop, Origin};
+use crate::policy::Crossing;
+
+/// A variable was read that is not bound here. One pointer in size.
+pub struct MissingContext(Box<Missing>);
+
+struct Missing {
+    variable: &'static str,
+    at: &'static Location<'static>,
+    reason: Reason,
+    entry: Option<Entry>,
+    hop: Option<Origin>,
+}
+
+/// Why a variable is not bound here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Nobody bound it in this context.
+    NeverBound,
+    /// It was bound, and its policy kept it back at this crossing.
+    Withheld {
+        /// The kind of hand-over.
+        crossing: Crossing,
+        /// The source line of the hand-over.
+        at: &'static Location<'static>,
+    },
+    /// The thread is in no frame at all: the work was handed over without its context.
+    NoFrame,
+}
+
+impl MissingContext {
+    #[cold]
+    pub(crate) fn find(variable: &'static str, at: &'static Location<'static>) -> Self {
+        let (reason, entry, hop) = cell::current(|frame: Option<&Frame>| {
+            let Some(frame) = frame else { return (Reason::NoFrame, None, None) };
+            let slots = frame.share();
+            let lost = slots.lost().iter().rev().find(|lost| lost.variable == variable);
+            let reason = match lost {
+                Some(lost) => Reason::Withheld { crossing: lost.crossing, at: lost.at },
+                None => Reason::NeverBound,
+            };
+            (reason, slots.entry().map(|state| state.entry()), Some(frame.origin()))
+        });
+        Self(Box::new(Missing { variable, at, reason, entry, hop }))
+    }
+
+    /// The variable that was read.
+    #[must_use]
+    pub fn variable(&self) -> &'static str {
+        self.0.variable
+    }
+
+    /// The source line of the read.
+    #[must_use]
+    pub fn at(&self) -> &'static Location<'static> {
+        self.0.at
+    }
+
+    /// Why it is not bound.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+
+    /// The last boundary that this work passed, if it passed one.
+    #[must_use]
+    pub fn boundary(&self) -> Option<&'static str> {
+        self.0.entry.map(|entry| entry.boundary())
+    }
+}
+
+impl fmt::Display for MissingContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Missing { variable, at, reason, entry, hop } = &*self.0;
+        write!(f, "`{variable}` is not bound, read at {at}: ")?;
+        match reason {
+            Reason::NoFrame => {
+                f.write_str(
+                    "this thread is in no context; hand the work over with `haversack::spawn` or wrap it",
+                )?;
+            }
+            Reason::NeverBound => f.write_str("nobody bound it in this context")?,
+            Reason::Withheld { crossing, at } => write!(f, "its policy kept it back at {crossing}, at {at}")?,
+        }
+        match entry {
+            Some(entry) => write!(f, "; last boundary: {entry}")?,
+            None => f.write_str("; no boundary was passed")?,
+        }
+        match hop {
+            Some(hop) => write!(f, "; last hop: {} at {}", hop.hop.verb(), hop.at),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for MissingContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MissingContext({self})")
+    }
+}
+
+impl std::error::Error for MissingContext {}
+
+impl Hop {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Scope => "scope",
+            Self::Wrapped => "wrapped future",
+            Self::Spawned => "spawn",
+            Self::Thread => "thread",
+            Self::Boundary => "boundary",
+            Self::Detached => "detached",
+        }
+    }
+}
+
+/// A handle was used under another entry than the one it was made under.
+pub struct ForeignContext(Box<Foreign>);
+
+struct Foreign {
+    what: &'static str,
+    made: Entry,
+    current: Option<Entry>,
+    at: &'static Location<'static>,
+}
+
+impl ForeignContext {
+    #[cold]
+    pub(crate) fn new(
+        what: &'static str,
+        made: Entry,
+        current: Option<Entry>,
+        at: &'static Location<'static>,
+    ) -> Self {
+        Self(Box::new(Foreign { what, made, current, at }))
+    }
+
+    /// The handle that was used.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        self.0.what
+    }
+
+    /// The entry it was made under.
+    #[must_use]
+    pub fn made_under(&self) -> Entry {
+        self.0.made
+    }
+
+    /// The entry it was used under, if any.
+    #[must_use]
+    pub fn used_under(&self) -> Option<Entry> {
+        self.0.current
+    }
+}
+
+impl fmt::Display for ForeignContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Foreign { what, made, current, at } = &*self.0;
+        write!(f, "{what} was made under {made} and used at {at} under ")?;
+        match current {
+            Some(entry) => write!(f, "{entry}")?,
+            None => f.write_str("no entry")?,
+        }
+        f.write_str("; wrap the work where it is handed over, or make the handle where it is used")
+    }
+}
+
+impl fmt::Debug for ForeignContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ForeignContext({self})")
+    }
+}
+
+impl std::error::Error for ForeignContext {}
+
+/// A boundary refused an arrival: something it requires was not bound.
+pub struct Refused {
+    boundary: &'static str,
+    variable: &'static str,
+    at: &'static Location<'static>,
+}
+
+impl Refused {
+    pub(crate) fn new(
+        boundary: &'static str,
+        variable: &'static str,
+        at: &'static Location<'static>,
+    ) -> Self {
+        Self { boundary, variable, at }
+    }
+
+    /// The boundary that refused.
+    #[must_use]
+    pub fn boundary(&self) -> &'static str {
+        self.boundary
+    }
+
+    /// The variable that was not bound.
+    #[must_use]
+    pub fn variable(&self) -> &'static str {
+        self.variable
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { boundary, variable, at } = self;
+        write!(f, "boundary `{boundary}` requires `{variable}`, which the arrival at {at} did not bind")
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({self})")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// A variable was set where there is no frame that the binding could belong to.
+pub struct NoFrame {
+    variable: &'static str,
+    at: &'static Location<'static>,
+}
+
+impl NoFrame {
+    #[cold]
+    pub(crate) fn new(variable: &'static str, at: &'static Location<'static>) -> Self {
+        Self { variable, at }
+    }
+}
+
+impl fmt::Display for NoFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { variable, at } = self;
+        write!(
+            f,
+            "`{variable}` was set at {at} outside of any frame, where nothing ends the binding; \
+             use `scope`, or set inside a context"
+        )
+    }
+}
+
+impl fmt::Debug for NoFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NoFrame({self})")
+    }
+}
+
+impl std::error::Error for NoFrame {}
+
+/// A token was not reset; nothing changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResetError {
+    /// The token was made in another frame or task.
+    OtherContext,
+    /// A newer `set` of the same variable stands; reset that one first.
+    OutOfOrder,
+}
+
+impl fmt::Display for ResetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OtherContext => "the token was made in another frame: reset it in the work that set it",
+            Self::OutOfOrder => "a newer set of the same variable stands: reset the newest token first",
+        })
+    }
+}
+
+impl std::error::Error for ResetError {}

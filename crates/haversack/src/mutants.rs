@@ -1,0 +1,58 @@
+//! Planted faults, for the test that shows that the leak checks would see a real one.
+//!
+//! One can be switched on per process. The feature is never a default and no crate of the product enables it;
+//! `cargo xtask tidy` checks both.
+
+use std::sync::OnceLock;
+
+/// One fence that is broken on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mutant {
+    /// Every tenant's data goes to one file.
+    TenantFile,
+    /// Live turns are found by session name alone.
+    SessionKey,
+    /// A spawned task does not get its context.
+    SpawnWrapper,
+    /// A handle is accepted under any entry.
+    EntryCheck,
+    /// The trace ring answers whoever asks.
+    RingFilter,
+}
+
+impl Mutant {
+    /// Every mutant.
+    pub const ALL: [Self; 5] =
+        [Self::TenantFile, Self::SessionKey, Self::SpawnWrapper, Self::EntryCheck, Self::RingFilter];
+
+    /// The name under which it is asked for.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TenantFile => "tenant-file",
+            Self::SessionKey => "session-key",
+            Self::SpawnWrapper => "spawn-wrapper",
+            Self::EntryCheck => "entry-check",
+            Self::RingFilter => "ring-filter",
+        }
+    }
+
+    /// The mutant of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mutant| mutant.name() == name)
+    }
+}
+
+static ACTIVE: OnceLock<Mutant> = OnceLock::new();
+
+/// Breaks one fence for the rest of this process. A second call changes nothing.
+pub fn enable(mutant: Mutant) {
+    ACTIVE.get_or_init(|| mutant);
+}
+
+/// Whether that fence is broken.
+#[must_use]
+pub fn active(mutant: Mutant) -> bool {
+    ACTIVE.get() == Some(&mutant)
+}

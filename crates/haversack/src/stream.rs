@@ -1,0 +1,65 @@
+//! Streams in a context: each poll and the drop run under the stream's own context, whoever consumes it.
+
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context as Waking, Poll};
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use crate::Context;
+use crate::cell::{Hop, InFrame, Origin};
+
+/// Puts streams into contexts. Implemented for every stream.
+pub trait StreamExt: Stream + Sized {
+    /// Runs this stream in `context`, whoever polls it; it is dropped there too.
+    #[track_caller]
+    fn with_context(self, context: Context) -> StreamWithContext<Self> {
+        StreamWithContext::new(self, context, Location::caller())
+    }
+
+    /// Runs this stream in the context that is current at this call, without what is confined.
+    #[track_caller]
+    fn in_current_context(self) -> StreamWithContext<Self> {
+        let at = Location::caller();
+        StreamWithContext::new(self, Context::carried(at), at)
+    }
+}
+
+impl<S: Stream> StreamExt for S {}
+
+pin_project! {
+    /// A stream in a context. Made by [`StreamExt`].
+    #[must_use = "streams do nothing unless polled"]
+    pub struct StreamWithContext<S> {
+        #[pin]
+        inner: InFrame<S>,
+    }
+}
+
+impl<S> StreamWithContext<S> {
+    fn new(stream: S, context: Context, at: &'static Location<'static>) -> Self {
+        let (slots, span) = context.into_parts();
+        Self { inner: InFrame::new(stream, slots, span, Origin::new(Hop::Wrapped, at)) }
+    }
+}
+
+impl<S: Stream> Stream for StreamWithContext<S> {
+    type Item = S::Item;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Option<S::Item>> {
+        self.project().inner.enter(|stream| stream.poll_next(waking))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.inner.inner().size_hint()
+    }
+}
+
+impl<S> fmt::Debug for StreamWithContext<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamWithContext").finish_non_exhaustive()
+    }
+}

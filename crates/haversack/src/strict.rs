@@ -1,0 +1,91 @@
+//! Strict mode: what a debug build notices and a release build does not pay for.
+//!
+//! Two things are found at run time. A *bare task* that an executor polls inside somebody's frame reads that
+//! frame (known with the `tokio` feature). And work that goes on under a context whose visit ended *outlives
+//! its entry*. Both are reported, not refused: the report goes to the hook, by default to the log.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::RwLock;
+
+use crate::Entry;
+use crate::cell::{self, Frame};
+
+/// Something that is probably a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Report {
+    /// A task that entered no frame read a variable of the frame inside which it was polled.
+    BareTask {
+        /// The variable that was read.
+        variable: &'static str,
+        /// The source line of the read.
+        at: &'static Location<'static>,
+    },
+    /// Work was entered under an entry whose visit has ended. Reported once per entry.
+    OutlivedEntry {
+        /// The entry.
+        entry: Entry,
+        /// Where the work was handed over.
+        handed_over_at: &'static Location<'static>,
+    },
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BareTask { variable, at } => write!(
+                f,
+                "`{variable}` was read at {at} by a task that has no context of its own and is polled inside \
+                 another's; spawn it with `haversack::spawn`"
+            ),
+            Self::OutlivedEntry { entry, handed_over_at } => write!(
+                f,
+                "work handed over at {handed_over_at} goes on after {entry} ended; let it own the visit, \
+                 submit a job, or detach it"
+            ),
+        }
+    }
+}
+
+/// What is done with a report.
+pub type Hook = fn(&Report);
+
+static HOOK: RwLock<Hook> = RwLock::new(log);
+
+/// Sends reports to `hook` from now on, in the whole process. The hook must not read context variables.
+pub fn on_report(hook: Hook) {
+    *HOOK.write().unwrap_or_else(std::sync::PoisonError::into_inner) = hook;
+}
+
+/// The hook that is there at start: a warning in the log, or on standard error without the `tracing` feature.
+pub fn log(report: &Report) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "haversack::strict", "{report}");
+    #[cfg(not(feature = "tracing"))]
+    #[allow(clippy::print_stderr)] // the only channel there is; debug builds only
+    {
+        eprintln!("haversack: {report}");
+    }
+}
+
+fn report(report: &Report) {
+    let hook = *HOOK.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    hook(report);
+}
+
+/// A variable was read.
+pub(crate) fn read(variable: &'static str, at: &'static Location<'static>) {
+    if cell::entered_by_another_task() {
+        report(&Report::BareTask { variable, at });
+    }
+}
+
+/// A frame is about to be entered.
+#[cfg(debug_assertions)]
+pub(crate) fn entering(frame: &Frame) {
+    let slots = frame.share();
+    if let Some(state) = slots.entry().filter(|state| state.outlived_and_unreported()) {
+        report(&Report::OutlivedEntry { entry: state.entry(), handed_over_at: frame.origin().at });
+    }
+}
