@@ -1,0 +1,50 @@
+//! `cargo xtask bench`: the measurements. Each is a bench target with its own `main`, which measures and prints a
+//! table; this module only builds it in the release profile with the features it requires, and passes arguments
+//! on.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+use crate::steps::Steps;
+use crate::workspace::{Metadata, cargo, root};
+
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Turns per second and latency of the whole product at 1, 16 and 64 sessions, with the offline model
+    Turns {
+        /// Passed on to the bench
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Cost of the library's operations beside tokio's task-local, against the targets
+    Context {
+        /// Passed on to the bench
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+}
+
+/// Builds and runs one bench target.
+pub fn run(what: &Bench) -> Result<()> {
+    let (name, arguments) = match what {
+        Bench::Turns { arguments } => ("turns", arguments),
+        Bench::Context { arguments } => ("context", arguments),
+    };
+    let metadata = Metadata::read(&root())?;
+    let (package, target) = metadata
+        .targets("bench")
+        .find(|(_, target)| target.name == name)
+        .with_context(|| format!("no package of the workspace has a bench target called `{name}`"))?;
+
+    let mut command = Command::new(cargo());
+    command.current_dir(root()).args(["bench", "--package", &package.name, "--bench", name]);
+    if !target.required_features.is_empty() {
+        command.args(["--features", &target.required_features.join(",")]);
+    }
+    command.arg("--").args(arguments);
+    let mut steps = Steps::default();
+    steps.run(name, &mut command)?;
+    Ok(())
+}

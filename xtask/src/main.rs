@@ -1,0 +1,68 @@
+//! The project's own commands, run as `cargo xtask <command>`. Each command is one module that drives cargo as
+//! a person would, so that whatever it does can be repeated by hand from the line it prints. Nothing depends on
+//! this crate.
+
+#![forbid(unsafe_code)]
+#![allow(unreachable_pub, reason = "in a program without a library, `pub` says who reads it inside")]
+#![allow(clippy::print_stdout, reason = "a command-line tool reports on its standard output")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod deep;
+mod lint;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the promises that no compiler checks: the dependency stair, doors, licences, documents
+    Tidy {
+        /// Also list the files that are long enough to look at twice
+        #[arg(long)]
+        lengths: bool,
+    },
+    /// Check formatting, clippy and the documentation build; a warning is an error
+    Lint,
+    /// Run every test of the workspace
+    Test {
+        /// Also run what rebuilds the tree: the library's tests under AddressSanitizer
+        #[arg(long)]
+        deep: bool,
+        /// Run only the tests whose names contain one of these words
+        #[arg(last = true)]
+        filter: Vec<String>,
+    },
+    /// Measure, and print a table
+    Bench {
+        #[command(subcommand)]
+        what: bench::Bench,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Tidy { lengths } => tidy::run(lengths),
+        Command::Lint => lint::run(),
+        Command::Test { deep, filter } => test::run(deep, &filter),
+        Command::Bench { what } => bench::run(&what),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Doors and fences. A context begins only at a door, so a `Boundary` is made only in the files listed here. The
+//! layers behind the doors take the tenant and the session from the context: no public function of theirs has
+//! such a parameter, and no static of theirs can hold what one tenant left for the next.
+
+use super::{Finding, source::Source, tree::Tree};
+
+/// Every file that makes a boundary, and whom it lets in.
+const DOORS: &[&str] = &[
+    // HTTP requests and the command line.
+    "crates/server/src/boundary.rs",
+    // The operator, who may enter any tenant and leaves an audit row.
+    "crates/server/src/operator.rs",
+    // Tests; behind the feature `testing`.
+    "crates/haversack/src/testing.rs",
+];
+
+/// Crates whose scope comes from the context.
+const FENCED: &[&str] = &["memory"];
+/// Parameter names and types that would let a caller choose the scope.
+const SCOPES: &[&str] = &["tenant", "tenant_id", "session", "session_id", "TenantId", "SessionId", "Scope"];
+
+/// Crates in which a process-wide cell would be shared by all tenants.
+const CELL_FREE: &[&str] = &["store", "memory", "agent"];
+const CELLS: &[&str] = &["Mutex", "RwLock", "OnceLock", "OnceCell", "RefCell", "Cell", "LazyLock"];
+
+pub fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for source in &tree.sources {
+        findings.extend(boundaries(source));
+        if FENCED.iter().any(|folder| source.is_of(folder)) {
+            findings.extend(parameters(source));
+        }
+        if CELL_FREE.iter().any(|folder| source.is_of(folder)) {
+            findings.extend(cells(source));
+        }
+    }
+    findings
+}
+
+fn boundaries(source: &Source) -> Vec<Finding> {
+    let lines = source.lines_with("Boundary::new").into_iter();
+    lines
+        .filter(|line| !DOORS.contains(&source.path.as_str()) && !source.is_test(*line))
+        .map(|line| {
+            Finding::at(
+                &source.path,
+                line,
+                "a context would begin here, and this file is no door",
+                "enter through an existing door, or list the new one in xtask/src/tidy/doors.rs and docs/threat-model.md",
+            )
+        })
+        .collect()
+}
+
+fn parameters(source: &Source) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for at in source.places_of("fn") {
+        let line = source.line_of(at);
+        if source.is_test(line) || !is_public(&source.code, at) {
+            continue;
+        }
+        let Some((name, parameters)) = signature(&source.code[at..]) else { continue };
+        let words = parameters.split(|c: char| !c.is_alphanumeric() && c != '_');
+        for scope in words.filter(|word| SCOPES.contains(word)) {
+            findings.push(Finding::at(
+                &source.path,
+                line,
+                format!("the public function `{name}` lets its caller choose the scope: `{scope}`"),
+                "read it from the context, once, where the storage is opened",
+            ));
+        }
+    }
+    findings
+}
+
+fn cells(source: &Source) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for at in source.places_of("static") {
+        // The lifetime `'static` is the same word.
+        if source.code[..at].ends_with('\'') || source.is_test(source.line_of(at)) {
+            continue;
+        }
+        let declaration = source.code[at..].split(['=', ';']).next().unwrap_or_default();
+        let words = declaration.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.into_iter().any(|word| CELLS.contains(&word)) {
+            findings.push(shared(source, source.line_of(at)));
+        }
+    }
+    for line in source.lines_with("thread_local") {
+        if !source.is_test(line) {
+            findings.push(shared(source, line));
+        }
+    }
+    findings
+}
+
+fn shared(source: &Source, line: usize) -> Finding {
+    Finding::at(
+        &source.path,
+        line,
+        "a cell that lives as long as the process is shared by all tenants",
+        "keep it behind the store, keyed by the scope, or inside the value that needs it",
+    )
+}
+
+/// Whether the `fn` at `at` is declared `pub`, and not `pub(crate)` or the like.
+fn is_public(code: &str, at: usize) -> bool {
+    let before = code[..at].trim_end();
+    let mut words = before.rsplit(|c: char| c.is_whitespace());
+    loop {
+        match words.next() {
+            Some("const" | "async" | "unsafe" | "extern") => {}
+            Some("pub") => return true,
+            _ => return false,
+        }
+    }
+}
+
+/// Name and parameter list of the function whose `fn` starts `code`.
+fn signature(code: &str) -> Option<(&str, &str)> {
+    let rest = code.strip_prefix("fn")?.trim_start();
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+    let (name, rest) = rest.split_at(end);
+    // Generic parameters may hold parentheses of their own, as in `F: Fn(A)`.
+    let mut angles = 0usize;
+    let mut open = None;
+    let mut previous = ' ';
+    for (i, c) in rest.char_indices() {
+        match c {
+            '<' => angles += 1,
+            '>' if previous != '-' => angles = angles.saturating_sub(1),
+            '(' if angles == 0 => {
+                open = Some(i);
+                break;
+            }
+            _ => {}
+        }
+        previous = c;
+    }
+    let inside = &rest[open? + 1..];
+    let mut depth = 1usize;
+    for (i, c) in inside.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((name, &inside[..i]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::tree::planted::files;
+
+    fn found(path: &str, text: &str) -> usize {
+        check(&files(&[(path, text)])).len()
+    }
+
+    #[test]
+    fn a_door_nobody_listed_is_red() {
+        let door = "static SIDE: Boundary = Boundary::new(\"side\");";
+        assert_eq!(found("crates/agent/src/tool/mod.rs", door), 1);
+        assert_eq!(found("crates/server/src/boundary.rs", door), 0);
+        assert_eq!(found("crates/agent/tests/laws/main.rs", door), 0);
+    }
+
+    #[test]
+    fn a_public_function_that_takes_a_scope_is_red() {
+        for bad in [
+            "pub fn recall(tenant: &str) {}",
+            "pub async fn recall(&self,\n    limit: usize,\n    session_id: &SessionId,\n) {}",
+            "pub fn open<F: Fn(u8) -> u8>(f: F, scope: Scope) {}",
+            "pub const fn of(id: TenantId) {}",
+        ] {
+            assert!(found("crates/memory/src/recall/mod.rs", bad) > 0, "{bad}");
+        }
+        for good in [
+            "pub fn recall(query: Query) -> TenantId {}",
+            "pub(crate) fn open(tenant: &str) {}",
+            "fn open(tenant: &str) {}",
+            "pub fn sessions(&self, tenants_limit: usize) {}",
+            "// pub fn recall(tenant: &str) {}",
+        ] {
+            assert_eq!(found("crates/memory/src/recall/mod.rs", good), 0, "{good}");
+        }
+        assert_eq!(found("crates/server/src/auth.rs", "pub fn issue(tenant: &str) {}"), 0);
+    }
+
+    #[test]
+    fn a_cell_for_all_tenants_is_red() {
+        for bad in [
+            "static CACHE: Mutex<Vec<u8>> = Mutex::new(Vec::new());",
+            "pub static LAST: std::sync::OnceLock<String> = OnceLock::new();",
+            "thread_local! { static HITS: u8 = 0; }",
+        ] {
+            assert!(found("crates/memory/src/session.rs", bad) > 0, "{bad}");
+        }
+        for good in
+            ["static STOP: &[&str] = &[];", "fn f(c: &'static Mutex<u8>) {}", "struct A { cache: Mutex<u8> }"]
+        {
+            assert_eq!(found("crates/memory/src/session.rs", good), 0, "{good}");
+        }
+    }
+}
