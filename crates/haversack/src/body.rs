@@ -9,7 +9,8 @@ use std::task::{Context as Waking, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::cell::{Hop, InFrame, Origin};
+use crate::in_frame::InFrame;
+use crate::origin::{Hop, Origin};
 use crate::{Context, Visit};
 
 pin_project! {
@@ -54,11 +55,11 @@ impl<B: Body> Body for ContextBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.inner().is_end_stream()
+        self.inner.inner().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.inner().size_hint()
+        self.inner.inner().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 

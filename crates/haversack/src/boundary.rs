@@ -12,9 +12,11 @@ use std::task::{Context as Waking, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cell::{Hop, InFrame, Mark, Origin, Slots};
+use crate::cell::Slots;
 use crate::entry::EntryState;
 use crate::error::Refused;
+use crate::in_frame::InFrame;
+use crate::origin::{Hop, Mark, Origin};
 use crate::span::Captured;
 use crate::var::{ContextVar, Variable};
 use crate::{Context, Entry};

@@ -20,17 +20,16 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::panic::Location;
-use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::entry::EntryState;
 use crate::error::ResetError;
+use crate::origin::{Hop, Mark, Origin};
 use crate::policy::{Lost, Meta};
-use crate::span::Captured;
 
 /// Variables that one process can ever bind. Ids are never reused, and every context is an array as long as
 /// the highest id in it, so variables leaked in a loop must end in an error and not in memory.
@@ -84,6 +83,7 @@ pub(crate) fn entered_by_another_task() -> bool {
 }
 
 /// Calls `f` with no frame on this thread, and puts the frame back afterwards, also on unwind.
+#[cfg(feature = "tokio")]
 pub(crate) fn leave<R>(f: impl FnOnce() -> R) -> R {
     let _restore = Restore::swap(ptr::null());
     f()
@@ -234,25 +234,6 @@ pub(crate) struct Fresh {
 
 /// How a value prints, where its variable declares that it may.
 pub(crate) type Show<T> = fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result;
-
-/// Where and by whom a binding was made.
-#[derive(Clone, Copy)]
-pub(crate) struct Mark {
-    pub(crate) bound_at: &'static Location<'static>,
-    /// The boundary of the entry under which it was made.
-    pub(crate) boundary: Option<&'static str>,
-    /// The frame that made it by `set`, 0 for every other way.
-    frame: u64,
-    /// Unique among the sets of that frame.
-    stamp: u64,
-}
-
-impl Mark {
-    /// A binding made by anything but `set`.
-    pub(crate) fn new(bound_at: &'static Location<'static>, boundary: Option<&'static str>) -> Self {
-        Self { bound_at, boundary, frame: 0, stamp: 0 }
-    }
-}
 
 #[repr(C)]
 struct Header {
@@ -533,8 +514,10 @@ impl Slots {
 fn slot(array: NonNull<Array>, id: u32) -> *mut Option<Binding> {
     const { assert!(align_of::<Array>() >= align_of::<Option<Binding>>()) };
     const { assert!(size_of::<Array>() % align_of::<Option<Binding>>() == 0) };
-    // SAFETY: callers keep `id` below the length, so the address is inside the allocation.
-    unsafe { array.add(1).cast::<Option<Binding>>().add(id as usize).as_ptr() }
+    // SAFETY: the slots follow the head in the same allocation.
+    let first = unsafe { array.add(1) }.cast::<Option<Binding>>();
+    // SAFETY: callers keep `id` below the length.
+    unsafe { first.add(id as usize) }.as_ptr()
 }
 
 impl Clone for Slots {
@@ -575,39 +558,13 @@ fn free(array: NonNull<Array>) {
 
 // ---------------------------------------------------------------------------------------------------- frame
 
-/// How a frame came to be: the last hop of its context. Three bits, packed beside the location.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(crate) enum Hop {
-    Run = 0,
-    Scope = 1,
-    Wrapped = 2,
-    Spawned = 3,
-    Thread = 4,
-    Boundary = 5,
-    Detached = 6,
-}
-
 const MORE: usize = 7;
 const HOPS: [Hop; 7] =
     [Hop::Run, Hop::Scope, Hop::Wrapped, Hop::Spawned, Hop::Thread, Hop::Boundary, Hop::Detached];
 
-/// The last hop and where in the source it was made.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin {
-    pub(crate) hop: Hop,
-    pub(crate) at: &'static Location<'static>,
-}
-
-impl Origin {
-    pub(crate) fn new(hop: Hop, at: &'static Location<'static>) -> Self {
-        Self { hop, at }
-    }
-
-    fn pack(self) -> *mut u8 {
-        const { assert!(align_of::<Location<'static>>() >= 8) };
-        ptr::from_ref(self.at).cast::<u8>().cast_mut().map_addr(|addr| addr | self.hop as usize)
-    }
+fn pack(origin: Origin) -> *mut u8 {
+    const { assert!(align_of::<Location<'static>>() >= 8) };
+    ptr::from_ref(origin.at).cast::<u8>().cast_mut().map_addr(|addr| addr | origin.hop as usize)
 }
 
 /// What a frame needs from its first `set` on.
@@ -632,7 +589,7 @@ unsafe impl Send for Frame {}
 
 impl Frame {
     pub(crate) fn new(slots: Slots, origin: Origin) -> Self {
-        Self { slots: UnsafeCell::new(slots), origin: Cell::new(origin.pack()) }
+        Self { slots: UnsafeCell::new(slots), origin: Cell::new(pack(origin)) }
     }
 
     /// Calls `f` with this frame current, and puts the former one back, also on unwind. The only way in.
@@ -649,6 +606,11 @@ impl Frame {
         // SAFETY: the cell is written only by `replace` and `install`, which run no user code while they hold
         // it and are never called while this borrow lives: it ends before any user code runs.
         unsafe { &*self.slots.get() }
+    }
+
+    /// Gives the frame another context, before it is entered.
+    pub(crate) fn install(&mut self, slots: Slots) {
+        drop(mem::replace(self.slots.get_mut(), slots));
     }
 
     /// The context of this frame: one increment.
@@ -805,52 +767,4 @@ pub(crate) struct Undo {
     frame: u64,
     stamp: u64,
     old: Option<Binding>,
-}
-
-// ------------------------------------------------------------------------------------------------- in frame
-
-/// A future, stream or body with the frame it runs in: entered for each poll and for its drop.
-pub(crate) struct InFrame<F> {
-    inner: ManuallyDrop<F>,
-    span: Captured,
-    frame: Frame,
-}
-
-impl<F> InFrame<F> {
-    pub(crate) fn new(inner: F, slots: Slots, span: Captured, origin: Origin) -> Self {
-        Self { inner: ManuallyDrop::new(inner), span, frame: Frame::new(slots, origin) }
-    }
-
-    /// What is wrapped, outside its frame: for questions that run no user code under a context.
-    pub(crate) fn inner(&self) -> &F {
-        &self.inner
-    }
-
-    /// Gives the frame another context, before it is entered for the first time.
-    pub(crate) fn install(self: Pin<&mut Self>, slots: Slots, span: Captured) {
-        // SAFETY: only `frame` and `span` are changed, which are not pinned.
-        let this = unsafe { self.get_unchecked_mut() };
-        let before = mem::replace(this.frame.slots.get_mut(), slots);
-        this.span = span;
-        drop(before);
-    }
-
-    /// Calls `f` with what is wrapped, inside its frame and its span.
-    #[inline]
-    pub(crate) fn enter<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut F>) -> R) -> R {
-        // SAFETY: `inner` is not moved; it is pinned because `self` is.
-        let this = unsafe { self.get_unchecked_mut() };
-        // SAFETY: as above.
-        let inner = unsafe { Pin::new_unchecked(&mut *this.inner) };
-        let span = &this.span;
-        this.frame.enter(|| span.enter(|| f(inner)))
-    }
-}
-
-impl<F> Drop for InFrame<F> {
-    fn drop(&mut self) {
-        let Self { inner, span, frame } = self;
-        // SAFETY: `inner` is dropped here, in place, and nowhere else.
-        frame.enter(|| span.enter(|| unsafe { ManuallyDrop::drop(inner) }));
-    }
 }

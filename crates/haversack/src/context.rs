@@ -6,8 +6,9 @@
 use std::fmt;
 use std::panic::Location;
 
-use crate::cell::{self, Frame, Hop, Mark, Origin, Slots};
+use crate::cell::{self, Frame, Slots};
 use crate::description::Description;
+use crate::origin::{Hop, Mark, Origin};
 use crate::policy::{Crossing, Lost};
 use crate::span::Captured;
 use crate::{ContextVar, Entry};

@@ -7,7 +7,8 @@ use std::fmt;
 use std::panic::Location;
 
 use crate::Entry;
-use crate::cell::{self, Frame, Hop, Origin};
+use crate::cell::{self, Frame};
+use crate::origin::Origin;
 use crate::policy::Crossing;
 
 /// A variable was read that is not bound here. One pointer in size.
@@ -97,7 +98,7 @@ impl fmt::Display for MissingContext {
             None => f.write_str("; no boundary was passed")?,
         }
         match hop {
-            Some(hop) => write!(f, "; last hop: {} at {}", hop.hop.verb(), hop.at),
+            Some(hop) => write!(f, "; last hop: {} at {}", hop.hop.name(), hop.at),
             None => Ok(()),
         }
     }
@@ -110,20 +111,6 @@ impl fmt::Debug for MissingContext {
 }
 
 impl std::error::Error for MissingContext {}
-
-impl Hop {
-    fn verb(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Scope => "scope",
-            Self::Wrapped => "wrapped future",
-            Self::Spawned => "spawn",
-            Self::Thread => "thread",
-            Self::Boundary => "boundary",
-            Self::Detached => "detached",
-        }
-    }
-}
 
 /// A handle was used under another entry than the one it was made under.
 pub struct ForeignContext(Box<Foreign>);

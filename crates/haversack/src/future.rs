@@ -11,7 +11,9 @@ use std::task::{Context as Waking, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cell::{Hop, InFrame, Origin, Slots};
+use crate::cell::Slots;
+use crate::in_frame::InFrame;
+use crate::origin::{Hop, Origin};
 use crate::span::Captured;
 use crate::{Context, ContextVar};
 
@@ -83,8 +85,9 @@ impl<F> fmt::Debug for WithContext<F> {
 pin_project! {
     /// A future with one variable bound over its context. Made by [`ContextVar::scope`].
     #[must_use = "a scope does nothing until it is polled"]
-    pub struct Scope<T: Send, F>
+    pub struct Scope<T, F>
     where
+        T: Send,
         T: Sync,
         T: 'static,
     {
@@ -93,8 +96,9 @@ pin_project! {
         inner: InFrame<F>,
     }
 
-    impl<T: Send, F> PinnedDrop for Scope<T, F>
+    impl<T, F> PinnedDrop for Scope<T, F>
     where
+        T: Send,
         T: Sync,
         T: 'static,
     {

@@ -17,7 +17,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::body::ContextBody;
-use crate::cell::{Hop, InFrame, Origin};
+use crate::in_frame::InFrame;
+use crate::origin::{Hop, Origin};
 use crate::{Context, Visit};
 
 /// Makes every request enter a boundary.

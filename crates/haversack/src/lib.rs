@@ -8,6 +8,8 @@ mod description;
 mod entry;
 mod error;
 mod future;
+mod in_frame;
+mod origin;
 mod policy;
 mod span;
 mod token;

@@ -9,7 +9,8 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use crate::Context;
-use crate::cell::{Hop, InFrame, Origin};
+use crate::in_frame::InFrame;
+use crate::origin::{Hop, Origin};
 
 /// Puts streams into contexts. Implemented for every stream.
 pub trait StreamExt: Stream + Sized {
@@ -54,7 +55,7 @@ impl<S: Stream> Stream for StreamWithContext<S> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.inner.inner().size_hint()
+        self.inner.inner().map_or((0, None), Stream::size_hint)
     }
 }
 

@@ -10,9 +10,10 @@ use std::panic::Location;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cell::{self, Fresh, Hop, Key, Mark, Show};
+use crate::cell::{self, Fresh, Key, Show};
 use crate::error::{MissingContext, NoFrame};
 use crate::future::Scope;
+use crate::origin::{Hop, Mark};
 use crate::policy::{Meta, Policy};
 use crate::token::Token;
 use crate::{Context, env, strict};

@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 
 use crate::Context;
-use crate::cell::Hop;
+use crate::origin::Hop;
 
 /// As [`std::thread::spawn`], in the context of this call.
 ///

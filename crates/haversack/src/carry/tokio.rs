@@ -9,8 +9,9 @@ use std::panic::Location;
 use tokio::runtime::Runtime;
 use tokio::task::{self, AbortHandle, JoinError, JoinHandle};
 
-use crate::cell::{self, Hop};
+use crate::cell;
 use crate::future::WithContext;
+use crate::origin::Hop;
 use crate::{Context, FutureExt};
 
 /// As [`tokio::spawn`], in the context of this call. Later changes on either side are invisible to the other.

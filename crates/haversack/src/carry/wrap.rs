@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use crate::Context;
-use crate::cell::Hop;
+use crate::origin::Hop;
 
 /// A closure that runs in the context of this call, wherever and whenever it is called.
 ///

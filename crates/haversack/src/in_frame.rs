@@ -1,0 +1,59 @@
+//! A future, stream or body together with the frame it runs in.
+//!
+//! The frame is entered for each poll and for the drop, and never in between. The adapters (`future`,
+//! `stream`, `body`, `layer`) are thin wrappers around this one type.
+
+use std::pin::Pin;
+
+use pin_project_lite::pin_project;
+
+use crate::cell::{Frame, Slots};
+use crate::origin::Origin;
+use crate::span::Captured;
+
+pin_project! {
+    /// Something that is polled, with its frame and its tracing span.
+    pub(crate) struct InFrame<F> {
+        // `None` only while this is dropped. A compiled future has a niche for it, so it costs no space.
+        #[pin]
+        inner: Option<F>,
+        span: Captured,
+        frame: Frame,
+    }
+
+    impl<F> PinnedDrop for InFrame<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let (span, frame) = (this.span, this.frame);
+            frame.enter(|| span.enter(|| this.inner.set(None)));
+        }
+    }
+}
+
+impl<F> InFrame<F> {
+    pub(crate) fn new(inner: F, slots: Slots, span: Captured, origin: Origin) -> Self {
+        Self { inner: Some(inner), span, frame: Frame::new(slots, origin) }
+    }
+
+    /// What is wrapped, outside its frame: for questions that run no user code under a context.
+    #[cfg(any(feature = "stream", feature = "http-body"))]
+    pub(crate) fn inner(&self) -> Option<&F> {
+        self.inner.as_ref()
+    }
+
+    /// Gives the frame another context, before it is entered for the first time.
+    pub(crate) fn install(self: Pin<&mut Self>, slots: Slots, span: Captured) {
+        let this = self.project();
+        this.frame.install(slots);
+        *this.span = span;
+    }
+
+    /// Calls `f` with what is wrapped, inside its frame and its span.
+    #[inline]
+    pub(crate) fn enter<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut F>) -> R) -> R {
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else { unreachable!("polled while it is dropped") };
+        let span = &*this.span;
+        this.frame.enter(|| span.enter(|| f(inner)))
+    }
+}
