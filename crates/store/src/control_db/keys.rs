@@ -1,0 +1,172 @@
+//! API keys as they are stored: an id to look up, a hash to compare, a tenant and a principal to bind.
+//!
+//! A key is a row that is inserted once and may be revoked once; the secret never comes here. The HTTP door looks
+//! keys up, the key commands write them, and nobody else has a reason to.
+
+use std::fmt;
+use std::future::Future;
+
+use haversack::well_known::{Principal, TenantId};
+
+use crate::sqlite::{Error, FromSqlError, OptionalExtension, Row, Transaction, params};
+use crate::{ControlDb, StoreError, now_millis};
+
+/// One API key. Times are milliseconds since the Unix epoch, UTC.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The public half, by which the key is looked up.
+    pub id: String,
+    /// Whose data the key opens.
+    pub tenant: TenantId,
+    /// Who acts.
+    pub principal: Principal,
+    /// What the operator wrote to tell keys apart.
+    pub label: String,
+    /// SHA-256 of the secret half.
+    pub secret_hash: [u8; 32],
+    /// Made by a first start without configuration; refused on a public address.
+    pub demo: bool,
+    /// When it was issued.
+    pub created_at: i64,
+    /// When it stops working by itself.
+    pub expires_at: Option<i64>,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+}
+
+impl KeyRow {
+    /// Whether the key works at `now` (milliseconds since the Unix epoch, UTC).
+    #[must_use]
+    pub fn is_live(&self, now: i64) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl fmt::Debug for KeyRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRow")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("principal", &self.principal)
+            .field("revoked_at", &self.revoked_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The API keys of an installation. Each call is one hop to the blocking pool; a dropped future does not stop a
+/// write that runs.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    control: ControlDb,
+}
+
+const COLUMNS: &str = "id, tenant, principal, label, secret_hash, demo, created_at, expires_at, revoked_at";
+
+impl Keys {
+    pub(super) fn new(control: ControlDb) -> Self {
+        Self { control }
+    }
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] when the id exists.
+    pub fn insert(
+        &self,
+        key: KeyRow,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
+        self.control.write("insert a key", move |tx| add(tx, &key))
+    }
+
+    /// The key with this id, also when it is revoked or expired.
+    pub fn find(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<KeyRow>, StoreError>> + Send + 'static + use<> {
+        let id = id.to_owned();
+        self.control.read("find a key", move |conn| {
+            let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM keys WHERE id = ?1"))?;
+            Ok(statement.query_row([id], key_of_row).optional()?)
+        })
+    }
+
+    /// All keys, oldest first.
+    pub fn list(&self) -> impl Future<Output = Result<Vec<KeyRow>, StoreError>> + Send + 'static + use<> {
+        self.control.read("list keys", |conn| {
+            let mut statement =
+                conn.prepare_cached(&format!("SELECT {COLUMNS} FROM keys ORDER BY created_at, id"))?;
+            let rows = statement.query_map([], key_of_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Revokes a key at once. False when there is no such key or it was revoked before.
+    pub fn revoke(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
+        let id = id.to_owned();
+        self.control.write("revoke a key", move |tx| retire(tx, &id))
+    }
+
+    /// Revokes the key `old` and adds `new`, both or neither. False, and nothing is added, when `old` is unknown
+    /// or revoked.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`] when the new id exists.
+    pub fn rotate(
+        &self,
+        old: &str,
+        new: KeyRow,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
+        let old = old.to_owned();
+        self.control.write("rotate a key", move |tx| {
+            if !retire(tx, &old)? {
+                return Ok(false);
+            }
+            add(tx, &new)?;
+            Ok(true)
+        })
+    }
+}
+
+fn add(tx: &Transaction<'_>, key: &KeyRow) -> Result<(), StoreError> {
+    tx.execute(
+        &format!("INSERT INTO keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+        params![
+            key.id,
+            key.tenant.as_str(),
+            key.principal.as_str(),
+            key.label,
+            key.secret_hash,
+            key.demo,
+            key.created_at,
+            key.expires_at,
+            key.revoked_at
+        ],
+    )?;
+    Ok(())
+}
+
+fn retire(tx: &Transaction<'_>, id: &str) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
+        params![id, now_millis()],
+    )?;
+    Ok(changed > 0)
+}
+
+fn key_of_row(row: &Row<'_>) -> Result<KeyRow, Error> {
+    let damaged = || Error::from(FromSqlError::InvalidType);
+    Ok(KeyRow {
+        id: row.get(0)?,
+        tenant: TenantId::new(row.get::<_, String>(1)?).map_err(|_| damaged())?,
+        principal: Principal::new(row.get::<_, String>(2)?).map_err(|_| damaged())?,
+        label: row.get(3)?,
+        secret_hash: row.get(4)?,
+        demo: row.get(5)?,
+        created_at: row.get(6)?,
+        expires_at: row.get(7)?,
+        revoked_at: row.get(8)?,
+    })
+}

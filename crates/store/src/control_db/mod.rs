@@ -1,0 +1,183 @@
+//! The control file: what belongs to the installation and not to one tenant.
+//!
+//! It is modelled as one connection that calls take turns on, and a second one that only watches for changes.
+//! The doors (to look up a key), the operator door and the key commands may use it; its work runs detached, because
+//! it belongs to no request.
+
+mod audit;
+mod keys;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+
+pub use audit::{Audit, AuditRow};
+pub use keys::{KeyRow, Keys};
+
+use crate::migrate::{Before, CONTROL};
+use crate::mutex::hold;
+use crate::sqlite::{Access, Connection, Transaction, empty_log, open, reading, writing};
+use crate::{StoreError, StoreOptions, blocking, folder};
+
+/// The open control file. Clones share it.
+#[derive(Clone)]
+pub struct ControlDb {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    gate: Arc<Semaphore>,
+    conn: Mutex<Option<Connection>>,
+    watch: Mutex<Option<Connection>>,
+}
+
+impl ControlDb {
+    /// Opens the control file of the data folder `data` without taking the folder, beside a running server: for
+    /// key administration. Makes folder and file when they are not there. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`]; [`StoreError::InUse`] when the file has an older schema and a server runs;
+    /// [`StoreError::ReadOnly`], [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub fn open_shared(data: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let root = folder::prepare(data)?;
+        let path = root.join(folder::CONTROL_FILE);
+        let conn = open(&path, Access::Create, options)?;
+        // Only the holder of the folder may change a schema that others rely on. Filling an empty file is safe:
+        // whoever comes second finds it filled.
+        let lock = match CONTROL.inspect(&conn, &path)? {
+            Before::Version(found) if found < CONTROL.known() => Some(folder::lock(&root)?),
+            _ => None,
+        };
+        let opened = Self::open(&path, options)?;
+        drop(lock);
+        Ok(opened)
+    }
+
+    pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let mut conn = open(path, Access::Create, options)?;
+        CONTROL.inspect(&conn, path)?;
+        conn.pragma_update(None, "journal_mode", "WAL")
+            .map_err(|cause| StoreError::from(cause).located("start the write-ahead log", path))?;
+        CONTROL.bring_up(&mut conn, path, |_| Ok(()))?;
+        let watch = open(path, Access::Read, options)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path: path.to_path_buf(),
+                gate: Arc::new(Semaphore::new(1)),
+                conn: Mutex::new(Some(conn)),
+                watch: Mutex::new(Some(watch)),
+            }),
+        })
+    }
+
+    /// The API keys.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.clone())
+    }
+
+    /// What operators did.
+    #[must_use]
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.clone())
+    }
+
+    /// A number that differs from the last one when anybody, also another process, changed the control file in
+    /// between. It reads shared memory, takes microseconds and may be asked at each request; a cache that was
+    /// filled under the same number is still right.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`], and whatever SQLite refuses.
+    pub fn generation(&self) -> Result<u64, StoreError> {
+        let watch = hold(&self.shared.watch);
+        let conn = watch.as_ref().ok_or(StoreError::Closed)?;
+        let version: i64 = conn
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(|cause| StoreError::from(cause).located("watch the control file", &self.shared.path))?;
+        Ok(version.unsigned_abs())
+    }
+
+    pub(crate) fn read<R, F>(
+        &self,
+        what: &'static str,
+        work: F,
+    ) -> impl Future<Output = Result<R, StoreError>> + Send + 'static + use<R, F>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Connection) -> Result<R, StoreError> + Send + 'static,
+    {
+        self.run(what, move |conn| reading(conn, work))
+    }
+
+    pub(crate) fn write<R, F>(
+        &self,
+        what: &'static str,
+        work: F,
+    ) -> impl Future<Output = Result<R, StoreError>> + Send + 'static + use<R, F>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<R, StoreError> + Send + 'static,
+    {
+        self.run(what, move |conn| writing(conn, work))
+    }
+
+    /// Waits for running work, empties the log and closes the file.
+    pub(crate) fn close(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
+        let shared = Arc::clone(&self.shared);
+        haversack::detached(async move {
+            let pass = Arc::clone(&shared.gate).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            blocking::run("close the control file", move || {
+                drop(hold(&shared.watch).take());
+                let conn = hold(&shared.conn).take();
+                let closed = match conn {
+                    // A key command that runs beside us keeps the log; it stays valid where it is.
+                    Some(conn) => match empty_log(&conn) {
+                        Err(StoreError::Busy) => Ok(()),
+                        other => other,
+                    },
+                    None => Ok(()),
+                };
+                drop(pass);
+                closed
+            })
+            .await
+        })
+    }
+
+    fn run<R, F>(
+        &self,
+        what: &'static str,
+        work: F,
+    ) -> impl Future<Output = Result<R, StoreError>> + Send + 'static + use<R, F>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<R, StoreError> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        haversack::detached(async move {
+            let pass = Arc::clone(&shared.gate).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            blocking::run(what, move || {
+                // The connection stays in its place: a panic rolls the transaction back and leaves it usable.
+                let mut conn = hold(&shared.conn);
+                let outcome = match conn.as_mut() {
+                    Some(conn) => work(conn).map_err(|cause| cause.located(what, &shared.path)),
+                    None => Err(StoreError::Closed),
+                };
+                drop(conn);
+                drop(pass);
+                outcome
+            })
+            .await
+        })
+    }
+}
+
+impl std::fmt::Debug for ControlDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlDb").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
