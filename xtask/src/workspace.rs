@@ -1,8 +1,8 @@
-//! What cargo knows about the workspace: its packages, their features and targets, and the resolved tree. It is
-//! the output of `cargo metadata`, read once per command. Every command that builds takes its feature set from
+//! What cargo knows about the workspace: its packages, their features and targets, and what is built of
+//! the tree. It is the output of `cargo metadata` and `cargo tree`, read once per command. Every command that builds takes its feature set from
 //! here, so that all of them share one build of the dependencies.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,7 +17,6 @@ const HELD_BACK: &[&str] = &["mutants"];
 pub struct Metadata {
     pub packages: Vec<Package>,
     pub workspace_members: Vec<String>,
-    pub resolve: Resolve,
     #[serde(default)]
     pub target_directory: PathBuf,
 }
@@ -57,18 +56,6 @@ pub struct Target {
     pub required_features: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
-pub struct Resolve {
-    pub nodes: Vec<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Node {
-    pub id: String,
-    #[serde(default)]
-    pub dependencies: Vec<String>,
-}
-
 impl Metadata {
     /// Asks cargo about the workspace at `root`, with every feature switched on, so that no optional dependency
     /// escapes the checks.
@@ -89,23 +76,6 @@ impl Metadata {
     /// The packages of this workspace.
     pub fn members(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
-    }
-
-    /// Every package that some member reaches through the resolved tree, on any platform, members included.
-    /// Optional dependencies that no feature switches on are not in it.
-    pub fn reachable(&self) -> Vec<&Package> {
-        let nodes: BTreeMap<&str, &Node> =
-            self.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-        let mut seen: BTreeSet<&str> = self.workspace_members.iter().map(String::as_str).collect();
-        let mut queue: VecDeque<&str> = seen.iter().copied().collect();
-        while let Some(id) = queue.pop_front() {
-            for next in nodes.get(id).into_iter().flat_map(|node| &node.dependencies) {
-                if seen.insert(next) {
-                    queue.push_back(next);
-                }
-            }
-        }
-        self.packages.iter().filter(|package| seen.contains(package.id.as_str())).collect()
     }
 
     /// The one feature set that tests, clippy and the documentation build share: everything but [`HELD_BACK`],
@@ -135,6 +105,24 @@ impl Metadata {
             })
             .collect()
     }
+}
+
+/// What is built with every feature on every platform, as `name version`. The packages of `cargo metadata` are
+/// more: it also lists optional dependencies that no feature switches on.
+pub fn built(root: &Path) -> Result<BTreeSet<String>> {
+    let output = Command::new(cargo())
+        .args(["tree", "--workspace", "--all-features", "--target", "all", "--edges", "normal,build,dev"])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(root)
+        .output()
+        .context("cannot start cargo tree")?;
+    ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let text = String::from_utf8(output.stdout)?;
+    let packages = text.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        Some(format!("{} {}", words.next()?, words.next()?.strip_prefix('v')?))
+    });
+    Ok(packages.collect())
 }
 
 /// The folder that holds the workspace.

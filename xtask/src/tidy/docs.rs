@@ -31,7 +31,9 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
 fn codes(tree: &Tree) -> Vec<Finding> {
     let Some(source) = tree.source(CODES) else { return Vec::new() };
     let mut findings = Vec::new();
-    let known: BTreeSet<String> = code_words(&source.text).map(|(_, code)| code).collect();
+    // Tests name codes that do not exist, to see them refused.
+    let product = code_words(&source.text).filter(|(line, _)| !source.is_test(*line));
+    let known: BTreeSet<String> = product.map(|(_, code)| code).collect();
     let pages: BTreeSet<String> = tree
         .documents()
         .filter_map(|(path, _)| path.strip_prefix(PAGES)?.strip_suffix(".md"))
@@ -46,23 +48,19 @@ fn codes(tree: &Tree) -> Vec<Finding> {
         let mend = "add the code, or delete the page";
         findings.push(Finding::of(format!("{PAGES}{page}.md"), "no such code in the product", mend));
     }
-    let texts =
-        tree.documents().chain(tree.sources.iter().filter(|s| !s.path.starts_with("xtask/")).map(pair));
-    for (path, text) in texts {
-        for (line, code) in code_words(text).filter(|(_, code)| !known.contains(code)) {
-            findings.push(Finding::at(
-                path,
-                line,
-                format!("`{code}` is no code of the product"),
-                "name one that exists",
-            ));
-        }
+    let mut named: Vec<(&str, usize, String)> = Vec::new();
+    for (path, text) in tree.documents() {
+        named.extend(code_words(text).map(|(line, code)| (path, line, code)));
+    }
+    for source in tree.sources.iter().filter(|source| !source.path.starts_with("xtask/")) {
+        let product = code_words(&source.text).filter(|(line, _)| !source.is_test(*line));
+        named.extend(product.map(|(line, code)| (source.path.as_str(), line, code)));
+    }
+    for (path, line, code) in named.into_iter().filter(|(.., code)| !known.contains(code)) {
+        let what = format!("`{code}` is no code of the product");
+        findings.push(Finding::at(path, line, what, "name one that exists"));
     }
     findings
-}
-
-fn pair(source: &Source) -> (&str, &str) {
-    (&source.path, &source.text)
 }
 
 /// Each `HV` with four digits, with its line.

@@ -1,4 +1,4 @@
-//! Licences and banned crates of the whole resolved tree, over all features and platforms. A licence is an SPDX
+//! Licences and banned crates of the whole tree, over all features and platforms. A licence is an SPDX
 //! expression: `OR` needs one side on the allow-list, `AND` needs both. A banned crate stands here with the
 //! reason, so that the reason is read before the ban is lifted.
 
@@ -39,8 +39,9 @@ const BANNED: &[(&str, &str)] = &[
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for package in tree.metadata.reachable() {
-        let name = format!("Cargo.lock ({} {})", package.name, package.version);
+    for package in &tree.metadata.packages {
+        let id = format!("{} {}", package.name, package.version);
+        let name = format!("Cargo.lock ({id})");
         match package.license.as_deref() {
             Some(expression) if allowed(expression) => {}
             Some(expression) => findings.push(Finding::of(
@@ -57,7 +58,8 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
                 "choose another crate: without an SPDX expression nobody can check it",
             )),
         }
-        if let Some((_, why)) = BANNED.iter().find(|(banned, _)| *banned == package.name) {
+        let banned = BANNED.iter().find(|(banned, _)| *banned == package.name && tree.built.contains(&id));
+        if let Some((_, why)) = banned {
             findings.push(Finding::of(
                 name,
                 format!("this crate is banned: {why}"),

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::source::Source;
-use crate::workspace::Metadata;
+use crate::workspace::{self, Metadata};
 
 /// Folders that hold no text of ours.
 const SKIPPED: &[&str] = &["target", "data", ".git"];
@@ -18,6 +18,8 @@ pub struct Tree {
     /// Every other text file: path and content.
     pub texts: Vec<(String, String)>,
     pub metadata: Metadata,
+    /// What of the packages is built, as `name version`.
+    pub built: BTreeSet<String>,
     paths: BTreeSet<String>,
 }
 
@@ -27,7 +29,7 @@ impl Tree {
         let mut files = Vec::new();
         collect(root, root, &mut files)?;
         files.sort();
-        Ok(Tree::assemble(files, Metadata::read(root)?))
+        Ok(Tree::assemble(files, Metadata::read(root)?, workspace::built(root)?))
     }
 
     /// The text of one file that is not Rust.
@@ -59,11 +61,11 @@ impl Tree {
         self.paths.len()
     }
 
-    fn assemble(files: Vec<(String, String)>, metadata: Metadata) -> Tree {
+    fn assemble(files: Vec<(String, String)>, metadata: Metadata, built: BTreeSet<String>) -> Tree {
         let paths = files.iter().map(|(path, _)| path.clone()).collect();
         let (rust, texts): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| path.ends_with(".rs"));
         let sources = rust.into_iter().map(|(path, text)| Source::new(path, text)).collect();
-        Tree { sources, texts, metadata, paths }
+        Tree { sources, texts, metadata, built, paths }
     }
 }
 
@@ -90,15 +92,15 @@ pub mod planted {
 
     use super::*;
 
-    const NOTHING: &str = r#"{ "packages": [], "workspace_members": [], "resolve": { "nodes": [] } }"#;
+    const NOTHING: &str = r#"{ "packages": [], "workspace_members": [] }"#;
 
     /// A tree of these files, without packages.
     pub fn files(files: &[(&str, &str)]) -> Tree {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        Tree::assemble(files, serde_json::from_str(NOTHING).unwrap())
+        Tree::assemble(files, serde_json::from_str(NOTHING).unwrap(), BTreeSet::new())
     }
 
-    /// A tree of these packages, without files. All of them are members and reachable.
+    /// A tree of these packages, without files. All of them are members and built.
     pub fn packages(packages: serde_json::Value) -> Tree {
         let mut packages = packages;
         let mut members = Vec::new();
@@ -110,8 +112,9 @@ pub mod planted {
             package["manifest_path"] = format!("crates/{folder}/Cargo.toml").into();
             members.push(name);
         }
-        let all = serde_json::json!({ "packages": packages, "workspace_members": members, "resolve": { "nodes": [] } });
-        Tree::assemble(Vec::new(), serde_json::from_value(all).unwrap())
+        let built = members.iter().map(|name| format!("{name} 0.1.0")).collect();
+        let all = serde_json::json!({ "packages": packages, "workspace_members": members });
+        Tree::assemble(Vec::new(), serde_json::from_value(all).unwrap(), built)
     }
 }
 
