@@ -22,7 +22,7 @@ const ROOT: &str = "turn";
 /// How much the ring keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Turns over all tenants.
+    /// Turns over all tenants; 0 records none.
     pub turns: usize,
     /// Turns of one tenant, so that a busy tenant does not push out the others.
     pub turns_per_tenant: usize,
@@ -70,6 +70,9 @@ impl Ring {
     /// The turn that a root span begins, or, when the same owner comes again with the same id, continues. `None` when
     /// the id is somebody else's.
     fn begin(&self, id: String, owner: Owner) -> Option<Arc<Turn>> {
+        if self.shared.bounds.turns == 0 {
+            return None;
+        }
         let mut recent = lock(&self.shared.recent);
         if let Some(known) = recent.by_id.get(&id) {
             return (known.owner == owner).then(|| Arc::clone(known));
@@ -126,13 +129,13 @@ struct Recent {
 impl Recent {
     fn insert(&mut self, turn: Arc<Turn>, bounds: Bounds) {
         let own = self.per_tenant.get(&turn.owner.tenant).copied().unwrap_or(0);
-        if own >= bounds.turns_per_tenant.max(1) {
+        if own >= bounds.turns_per_tenant {
             let oldest = self.order.iter().position(|held| held.owner.tenant == turn.owner.tenant);
             if let Some(oldest) = oldest {
                 self.remove(oldest);
             }
         }
-        if self.order.len() >= bounds.turns.max(1) {
+        if self.order.len() >= bounds.turns {
             self.remove(0);
         }
         *self.per_tenant.entry(turn.owner.tenant.clone()).or_default() += 1;

@@ -67,10 +67,12 @@ pub struct Binding {
     pub name: String,
     /// Its value when the variable is declared as shown, otherwise a placeholder.
     pub value: String,
+    /// Whether `value` is the value itself and not a placeholder.
+    pub shown: bool,
     /// Where it was bound, `file:line`.
     pub bound_at: String,
     /// The door that was passed last when it was bound.
-    pub boundary: String,
+    pub boundary: Option<String>,
     /// Bound by this unit's own frame, not inherited.
     pub own: bool,
 }
@@ -85,8 +87,9 @@ impl Bindings {
             .map(|binding| Binding {
                 name: binding.name.to_string(),
                 value: clip(&binding.value),
+                shown: binding.shown,
                 bound_at: binding.bound_at,
-                boundary: binding.boundary.to_string(),
+                boundary: binding.boundary.map(str::to_owned),
                 own: binding.own,
             })
             .collect();
