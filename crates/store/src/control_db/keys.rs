@@ -109,8 +109,9 @@ impl Keys {
         self.control.write("revoke a key", move |tx| retire(tx, &id))
     }
 
-    /// Revokes the key `old` and adds `new`, both or neither. False, and nothing is added, when `old` is unknown
-    /// or revoked.
+    /// Ends the key `old` and adds `new`, both or neither: `old` is revoked at once, or, when `overlap_until` is a
+    /// time in milliseconds since the Unix epoch, works until then or its own expiry, whichever is earlier. False,
+    /// and nothing is added, when `old` is unknown or revoked.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`] when the new id exists.
@@ -118,10 +119,15 @@ impl Keys {
         &self,
         old: &str,
         new: KeyRow,
+        overlap_until: Option<i64>,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
         let old = old.to_owned();
         self.control.write("rotate a key", move |tx| {
-            if !retire(tx, &old)? {
+            let ended = match overlap_until {
+                Some(at) => expire(tx, &old, at)?,
+                None => retire(tx, &old)?,
+            };
+            if !ended {
                 return Ok(false);
             }
             add(tx, &new)?;
@@ -152,6 +158,14 @@ fn retire(tx: &Transaction<'_>, id: &str) -> Result<bool, StoreError> {
     let changed = tx.execute(
         "UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
         params![id, now_millis()],
+    )?;
+    Ok(changed > 0)
+}
+
+fn expire(tx: &Transaction<'_>, id: &str, at: i64) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE keys SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE id = ?1 AND revoked_at IS NULL",
+        params![id, at],
     )?;
     Ok(changed > 0)
 }
