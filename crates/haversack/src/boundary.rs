@@ -67,8 +67,8 @@ impl Boundary {
     #[track_caller]
     pub fn enter(&'static self, bind: impl FnOnce(Bindings) -> Bindings) -> Result<Visit, Refused> {
         let at = Location::caller();
-        let entry = Arc::new(EntryState::mint(self.name));
-        let bindings = bind(Bindings { slots: Slots::entered(entry.clone()), boundary: self.name });
+        let entry = Arc::new(EntryState::mint(self));
+        let bindings = bind(Bindings { slots: Slots::entered(entry.clone()), boundary: self });
         let context = Context::new(bindings.slots, Captured::current());
         match self.required.iter().find(|variable| !variable.is_bound_in(&context)) {
             Some(variable) => Err(Refused::new(self.name, variable.name(), at)),
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Boundary {
 #[must_use = "bindings take effect when they are given back to `enter`"]
 pub struct Bindings {
     slots: Slots,
-    boundary: &'static str,
+    boundary: &'static Boundary,
 }
 
 impl Bindings {
@@ -120,7 +120,7 @@ impl Bindings {
 
 impl std::fmt::Debug for Bindings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bindings").field("boundary", &self.boundary).finish_non_exhaustive()
+        f.debug_struct("Bindings").field("boundary", &self.boundary.name).finish_non_exhaustive()
     }
 }
 

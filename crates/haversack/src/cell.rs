@@ -85,36 +85,38 @@ pub(crate) fn entered_by_another_task() -> bool {
 /// Calls `f` with no frame on this thread, and puts the frame back afterwards, also on unwind.
 #[cfg(feature = "tokio")]
 pub(crate) fn leave<R>(f: impl FnOnce() -> R) -> R {
-    let _restore = Restore::swap(ptr::null());
-    f()
+    TLS.with(|tls| {
+        let _restore = Restore::swap(tls, ptr::null());
+        f()
+    })
 }
 
 /// Puts the thread's former frame back.
-struct Restore {
+struct Restore<'a> {
+    tls: &'a Tls,
     frame: *const Frame,
     #[cfg(all(debug_assertions, feature = "tokio"))]
     task: Option<tokio::task::Id>,
 }
 
-impl Restore {
+impl<'a> Restore<'a> {
     #[inline]
-    fn swap(frame: *const Frame) -> Self {
-        TLS.with(|tls| Self {
+    fn swap(tls: &'a Tls, frame: *const Frame) -> Self {
+        Self {
+            tls,
             frame: tls.frame.replace(frame),
             #[cfg(all(debug_assertions, feature = "tokio"))]
             task: tls.task.replace(tokio::task::try_id()),
-        })
+        }
     }
 }
 
-impl Drop for Restore {
+impl Drop for Restore<'_> {
     #[inline]
     fn drop(&mut self) {
-        TLS.with(|tls| {
-            tls.frame.set(self.frame);
-            #[cfg(all(debug_assertions, feature = "tokio"))]
-            tls.task.set(self.task);
-        });
+        self.tls.frame.set(self.frame);
+        #[cfg(all(debug_assertions, feature = "tokio"))]
+        self.tls.task.set(self.task);
     }
 }
 
@@ -189,17 +191,18 @@ fn too_many_variables() -> ! {
 }
 
 impl<T: Send + Sync + 'static> Key<T> {
-    /// Calls `f` with the value bound in the current frame. `None` where there is none.
+    /// Calls `f` with the value bound in the current frame, or gives `f` back where there is none.
     #[inline]
-    pub(crate) fn peek<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
+    pub(crate) fn peek<R, F: FnOnce(&T) -> R>(&'static self, f: F) -> Result<R, F> {
         let id = self.id();
         TLS.with(|tls| {
             // SAFETY: as in `current`.
-            let frame = unsafe { tls.frame.get().as_ref() }?;
-            let value = frame.slots().get(id)?.value::<T>();
+            let Some(frame) = (unsafe { tls.frame.get().as_ref() }) else { return Err(f) };
+            let Some(binding) = frame.slots().get(id) else { return Err(f) };
+            let value = binding.value::<T>();
             let _reading = Reading::begin(&tls.readers);
             // SAFETY: by (1) the slot holds a `Bound<T>`; by (3) it lives while `_reading` counts it.
-            Some(f(unsafe { &*value }))
+            Ok(f(unsafe { &*value }))
         })
     }
 
@@ -399,7 +402,7 @@ impl Slots {
         Self(Some(array))
     }
 
-    /// Slots with an entry and no binding yet, with room for `len` ids.
+    /// Slots with an entry and no binding yet.
     pub(crate) fn entered(entry: Arc<EntryState>) -> Self {
         Self::allocate(8, Some(entry), None)
     }
@@ -435,8 +438,7 @@ impl Slots {
 
     /// Every binding, in the order in which the variables were first bound in this process.
     pub(crate) fn bindings(&self) -> impl Iterator<Item = &Binding> {
-        let len = self.array().map_or(0, |array| array.len);
-        (0..len).filter_map(|id| self.get(id))
+        (0..self.len()).filter_map(|id| self.get(id))
     }
 
     /// Whether some bound variable may refuse one of these crossings.
@@ -463,18 +465,43 @@ impl Slots {
 
     /// A copy of its own, with at least `len` slots.
     fn copy(&self, len: u32) -> Self {
-        let Some(array) = self.array() else { return Self::allocate(len, None, None) };
-        let copy = Self::allocate(len.max(array.len), array.entry.clone(), array.lost.clone());
-        if let Some(target) = copy.0 {
-            for id in 0..array.len {
-                // SAFETY: `id` is below both lengths; the target slot holds `None`, which needs no drop.
-                unsafe { slot(target, id).write(self.get(id).cloned()) };
+        let mut copy = self.blank(len);
+        for id in 0..self.len() {
+            if let Some(place) = copy.unique(id) {
+                *place = self.get(id).cloned();
             }
         }
-        if let Some(own) = copy.array() {
-            own.withheld.set(array.withheld.get());
-        }
         copy
+    }
+
+    /// Makes the array one of its own that has room for `id`, doubled if it has to grow. Bindings that nobody
+    /// else holds are moved, not copied.
+    #[cold]
+    fn make_room(&mut self, id: u32) {
+        let wanted = if id < self.len() { self.len() } else { (id + 1).max(2 * self.len()) };
+        let mut grown = self.blank(wanted);
+        for id in 0..self.len() {
+            let binding = match self.unique(id) {
+                Some(place) => place.take(),
+                None => self.get(id).cloned(),
+            };
+            if let Some(place) = grown.unique(id) {
+                *place = binding;
+            }
+        }
+        *self = grown;
+    }
+
+    /// An array with this head and no binding, of at least `len` slots.
+    fn blank(&self, len: u32) -> Self {
+        let Some(array) = self.array() else { return Self::allocate(len, None, None) };
+        let blank = Self::allocate(len.max(array.len), array.entry.clone(), array.lost.clone());
+        blank.refuse(array.withheld.get());
+        blank
+    }
+
+    fn len(&self) -> u32 {
+        self.array().map_or(0, |array| array.len)
     }
 
     /// Room for `id` in an array that nobody else holds, or `None`.
@@ -494,7 +521,7 @@ impl Slots {
     pub(crate) fn put(&mut self, fresh: Fresh) {
         let withheld = fresh.binding.meta().withheld();
         if self.unique(fresh.id).is_none() {
-            *self = self.copy(fresh.id + 1);
+            self.make_room(fresh.id);
         }
         let old = self.unique(fresh.id).and_then(|place| place.replace(fresh.binding));
         self.refuse(withheld);
@@ -573,7 +600,7 @@ struct More {
     id: u64,
     sets: u64,
     origin: Origin,
-    /// Arrays replaced while a borrow was out; dropped at the next `set` without one, or with the frame.
+    /// Arrays replaced while a borrow was out; dropped when the next one is replaced without, or with the frame.
     grave: Vec<Slots>,
 }
 
@@ -597,8 +624,10 @@ impl Frame {
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         #[cfg(debug_assertions)]
         crate::strict::entering(self);
-        let _restore = Restore::swap(self);
-        f()
+        TLS.with(|tls| {
+            let _restore = Restore::swap(tls, self);
+            f()
+        })
     }
 
     #[inline]
@@ -673,7 +702,7 @@ impl Frame {
     /// The mark of the next binding made by `set` in this frame.
     #[inline]
     pub(crate) fn next_mark(&self, bound_at: &'static Location<'static>) -> Mark {
-        let boundary = self.slots().entry().map(|entry| entry.entry().boundary());
+        let boundary = self.slots().entry().map(|entry| entry.boundary());
         let (frame, stamp) = self.more_mut(|more| {
             more.sets += 1;
             (more.id, more.sets)
@@ -686,8 +715,7 @@ impl Frame {
     pub(crate) fn set(&self, fresh: Fresh) -> Undo {
         let Fresh { id, binding } = fresh;
         let Mark { frame, stamp, .. } = binding.mark();
-        let (old, grave) = self.replace(id, Some(binding));
-        drop(grave);
+        let old = self.replace(id, Some(binding));
         Undo { id, frame, stamp, old }
     }
 
@@ -705,29 +733,28 @@ impl Frame {
             return Err(ResetError::OutOfOrder);
         }
         let replaced = self.replace(undo.id, undo.old);
-        drop(replaced); // runs destructors; the cell is free
+        drop(replaced); // runs a destructor; the cell is free
         Ok(())
     }
 
     /// Swaps one binding. What it replaced comes back undropped, for the caller to drop with the cell free.
     #[inline]
-    fn replace(&self, id: u32, new: Option<Binding>) -> (Option<Binding>, Vec<Slots>) {
+    fn replace(&self, id: u32, new: Option<Binding>) -> Option<Binding> {
         let withheld = new.as_ref().map_or(0, |binding| binding.meta().withheld());
-        // SAFETY: by (2) only this thread is here, and no user code runs while the borrow lives.
-        let slots = unsafe { &mut *self.slots.get() };
         if !being_read() {
+            // SAFETY: by (2) only this thread is here, and no user code runs while the borrow lives.
+            let slots = unsafe { &mut *self.slots.get() };
             if let Some(place) = slots.unique(id) {
                 let old = mem::replace(place, new);
                 slots.refuse(withheld);
-                let grave = self.more_mut(|more| mem::take(&mut more.grave));
-                return (old, grave);
+                return old;
             }
         }
         self.replace_slow(id, new, withheld)
     }
 
     #[cold]
-    fn replace_slow(&self, id: u32, new: Option<Binding>, withheld: u8) -> (Option<Binding>, Vec<Slots>) {
+    fn replace_slow(&self, id: u32, new: Option<Binding>, withheld: u8) -> Option<Binding> {
         // SAFETY: as in `replace`, whose own borrow is not used again.
         let slots = unsafe { &mut *self.slots.get() };
         let mut copy = slots.copy(id + 1);
@@ -737,17 +764,12 @@ impl Frame {
         };
         copy.refuse(withheld);
         let before = mem::replace(slots, copy);
-        let grave = self.more_mut(|more| {
-            if being_read() {
-                more.grave.push(before);
-                Vec::new()
-            } else {
-                let mut grave = mem::take(&mut more.grave);
-                grave.push(before);
-                grave
-            }
+        let dead = self.more_mut(|more| {
+            more.grave.push(before);
+            if being_read() { Vec::new() } else { mem::take(&mut more.grave) }
         });
-        (old, grave)
+        drop(dead); // runs destructors; the cell is free
+        old
     }
 }
 

@@ -65,7 +65,7 @@ impl Context {
         value: T,
         at: &'static Location<'static>,
     ) -> Self {
-        let boundary = self.slots.entry().map(|state| state.entry().boundary());
+        let boundary = self.slots.entry().map(|state| state.boundary());
         self.slots.put(variable.fresh(value, Mark::new(at, boundary)));
         self
     }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::Boundary;
 use crate::cell::{self, Binding, Frame, Slots};
 
 /// What a context binds. `Display` prints it as a tree.
@@ -62,7 +63,7 @@ impl BindingInfo {
             value,
             shown,
             bound_at: format!("{}:{}", mark.bound_at.file(), mark.bound_at.line()),
-            boundary: mark.boundary,
+            boundary: mark.boundary.map(Boundary::name),
             own: cell::current(|frame: Option<&Frame>| frame.is_some_and(|frame| frame.made(mark))),
         }
     }

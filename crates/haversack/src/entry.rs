@@ -5,19 +5,21 @@
 //! present and *wrong* is what "missing is loud" cannot catch.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::Boundary;
 use crate::cell;
 use crate::error::{ForeignContext, MissingContext};
 
 /// The identity of one arrival at a [`Boundary`](crate::Boundary). Unique in this process; only a boundary
 /// makes one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 pub struct Entry {
     id: NonZeroU64,
-    boundary: &'static str,
+    boundary: &'static Boundary,
 }
 
 impl Entry {
@@ -56,7 +58,7 @@ impl Entry {
     /// The boundary that minted it.
     #[must_use]
     pub const fn boundary(&self) -> &'static str {
-        self.boundary
+        self.boundary.name()
     }
 
     /// Its number: unique in this process, meaningless in another.
@@ -66,9 +68,23 @@ impl Entry {
     }
 }
 
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Entry {}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "entry {} ({})", self.id, self.boundary)
+        write!(f, "entry {} ({})", self.id, self.boundary())
     }
 }
 
@@ -88,7 +104,7 @@ pub(crate) struct EntryState {
 
 impl EntryState {
     /// Mints the next entry.
-    pub(crate) fn mint(boundary: &'static str) -> Self {
+    pub(crate) fn mint(boundary: &'static Boundary) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU64::MAX);
         Self {
@@ -98,8 +114,15 @@ impl EntryState {
         }
     }
 
+    #[inline]
     pub(crate) fn entry(&self) -> Entry {
         self.entry
+    }
+
+    /// The boundary that minted it.
+    #[inline]
+    pub(crate) fn boundary(&self) -> &'static Boundary {
+        self.entry.boundary
     }
 
     pub(crate) fn close(&self) {

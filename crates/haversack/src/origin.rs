@@ -2,6 +2,8 @@
 
 use std::panic::Location;
 
+use crate::Boundary;
+
 /// How a frame came to be. Seven kinds at most: the cell packs them into three bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -48,7 +50,7 @@ impl Origin {
 pub(crate) struct Mark {
     pub(crate) bound_at: &'static Location<'static>,
     /// The boundary of the entry under which it was made.
-    pub(crate) boundary: Option<&'static str>,
+    pub(crate) boundary: Option<&'static Boundary>,
     /// The frame that made it by `set`, 0 for every other way.
     pub(crate) frame: u64,
     /// Unique among the sets of that frame.
@@ -57,7 +59,7 @@ pub(crate) struct Mark {
 
 impl Mark {
     /// A binding made by anything but `set`.
-    pub(crate) fn new(bound_at: &'static Location<'static>, boundary: Option<&'static str>) -> Self {
+    pub(crate) fn new(bound_at: &'static Location<'static>, boundary: Option<&'static Boundary>) -> Self {
         Self { bound_at, boundary, frame: 0, stamp: 0 }
     }
 }

@@ -188,11 +188,11 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
         T: Clone,
     {
         match self.key.peek(T::clone) {
-            Some(value) => {
+            Ok(value) => {
                 self.observe(Location::caller());
                 Ok(value)
             }
-            None => self.absent(Location::caller()),
+            Err(_) => self.absent(Location::caller()),
         }
     }
 
@@ -204,26 +204,19 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
     #[inline]
     #[track_caller]
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, MissingContext> {
-        let mut f = Some(f);
-        match self.key.peek(|value| f.take().map(|f| f(value))) {
-            Some(Some(result)) => {
+        match self.key.peek(f) {
+            Ok(result) => {
                 self.observe(Location::caller());
                 Ok(result)
             }
-            _ => {
-                let value = self.absent(Location::caller())?;
-                match f.take() {
-                    Some(f) => Ok(f(&value)),
-                    None => unreachable!("the closure is taken only where a value was found"),
-                }
-            }
+            Err(f) => Ok(f(&self.absent(Location::caller())?)),
         }
     }
 
     /// Whether a value is bound here. Neither default nor environment count.
     #[must_use]
     pub fn is_bound(&'static self) -> bool {
-        self.key.peek(|_| ()).is_some()
+        self.key.peek(|_| ()).is_ok()
     }
 
     /// In debug builds: reports a read by a bare task that an executor polls inside somebody's frame.
