@@ -36,12 +36,10 @@
 pub mod buffer;
 mod error;
 mod facade;
-mod recall;
-mod session;
+pub mod recall;
+pub mod session;
 
 pub use error::MemoryError;
 pub use facade::{Memory, MemoryOptions};
-pub use recall::{
-    Hit, Mode, NewMemory, Query, Recall, Recalled, Remembered, RememberedAs, Source, StoredMemory,
-};
-pub use session::{Attempt, NewAttempt, Outcome, SessionCache};
+pub use recall::{Hit, Mode, NewMemory, Query, Recall, Recalled, Remembered, Source, StoredMemory};
+pub use session::{Attempt, NewAttempt, SessionCache};

@@ -16,7 +16,7 @@ use haversack::well_known::{PRINCIPAL, SESSION_ID};
 use haversack_store::TenantDb;
 use haversack_store::sqlite::OptionalExtension;
 
-pub use model::{Hit, Mode, NewMemory, Query, Recalled, Remembered, RememberedAs, Source, StoredMemory};
+pub use model::{Hit, Mode, NewMemory, Outcome, Query, Recalled, Remembered, Source, StoredMemory};
 
 use crate::{MemoryError, MemoryOptions};
 

@@ -57,13 +57,13 @@ pub struct Remembered {
     /// The id under which the text is kept.
     pub id: String,
     /// What happened.
-    pub outcome: RememberedAs,
+    pub outcome: Outcome,
 }
 
 /// What happened to a memory that was to be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RememberedAs {
+pub enum Outcome {
     /// It is kept beside the others.
     New,
     /// The same text was there.
@@ -87,6 +87,14 @@ pub struct Query {
 pub enum Mode {
     /// By words, stemmed; a paraphrase without a common word is not found.
     Lexical,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Lexical => "lexical",
+        })
+    }
 }
 
 /// What a search found, and how much it could see.

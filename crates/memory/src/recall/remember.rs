@@ -7,7 +7,7 @@ use haversack_store::sqlite::{OptionalExtension, Transaction, params};
 use haversack_store::{StoreError, now_millis};
 use sha2::{Digest, Sha256};
 
-use super::{NewMemory, Remembered, RememberedAs};
+use super::{NewMemory, Outcome, Remembered};
 use crate::MemoryError;
 
 /// The longest text, in bytes.
@@ -66,7 +66,7 @@ pub(super) fn keep(
             tx.prepare_cached("UPDATE memories SET subject = ?2 WHERE id = ?1 AND subject IS NOT ?2")?
                 .execute(params![id, subject])?;
         }
-        let outcome = if old.is_empty() { RememberedAs::Duplicate } else { RememberedAs::Superseded(old) };
+        let outcome = if old.is_empty() { Outcome::Duplicate } else { Outcome::Superseded(old) };
         return Ok(Remembered { id, outcome });
     }
     let id: String = tx
@@ -76,7 +76,7 @@ pub(super) fn keep(
         )?
         .query_row(params![new.text, new.hash, new.subject, new.source, session, principal, now], |row| row.get(0))?;
     let old = supersede(tx, new, &id, now)?;
-    let outcome = if old.is_empty() { RememberedAs::New } else { RememberedAs::Superseded(old) };
+    let outcome = if old.is_empty() { Outcome::New } else { Outcome::Superseded(old) };
     Ok(Remembered { id, outcome })
 }
 

@@ -26,7 +26,7 @@ CREATE TABLE audit (
     actor   TEXT    NOT NULL,
     action  TEXT    NOT NULL,
     tenant  TEXT,
-    subject TEXT    NOT NULL
+    subject TEXT
 ) STRICT;
 
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit

@@ -5,10 +5,9 @@
 
 use std::future::Future;
 
-use haversack::well_known::TenantId;
 use serde::Serialize;
 
-use crate::sqlite::{Error, FromSqlError, Row, params};
+use crate::sqlite::{Error, Row, params};
 use crate::{ControlDb, StoreError};
 
 /// One act of an operator.
@@ -19,9 +18,9 @@ pub struct AuditRow {
     /// What was done: a short fixed word such as `key.revoke`.
     pub action: String,
     /// The tenant that was entered or touched; none for acts on the whole installation.
-    pub tenant: Option<TenantId>,
-    /// What the act was on: a key id, a folder, a session.
-    pub subject: String,
+    pub tenant: Option<String>,
+    /// What the act was on, where it was on one thing: a key id, a folder, a session.
+    pub subject: Option<String>,
     /// Milliseconds since the Unix epoch, UTC.
     pub at: i64,
 }
@@ -45,13 +44,7 @@ impl Audit {
         self.control.write("append to the audit trail", move |tx| {
             tx.execute(
                 "INSERT INTO audit (at, actor, action, tenant, subject) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    row.at,
-                    row.actor,
-                    row.action,
-                    row.tenant.as_ref().map(TenantId::as_str),
-                    row.subject
-                ],
+                params![row.at, row.actor, row.action, row.tenant, row.subject],
             )?;
             Ok(())
         })
@@ -74,9 +67,5 @@ impl Audit {
 }
 
 fn audit_of_row(row: &Row<'_>) -> Result<AuditRow, Error> {
-    let tenant = match row.get::<_, Option<String>>(2)? {
-        Some(id) => Some(TenantId::new(id).map_err(|_| Error::from(FromSqlError::InvalidType))?),
-        None => None,
-    };
     Ok(AuditRow { actor: row.get(0)?, action: row.get(1)?, tenant, subject: row.get(3)?, at: row.get(4)? })
 }

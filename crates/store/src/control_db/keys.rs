@@ -6,9 +6,7 @@
 use std::fmt;
 use std::future::Future;
 
-use haversack::well_known::{Principal, TenantId};
-
-use crate::sqlite::{Error, FromSqlError, OptionalExtension, Row, Transaction, params};
+use crate::sqlite::{Error, OptionalExtension, Row, Transaction, params};
 use crate::{ControlDb, StoreError, now_millis};
 
 /// One API key. Times are milliseconds since the Unix epoch, UTC.
@@ -17,9 +15,9 @@ pub struct KeyRow {
     /// The public half, by which the key is looked up.
     pub id: String,
     /// Whose data the key opens.
-    pub tenant: TenantId,
+    pub tenant: String,
     /// Who acts.
-    pub principal: Principal,
+    pub principal: String,
     /// What the operator wrote to tell keys apart.
     pub label: String,
     /// SHA-256 of the secret half.
@@ -65,6 +63,14 @@ const COLUMNS: &str = "id, tenant, principal, label, secret_hash, demo, created_
 impl Keys {
     pub(super) fn new(control: ControlDb) -> Self {
         Self { control }
+    }
+
+    /// A number that tells whether anything changed, see [`ControlDb::generation`]. It is ready at once.
+    ///
+    /// # Errors
+    /// As [`ControlDb::generation`].
+    pub fn generation(&self) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
+        std::future::ready(self.control.generation())
     }
 
     /// Adds a key.
@@ -141,8 +147,8 @@ fn add(tx: &Transaction<'_>, key: &KeyRow) -> Result<(), StoreError> {
         &format!("INSERT INTO keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
         params![
             key.id,
-            key.tenant.as_str(),
-            key.principal.as_str(),
+            key.tenant,
+            key.principal,
             key.label,
             key.secret_hash,
             key.demo,
@@ -171,11 +177,10 @@ fn expire(tx: &Transaction<'_>, id: &str, at: i64) -> Result<bool, StoreError> {
 }
 
 fn key_of_row(row: &Row<'_>) -> Result<KeyRow, Error> {
-    let damaged = || Error::from(FromSqlError::InvalidType);
     Ok(KeyRow {
         id: row.get(0)?,
-        tenant: TenantId::new(row.get::<_, String>(1)?).map_err(|_| damaged())?,
-        principal: Principal::new(row.get::<_, String>(2)?).map_err(|_| damaged())?,
+        tenant: row.get(1)?,
+        principal: row.get(2)?,
         label: row.get(3)?,
         secret_hash: row.get(4)?,
         demo: row.get(5)?,
