@@ -67,5 +67,11 @@ impl Audit {
 }
 
 fn audit_of_row(row: &Row<'_>) -> Result<AuditRow, Error> {
-    Ok(AuditRow { actor: row.get(0)?, action: row.get(1)?, tenant, subject: row.get(3)?, at: row.get(4)? })
+    Ok(AuditRow {
+        actor: row.get(0)?,
+        action: row.get(1)?,
+        tenant: row.get(2)?,
+        subject: row.get(3)?,
+        at: row.get(4)?,
+    })
 }
