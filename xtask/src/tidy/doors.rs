@@ -19,9 +19,10 @@ const FENCED: &[&str] = &["memory"];
 /// Parameter names and types that would let a caller choose the scope.
 const SCOPES: &[&str] = &["tenant", "tenant_id", "session", "session_id", "TenantId", "SessionId", "Scope"];
 
-/// Crates in which a process-wide cell would be shared by all tenants.
+/// Crates in which a process-wide cell would be shared by all tenants. A constant that is computed once
+/// (`LazyLock`) is none: nobody can put anything into it.
 const CELL_FREE: &[&str] = &["store", "memory", "agent"];
-const CELLS: &[&str] = &["Mutex", "RwLock", "OnceLock", "OnceCell", "RefCell", "Cell", "LazyLock"];
+const CELLS: &[&str] = &["Mutex", "RwLock", "OnceLock", "OnceCell", "RefCell", "Cell"];
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -65,7 +65,8 @@ fn allows(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for line in source.lines_with("clippy::disallowed_methods") {
         // A test of the bare call's own behaviour has to make it; it says so.
-        let said = attribute_from(source, line).contains("reason");
+        let text = source.text.lines().nth(line - 1).unwrap_or_default();
+        let said = attribute_from(source, line).contains("reason") || text.contains("//");
         if !source.is_test(line) {
             findings.push(Finding::at(
                 &source.path,
@@ -78,7 +79,7 @@ fn allows(source: &Source) -> Vec<Finding> {
                 &source.path,
                 line,
                 "a test lifts the ban on bare spawns without a reason",
-                "add `reason = \"..\"` to the attribute, or call the library's",
+                "say why in the attribute's `reason` or beside it, or call the library's",
             ));
         }
     }
@@ -144,7 +145,9 @@ mod tests {
         let said =
             "#![allow(\n    clippy::disallowed_methods,\n    reason = \"a raw task is what is tested\"\n)]";
         assert_eq!(check(&files(&[("crates/haversack/tests/laws/main.rs", silent)])).len(), 1);
+        let beside = "#![allow(clippy::disallowed_methods)] // a raw task is what is tested";
         assert_eq!(check(&files(&[("crates/haversack/tests/laws/main.rs", said)])), []);
+        assert_eq!(check(&files(&[("crates/haversack/tests/laws/main.rs", beside)])), []);
     }
 
     #[test]
