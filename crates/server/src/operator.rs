@@ -3,8 +3,7 @@
 
 use haversack::Visit;
 use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
-use haversack_store::{AuditRow, Store};
-use jiff::Timestamp;
+use haversack_store::{AuditRow, Store, now_millis};
 
 use crate::boundary::OPERATOR;
 use crate::problem::Fault;
@@ -42,9 +41,9 @@ impl Operator {
         let row = AuditRow {
             actor: self.actor.as_str().to_owned(),
             action: action.to_owned(),
-            tenant: Some(tenant.as_str().to_owned()),
-            subject: None,
-            at: Timestamp::now().as_millisecond(),
+            tenant: Some(tenant.clone()),
+            subject: "tenant".to_owned(),
+            at: now_millis(),
         };
         self.store.control().audit().append(row).await?;
         Ok(OPERATOR.enter(|bind| bind.bind(&TENANT_ID, tenant.clone()).bind(&PRINCIPAL, self.actor.clone()))?)

@@ -87,6 +87,18 @@ impl Fault {
         &self.0.detail
     }
 
+    /// The cause and its causes in one line, for the log. Error texts of this product hold nothing that was said or stored.
+    pub fn causes(&self) -> String {
+        let mut cause = self.source();
+        let mut line = String::new();
+        while let Some(error) = cause {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        line
+    }
+
     /// The problem document for the request of this id.
     pub fn problem(&self, request_id: &str) -> Problem {
         let code = self.code();

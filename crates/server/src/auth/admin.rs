@@ -1,7 +1,8 @@
 //! Administration of keys: issue, list, revoke, rotate, and the demo keys. Each change writes an audit row with who did it. The
 //! command line calls it, beside a running server or without one; there is no HTTP route to it.
 
-use haversack_store::{AuditRow, ControlDb, KeyRow};
+use haversack::well_known::{Principal, TenantId};
+use haversack_store::{AuditRow, ControlDb, KeyRow, now_millis};
 use jiff::Timestamp;
 
 use super::key::NewKey;
@@ -36,7 +37,10 @@ pub struct Issued {
 /// # Errors
 /// [`Code::TenantName`] for a name outside the rules; the store's faults.
 pub async fn issue(control: &ControlDb, grant: Grant, actor: &str) -> Result<Issued, Fault> {
-    store(control, grant, NewKey::generate()?, false, "key.issue", actor).await
+    let issued = make(grant, false)?;
+    control.keys().insert(issued.row.clone()).await?;
+    audit(control, actor, "key.issue", &issued.row).await?;
+    Ok(issued)
 }
 
 /// All keys, revoked ones included, oldest first.
@@ -58,29 +62,28 @@ pub async fn revoke(control: &ControlDb, id: &str, actor: &str) -> Result<KeyRow
     find(control, id).await
 }
 
-/// Issues a new key for the same tenant, principal and label, then revokes the old one.
+/// Issues a new key for the same tenant, principal and label, and revokes the old one, both or neither.
 ///
 /// # Errors
 /// [`Code::KeyUnknown`] when no key has this id; [`Code::KeyRevoked`] when it is revoked already.
 pub async fn rotate(control: &ControlDb, id: &str, actor: &str) -> Result<Issued, Fault> {
     let old = find(control, id).await?;
-    if old.revoked_at.is_some() {
-        return Err(Fault::new(Code::KeyRevoked, format!("The key {id} is revoked; issue a new one instead.")));
-    }
     let grant = Grant {
-        tenant: old.tenant.clone(),
-        principal: old.principal.clone(),
-        label: old.label.clone(),
+        tenant: old.tenant.as_str().to_owned(),
+        principal: old.principal.as_str().to_owned(),
+        label: old.label,
         expires_at: old.expires_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
     };
-    // The new one first: a failure in between leaves the caller with a key that works.
-    let issued = store(control, grant, NewKey::generate()?, old.demo, "key.rotate", actor).await?;
-    revoke(control, id, actor).await?;
+    let issued = make(grant, old.demo)?;
+    if !control.keys().rotate(id, issued.row.clone()).await? {
+        return Err(Fault::new(Code::KeyRevoked, format!("The key {id} is revoked; issue a new one instead.")));
+    }
+    audit(control, actor, "key.rotate", &issued.row).await?;
     Ok(issued)
 }
 
-/// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Only their hashes are stored, so a
-/// key that is to be printed at each start is a new key at each start.
+/// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Only hashes are stored, so a key
+/// that is to be printed at each start is a new key at each start.
 ///
 /// # Errors
 /// The store's faults.
@@ -89,7 +92,7 @@ pub async fn renew_demo(control: &ControlDb, people: &[(&str, &str)]) -> Result<
     for row in active_demo(control).await? {
         revoke(control, &row.id, actor).await?;
     }
-    let mut issued = Vec::new();
+    let mut fresh = Vec::new();
     for (tenant, principal) in people {
         let grant = Grant {
             tenant: (*tenant).to_owned(),
@@ -97,9 +100,12 @@ pub async fn renew_demo(control: &ControlDb, people: &[(&str, &str)]) -> Result<
             label: "demo".to_owned(),
             expires_at: None,
         };
-        issued.push(store(control, grant, NewKey::generate()?, true, "key.demo", actor).await?);
+        let issued = make(grant, true)?;
+        control.keys().insert(issued.row.clone()).await?;
+        audit(control, actor, "key.demo", &issued.row).await?;
+        fresh.push(issued);
     }
-    Ok(issued)
+    Ok(fresh)
 }
 
 /// Demo keys that would open the server now.
@@ -108,7 +114,8 @@ pub async fn renew_demo(control: &ControlDb, people: &[(&str, &str)]) -> Result<
 /// The store's faults.
 pub async fn active_demo(control: &ControlDb) -> Result<Vec<KeyRow>, Fault> {
     let rows = control.keys().list().await?;
-    Ok(rows.into_iter().filter(|row| row.demo && row.revoked_at.is_none()).collect())
+    let now = now_millis();
+    Ok(rows.into_iter().filter(|row| row.demo && row.is_live(now)).collect())
 }
 
 async fn find(control: &ControlDb, id: &str) -> Result<KeyRow, Fault> {
@@ -116,29 +123,21 @@ async fn find(control: &ControlDb, id: &str) -> Result<KeyRow, Fault> {
     control.keys().find(id).await?.ok_or_else(unknown)
 }
 
-async fn store(
-    control: &ControlDb,
-    grant: Grant,
-    key: NewKey,
-    demo: bool,
-    action: &'static str,
-    actor: &str,
-) -> Result<Issued, Fault> {
+fn make(grant: Grant, demo: bool) -> Result<Issued, Fault> {
     check_name("tenant", &grant.tenant)?;
     check_name("principal", &grant.principal)?;
+    let key = NewKey::generate()?;
     let row = KeyRow {
         id: key.id().to_owned(),
-        tenant: grant.tenant,
-        principal: grant.principal,
+        tenant: TenantId::new(grant.tenant).map_err(Fault::internal)?,
+        principal: Principal::new(grant.principal).map_err(Fault::internal)?,
         label: grant.label,
         secret_hash: key.secret_hash(),
         demo,
-        created_at: Timestamp::now().as_millisecond(),
+        created_at: now_millis(),
         expires_at: grant.expires_at.map(Timestamp::as_millisecond),
         revoked_at: None,
     };
-    control.keys().insert(row.clone()).await?;
-    audit(control, actor, action, &row).await?;
     Ok(Issued { row, key })
 }
 
@@ -147,8 +146,8 @@ async fn audit(control: &ControlDb, actor: &str, action: &str, row: &KeyRow) -> 
         actor: actor.to_owned(),
         action: action.to_owned(),
         tenant: Some(row.tenant.clone()),
-        subject: Some(row.id.clone()),
-        at: Timestamp::now().as_millisecond(),
+        subject: row.id.clone(),
+        at: now_millis(),
     };
     Ok(control.audit().append(row).await?)
 }

@@ -10,10 +10,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use haversack::well_known::{Principal, TenantId};
-use haversack_store::{KeyRow, Store};
+use haversack_store::{KeyRow, Store, now_millis};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use jiff::Timestamp;
 
 use crate::code::Code;
 use crate::problem::Fault;
@@ -58,25 +57,22 @@ impl Keyring {
         let presented = presented(headers)?;
         let rows = self.rows().await?;
         let row = rows.get(presented.id());
-        if !presented.matches(row.map(|row| &row.secret_hash)) {
+        let matches = presented.matches(row.map(|row| &row.secret_hash));
+        let Some(row) = row.filter(|_| matches) else {
             return Err(Fault::new(Code::KeyUnknown, "The API key is not valid."));
-        }
-        let Some(row) = row else { return Err(Fault::new(Code::KeyUnknown, "The API key is not valid.")) };
-        let now = Timestamp::now().as_millisecond();
-        if row.revoked_at.is_some() || row.expires_at.is_some_and(|at| at <= now) {
+        };
+        if !row.is_live(now_millis()) {
             let detail = "The API key was revoked or has expired. Ask whoever runs this server for a new one.";
             return Err(Fault::new(Code::KeyRevoked, detail));
         }
-        let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
-        let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
-        Ok(Caller { tenant, principal })
+        Ok(Caller { tenant: row.tenant.clone(), principal: row.principal.clone() })
     }
 
     /// The keys now. The generation is asked for at each request, so a revocation holds from the next request on, also when
     /// another process made it.
     async fn rows(&self) -> Result<Arc<HashMap<String, KeyRow>>, Fault> {
-        let keys = self.store.control().keys();
-        let generation = keys.generation().await?;
+        let control = self.store.control();
+        let generation = control.generation()?;
         {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.generation == Some(generation) {
@@ -84,7 +80,7 @@ impl Keyring {
             }
         }
         // Read after the generation: a change in between makes the list newer than its number, and the next request reads again.
-        let rows = keys.list().await?;
+        let rows = control.keys().list().await?;
         let rows: Arc<HashMap<_, _>> = Arc::new(rows.into_iter().map(|row| (row.id.clone(), row)).collect());
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
             Known { generation: Some(generation), rows: rows.clone() };

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod chat;
+pub mod client;
 pub mod config;
 pub mod context;
 pub mod doctor;
@@ -15,6 +16,7 @@ pub mod output;
 pub mod replay;
 pub mod restore;
 pub mod serve;
+mod sse;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,8 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
-pub use secret::{Secret, SecretRef};
+pub use haversack_agent::{Secret, SecretRef};
+pub use secret::resolve;
 pub use sections::{Limits, LogFormat, Memory, Otlp, Server, Store, Synchronous, Telemetry};
 
 use haversack_agent::AgentConfig;
@@ -77,6 +78,12 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
+    /// Values that are each allowed do not go together, or the agents are not as they must be.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+    },
     /// A secret is referred to that does not exist.
     #[error("secret {reference}: {message}")]
     Secret {
@@ -120,6 +127,24 @@ impl Config {
         }
         let table = toml::from_str(text).map_err(|error| place::locate(path, text, &error))?;
         environment::apply(table, &overrides)
+    }
+
+    /// Checks what the shape of the file does not: the agents, the limits against each other, and that every secret is there.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`], [`ConfigError::Secret`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |message: String| ConfigError::Invalid { message };
+        let tools = haversack_agent::Toolbox::builtin();
+        self.agent.check(&tools).map_err(|error| invalid(error.to_string()))?;
+        if self.limits.message_bytes > self.limits.body_bytes {
+            return Err(invalid("`limits.message_bytes` is larger than `limits.body_bytes`".into()));
+        }
+        let headers = self.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
+        for reference in headers.chain(&self.agent.model.api_key) {
+            resolve(reference)?;
+        }
+        Ok(())
     }
 
     /// The JSON schema of the file.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::SecretRef;
+use haversack_agent::SecretRef;
 
 /// `[server]`: where it listens and how it stops.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -148,6 +148,8 @@ pub struct Telemetry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    /// For people when standard error is a terminal, JSON otherwise.
+    Auto,
     /// For people.
     Human,
     /// One JSON object a line.
@@ -165,6 +167,13 @@ pub struct Otlp {
     /// Headers to send along; each value is a secret by reference.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretRef>,
+    /// The `service.name` under which the spans appear.
+    #[serde(default = "service_name")]
+    pub service_name: String,
+}
+
+fn service_name() -> String {
+    "haversack".to_owned()
 }
 
 impl Server {
@@ -212,13 +221,13 @@ impl Default for Limits {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { attempt_ttl_s: 7 * 24 * 3600, max_attempts: 64, max_hits: 8 }
+        Self { attempt_ttl_s: 24 * 3600, max_attempts: 64, max_hits: 20 }
     }
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: LogFormat::Human, filter: "info".into(), ring_turns: 512, otlp: None }
+        Self { log: LogFormat::Auto, filter: "info".into(), ring_turns: 512, otlp: None }
     }
 }
 

@@ -1,0 +1,41 @@
+//! The way in: the key, the tenant's rate limit, then the door. Authentication leaves a [`Caller`] in the request, and the door binds
+//! tenant and principal from it; no header, path or body has a say in who is asking.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use haversack::Visit;
+use haversack::well_known::{PRINCIPAL, REQUEST_ID, RequestId, TENANT_ID};
+
+use super::App;
+use crate::auth::Caller;
+use crate::boundary::HTTP;
+use crate::code::Code;
+use crate::problem::Fault;
+
+/// Lets a request pass that carries a valid key of a tenant within its rate.
+pub(super) async fn authenticate(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Fault> {
+    let caller = app.keyring.authenticate(request.headers()).await?;
+    if let Err(seconds) = app.rates.take(&caller.tenant) {
+        let detail = "This tenant sends requests faster than it may.";
+        return Err(Fault::retry(Code::TenantLimit, detail, seconds));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// The door of an authenticated request.
+pub(super) fn door<B>(request: &http::Request<B>) -> Result<Visit, Response> {
+    let caller = request.extensions().get::<Caller>();
+    let id = request.extensions().get::<RequestId>();
+    let visit = HTTP.enter(|bind| {
+        bind.bind_some(&TENANT_ID, caller.map(|caller| caller.tenant.clone()))
+            .bind_some(&PRINCIPAL, caller.map(|caller| caller.principal.clone()))
+            .bind_some(&REQUEST_ID, id.cloned())
+    });
+    visit.map_err(|refused| Fault::from(refused).into_response())
+}

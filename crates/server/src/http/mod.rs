@@ -1,0 +1,58 @@
+//! The HTTP boundary: routes, authentication, limits, problems, event streams. A request passes the outermost layer (request id,
+//! panics, problems), the key, the tenant's rate limit and the door, in this order; only then a handler runs, and it reads who is
+//! asking from the context. [`crate::Server`] serves the router.
+
+mod access;
+mod health;
+mod json;
+mod limits;
+mod listener;
+mod openapi;
+mod outermost;
+mod prefer;
+mod router;
+mod sessions;
+mod sse;
+mod traces;
+mod turns;
+mod wire;
+
+pub use openapi::document as openapi_document;
+pub use wire::{SessionList, SessionSummary, TurnRequest, TurnState};
+
+pub(crate) use listener::{Listener, Serving};
+pub(crate) use router::router;
+
+use std::sync::Arc;
+
+use crate::auth::Keyring;
+use crate::config::Limits;
+use crate::engine::Engine;
+use limits::TenantRates;
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) limits: Limits,
+    keyring: Keyring,
+    rates: TenantRates,
+}
+
+impl App {
+    pub(crate) fn new(engine: Engine, limits: Limits) -> Self {
+        let keyring = Keyring::new(engine.store().clone());
+        let rates = TenantRates::new(limits.requests_per_second, limits.burst);
+        Self(Arc::new(Parts { engine, limits, keyring, rates }))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,46 @@
+//! The routes. Everything under `/v1` is behind a key and a door; the rest is open and shows nothing of any tenant. The outermost
+//! layer is around all of it, so that also "no such route" is a problem with a request id.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use haversack::ContextLayer;
+
+use super::{App, access, health, openapi, outermost, sessions, traces, turns};
+use crate::code::Code;
+use crate::problem::Fault;
+
+/// The whole HTTP surface.
+pub(crate) fn router(app: App) -> Router {
+    let behind_a_key = Router::new()
+        .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/{session}", get(sessions::show).delete(sessions::delete))
+        .route("/v1/sessions/{session}/turns", post(turns::start))
+        .route("/v1/turns/{turn}", get(turns::show))
+        .route("/v1/turns/{turn}/events", get(turns::events))
+        .route("/v1/turns/{turn}/context", get(traces::show))
+        .method_not_allowed_fallback(no_method)
+        // Layers run from the last one to the first: the key before the door.
+        .route_layer(ContextLayer::new(access::door))
+        .route_layer(from_fn_with_state(app.clone(), access::authenticate));
+    let open = Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::serve))
+        .route("/errors/{code}", get(health::error_page))
+        .method_not_allowed_fallback(no_method);
+    behind_a_key
+        .merge(open)
+        .fallback(no_route)
+        .layer(from_fn_with_state(app.clone(), outermost::answer))
+        .with_state(app)
+}
+
+async fn no_route() -> Fault {
+    Fault::new(Code::NoRoute, "Nothing lives at this path; /openapi.json lists every path.")
+}
+
+async fn no_method() -> Fault {
+    Fault::new(Code::MethodNotAllowed, "This path does not take this method.")
+}

@@ -1,0 +1,38 @@
+//! A turn as an event stream (the HTML standard's server-sent events). Each event has the id `<turn>.<number>`, so that a client that
+//! lost its connection continues behind the last one it saw. The turn handlers answer with it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use http::{HeaderValue, StatusCode};
+use http::header::CONTENT_LOCATION;
+
+use super::prefer::LastEvent;
+use crate::turns::{LiveTurn, Patience};
+
+/// How often a silent stream shows that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The events of `turn` behind number `after`. While the answer is read the client counts as waiting for the turn.
+pub(super) fn events(turn: &Arc<LiveTurn>, after: u64) -> Response {
+    if turn.last_event().is_some_and(|last| after >= last) {
+        // The client has them all; this status tells an event source to stop asking.
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let attached = turn.attach(Patience::Reconnect);
+    let id = turn.id().to_owned();
+    let stream = turn.events(after).map(move |event| {
+        let _waiting = &attached;
+        let sent = Event::default().id(LastEvent::id(&id, event.number)).event(&event.name).data(&event.data);
+        Ok::<_, Infallible>(sent)
+    });
+    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/turns/{}", turn.id())) {
+        response.headers_mut().insert(CONTENT_LOCATION, location);
+    }
+    response
+}

@@ -1,0 +1,95 @@
+//! How errors of the crates below become faults: one mapping each. Texts that may name files or variables stay in the cause,
+//! which the log and the command line show and an HTTP answer does not.
+
+use haversack::{ForeignContext, MissingContext, Refused};
+use haversack_agent::TurnError;
+use haversack_memory::MemoryError;
+use haversack_store::StoreError;
+
+use super::Fault;
+use crate::code::Code;
+use crate::config::ConfigError;
+
+impl From<MissingContext> for Fault {
+    fn from(error: MissingContext) -> Self {
+        Self::caused(Code::MissingContext, "Work ran outside its context and was refused.", error)
+    }
+}
+
+impl From<ForeignContext> for Fault {
+    fn from(error: ForeignContext) -> Self {
+        Self::caused(Code::ForeignContext, "Work met the context of another request and was refused.", error)
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(error: Refused) -> Self {
+        Self::caused(Code::BoundaryRefused, "A door refused to open a context.", error)
+    }
+}
+
+impl From<ConfigError> for Fault {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Code::ConfigInvalid, error.to_string())
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let (code, detail) = match error {
+            StoreError::Unbound(missing) => return missing.into(),
+            StoreError::Foreign(foreign) => return foreign.into(),
+            StoreError::InUse { .. } => (Code::DataInUse, "The data folder is in use by another process."),
+            StoreError::ReadOnly { .. } => (Code::DataNotWritable, "The data folder cannot be written."),
+            StoreError::NewerSchema { .. } => (Code::NewerSchema, "A data file was written by a newer version."),
+            StoreError::StampMismatch { .. } => (Code::StampMismatch, "A data file belongs to another tenant."),
+            StoreError::Full { .. } => (Code::DiskFull, "There is no space left for data."),
+            StoreError::BackupRefused { .. } => (Code::BackupRefused, "The backup or restore was refused."),
+            StoreError::Closed => (Code::ShuttingDown, "The server is shutting down."),
+            StoreError::Busy => {
+                return Self::retry(Code::StoreFailed, "The store is busy. Nothing was written; try again.", 1);
+            }
+            _ => (Code::StoreFailed, "The store could not be read or written."),
+        };
+        Self::caused(code, detail, error)
+    }
+}
+
+impl From<MemoryError> for Fault {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Unbound(missing) => missing.into(),
+            MemoryError::Foreign(foreign) => foreign.into(),
+            MemoryError::Store(store) => store.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<TurnError> for Fault {
+    fn from(error: TurnError) -> Self {
+        match error {
+            TurnError::Unbound(missing) => missing.into(),
+            TurnError::Foreign(foreign) => foreign.into(),
+            TurnError::Store(store) => store.into(),
+            TurnError::Memory(memory) => memory.into(),
+            TurnError::ToolNeeds { .. } => {
+                Self::caused(Code::MissingContext, "A tool cannot run in this context.", error)
+            }
+            TurnError::Internal(_) => Self::internal(error),
+            // What is left speaks to the user: its text says what happened and what to do next.
+            told => {
+                let code = Code::find(told.code()).unwrap_or(Code::Internal);
+                Self::caused(code, sentence(&told.to_string()), told)
+            }
+        }
+    }
+}
+
+/// A library's error text as a sentence for a user.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}

@@ -1,0 +1,102 @@
+//! A whole server: engine, boundary and listener, started and stopped as one. `serve` runs one until a signal comes; tests and
+//! benchmarks start as many as they like, each on a port of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haversack_agent::model::ChatModel;
+
+use crate::auth::admin;
+use crate::code::Code;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::http::{App, Listener, Serving, router};
+use crate::problem::Fault;
+use crate::telemetry::Telemetry;
+
+/// What a server is started with besides its configuration.
+#[derive(Default)]
+pub struct Options {
+    /// The telemetry of the process; without it nothing is recorded.
+    pub telemetry: Telemetry,
+    /// A model instead of the configured one, for tests.
+    pub model: Option<Arc<dyn ChatModel>>,
+}
+
+/// A running server. Stop it with [`shutdown`](Self::shutdown); dropping it leaves the stop to the end of the process.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    engine: Engine,
+    serving: Serving,
+    grace: Duration,
+}
+
+impl Server {
+    /// Starts a server on `config` alone.
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with).
+    pub async fn start(config: Config) -> Result<Self, Fault> {
+        Self::start_with(config, Options::default()).await
+    }
+
+    /// Binds the address, opens the engine, and serves.
+    ///
+    /// # Errors
+    /// [`Code::AddressInUse`], before anything is opened; the faults of [`Engine::open`]; [`Code::DemoKeysExposed`] when demo keys
+    /// would be reachable from other machines. Nothing runs then.
+    pub async fn start_with(config: Config, options: Options) -> Result<Self, Fault> {
+        let exposed = !config.server.bind.ip().is_loopback();
+        if exposed && config.server.demo_keys == Some(true) {
+            return Err(demo_keys_exposed(config.server.bind));
+        }
+        let listener = Listener::bind(config.server.bind).await?;
+        let address = listener.address();
+        let (limits, grace) = (config.limits.clone(), config.server.grace());
+        let opening = haversack::spawn_blocking(move || Engine::open(&config, options.telemetry, options.model));
+        let engine = opening.await.map_err(Fault::internal)??;
+        if exposed && !admin::active_demo(engine.store().control()).await?.is_empty() {
+            engine.close(Duration::ZERO).await?;
+            return Err(demo_keys_exposed(address));
+        }
+        let serving = listener.serve(router(App::new(engine.clone(), limits.clone())), &limits);
+        Ok(Self { address, engine, serving, grace })
+    }
+
+    /// The address that it listens on, with its real port.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What is behind the boundary.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Stops: takes no new turns at once, lets running ones finish within the grace period while `/readyz` says no, answers what is
+    /// open, and closes the store.
+    ///
+    /// # Errors
+    /// The store's faults while it closes.
+    pub async fn shutdown(self) -> Result<(), Fault> {
+        self.engine.turns().drain(self.grace).await;
+        self.serving.stop().await;
+        self.engine.close(Duration::ZERO).await?;
+        Ok(())
+    }
+}
+
+fn demo_keys_exposed(address: SocketAddr) -> Fault {
+    let detail = format!(
+        "Demo keys are active, and {address} can be reached from other machines. Issue keys with `haversack keys issue`, set \
+         `demo_keys = false` under `[server]`, revoke the demo keys, or bind to 127.0.0.1."
+    );
+    Fault::new(Code::DemoKeysExposed, detail)
+}

@@ -1,0 +1,194 @@
+//! Live turns: those that wait, run, or ended a moment ago. A turn runs in a task of its own under a visit that lives as long as
+//! the turn, so it can outlive the request that asked for it; turns of one session run one after another. The HTTP boundary submits
+//! turns and listens to them; nobody else starts one in a server.
+
+mod book;
+mod live;
+mod run;
+mod seat;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use haversack::well_known::{CANCEL, Cancel, PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TenantId};
+use haversack_agent::{Agents, TurnRequest};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+pub use live::{Attached, Event, Events, LiveTurn, Outcome, Patience, Status};
+
+use crate::boundary::TURN;
+use crate::code::Code;
+use crate::config::Limits;
+use crate::problem::Fault;
+use crate::telemetry::Metrics;
+use book::Book;
+use seat::Seat;
+
+/// How long cancelled turns get to notice when the grace period of a stop is over.
+const LAST_WORD: Duration = Duration::from_secs(3);
+
+/// The live turns of a server. Cheap to clone.
+#[derive(Clone)]
+pub struct Turns {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    agents: Agents,
+    limits: Limits,
+    metrics: Metrics,
+    book: Mutex<Book>,
+    /// How many turns wait or run.
+    live: watch::Sender<usize>,
+}
+
+/// What a caller asks for. Tenant and principal are not in it: they come from the context.
+#[derive(Debug, Clone)]
+pub struct NewTurn {
+    /// The session.
+    pub session: SessionId,
+    /// What the person says.
+    pub message: String,
+    /// Names the request, so that a retry does not start a second turn.
+    pub idempotency_key: Option<String>,
+}
+
+/// Who a turn belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) tenant: TenantId,
+    pub(crate) principal: Principal,
+}
+
+impl Owner {
+    pub(crate) fn current() -> Result<Self, Fault> {
+        Ok(Self { tenant: TENANT_ID.get()?, principal: PRINCIPAL.get()? })
+    }
+}
+
+impl Turns {
+    /// The turns of `agents`.
+    pub fn new(agents: Agents, limits: Limits, metrics: Metrics) -> Self {
+        let live = watch::Sender::new(0);
+        Self { inner: Arc::new(Inner { agents, limits, metrics, book: Mutex::default(), live }) }
+    }
+
+    /// Starts a turn for the tenant and principal of the current context, or joins the live turn of the same session, owner and
+    /// idempotency key. Returns at once; the turn goes on whoever listens, until [`Attached`] says that nobody does.
+    ///
+    /// # Errors
+    /// [`Code::ShuttingDown`], [`Code::TenantLimit`], [`Code::QueueFull`], [`Code::IdempotencyConflict`] for a live turn of the same key
+    /// and another message; [`Code::MissingContext`] outside a door. Nothing was started then.
+    pub fn submit(&self, new: NewTurn) -> Result<Arc<LiveTurn>, Fault> {
+        let owner = Owner::current()?;
+        let request_hash = Sha256::digest(new.message.as_bytes()).into();
+        let cancel = Cancel::new();
+        let visit = TURN.enter(|bind| {
+            bind.bind(&TENANT_ID, owner.tenant.clone())
+                .bind(&PRINCIPAL, owner.principal.clone())
+                .bind(&SESSION_ID, new.session.clone())
+                .bind(&CANCEL, cancel.clone())
+                .bind_some(&REQUEST_ID, REQUEST_ID.get().ok())
+        })?;
+        let request = TurnRequest { message: new.message, idempotency_key: new.idempotency_key.clone() };
+        let turn = visit.run(|| self.inner.agents.turn(request))?;
+        let live = Arc::new(LiveTurn::new(
+            turn.id().to_string(),
+            owner,
+            new.session,
+            new.idempotency_key.map(|key| (key, request_hash)),
+            cancel,
+            Duration::from_secs(self.inner.limits.reconnect_s),
+        ));
+        if let Some(joined) = self.inner.book().enter(&live, &self.inner.limits)? {
+            return Ok(joined);
+        }
+        self.inner.publish_counts();
+        // From here on the seat is what takes the turn out of the book again, whatever happens to the task.
+        let seat = Seat::new(self.inner.clone(), live.clone());
+        let task = haversack::spawn_detached(visit.wrap(run::drive(turn, live.clone(), seat)));
+        live.task_is(task.abort_handle());
+        Ok(live)
+    }
+
+    /// A live or recently ended turn of the current tenant and principal; `None` also for a turn of somebody else.
+    ///
+    /// # Errors
+    /// [`Code::MissingContext`] outside a door.
+    pub fn find(&self, id: &str) -> Result<Option<Arc<LiveTurn>>, Fault> {
+        let reader = Owner::current()?;
+        Ok(self.inner.book().find(id).filter(|turn| *turn.owner() == reader))
+    }
+
+    /// Forgets the ended turns of a session of the current tenant and principal, and cancels those that wait or run.
+    ///
+    /// # Errors
+    /// [`Code::MissingContext`] outside a door.
+    pub fn forget(&self, session: &SessionId) -> Result<(), Fault> {
+        let owner = Owner::current()?;
+        let mut book = self.inner.book();
+        for turn in book.forget(&owner, session) {
+            turn.cancel();
+        }
+        Ok(())
+    }
+
+    /// Whether a stop has begun.
+    pub fn is_draining(&self) -> bool {
+        self.inner.book().draining
+    }
+
+    /// Refuses new turns from now on.
+    pub fn stop_taking(&self) {
+        self.inner.book().draining = true;
+    }
+
+    /// Waits until no turn is left: up to `grace` for them to finish, then cancels them, then ends their tasks. Call
+    /// [`stop_taking`](Self::stop_taking) first.
+    pub async fn drain(&self, grace: Duration) {
+        self.stop_taking();
+        if tokio::time::timeout(grace, self.idle()).await.is_ok() {
+            return;
+        }
+        let left = self.inner.book().live();
+        tracing::warn!(turns = left.len(), "the grace period is over; cancelling what still runs");
+        for turn in &left {
+            turn.cancel();
+        }
+        if tokio::time::timeout(LAST_WORD, self.idle()).await.is_err() {
+            for turn in self.inner.book().live() {
+                turn.abort();
+            }
+            let _ = tokio::time::timeout(LAST_WORD, self.idle()).await;
+        }
+    }
+
+    async fn idle(&self) {
+        // The sender lives in `self`, so the wait ends only when the count is zero.
+        let _ = self.inner.live.subscribe().wait_for(|live| *live == 0).await;
+    }
+}
+
+impl Inner {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish_counts(&self) {
+        let (live, waiting) = self.book().counts();
+        self.metrics.turns_queued(waiting);
+        self.live.send_replace(live);
+    }
+}
+
+impl std::fmt::Debug for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turns").field("live", &*self.inner.live.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// A turn that the limits refuse says so with the time after which it may be tried again.
+fn busy(code: Code, detail: &'static str) -> Fault {
+    Fault::retry(code, detail, 1)
+}

@@ -1,0 +1,68 @@
+//! The task of one turn: wait for the session to be free, run, end. It runs in the turn's own context from its first poll on; the
+//! time limit, a cancel and a panic each become an outcome that listeners see.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use haversack::well_known::{DEADLINE, Deadline};
+use haversack_agent::{EventSink, Reply, Turn, TurnError};
+
+use super::{LiveTurn, Outcome, Seat};
+use crate::code::Code;
+use crate::problem::Fault;
+
+/// How long a turn that was told to stop may take to do so.
+const STOPPING: Duration = Duration::from_secs(5);
+
+pub(super) async fn drive(turn: Turn, live: Arc<LiveTurn>, mut seat: Seat) {
+    let outcome = AssertUnwindSafe(wait_and_run(turn, &live, &mut seat)).catch_unwind().await;
+    let outcome = outcome.unwrap_or_else(|_panic| Err(Fault::internal("a turn panicked")));
+    if let Err(fault) = &outcome
+        && fault.code().status().is_server_error()
+    {
+        tracing::error!(turn = live.id(), code = %fault.code(), cause = fault.causes(), "the turn failed");
+    }
+    seat.ends(outcome);
+}
+
+async fn wait_and_run(turn: Turn, live: &Arc<LiveTurn>, seat: &mut Seat) -> Outcome {
+    tokio::select! {
+        biased;
+        () = live.cancelled() => return Err(cancelled()),
+        () = live.may_go() => {}
+    }
+    seat.starts();
+    let listener = live.clone();
+    let sink = EventSink::new(move |event| listener.tell(&event))?;
+    let limit = seat.time_limit();
+    let mut running = std::pin::pin!(DEADLINE.scope(Deadline::after(limit), turn.run(sink)));
+    if let Ok(result) = tokio::time::timeout(limit, &mut running).await {
+        return reply(result, false);
+    }
+    // Cancelling lets the tool that runs finish; who does not even notice that is dropped.
+    live.cancel();
+    match tokio::time::timeout(STOPPING, running).await {
+        Ok(result) => reply(result, true),
+        Err(_) => Err(timed_out()),
+    }
+}
+
+fn reply(result: Result<Reply, TurnError>, late: bool) -> Outcome {
+    match result {
+        Ok(reply) => Ok(Arc::new(reply)),
+        Err(TurnError::TimedOut) => Err(timed_out()),
+        Err(TurnError::Cancelled) if late => Err(timed_out()),
+        Err(TurnError::Cancelled) => Err(cancelled()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn cancelled() -> Fault {
+    Fault::new(Code::TurnCancelled, "The turn was cancelled before it had a reply.")
+}
+
+fn timed_out() -> Fault {
+    Fault::new(Code::TurnTimedOut, "The turn took longer than it may. Send the message again, with a new Idempotency-Key.")
+}
