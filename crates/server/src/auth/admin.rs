@@ -62,11 +62,17 @@ pub async fn revoke(control: &ControlDb, id: &str, actor: &str) -> Result<KeyRow
     find(control, id).await
 }
 
-/// Issues a new key for the same tenant, principal and label, and revokes the old one, both or neither.
+/// Issues a new key for the same tenant, principal and label, and ends the old one, both or neither: at once, or at
+/// `overlap_until`, so that callers have time to change over.
 ///
 /// # Errors
 /// [`Code::KeyUnknown`] when no key has this id; [`Code::KeyRevoked`] when it is revoked already.
-pub async fn rotate(control: &ControlDb, id: &str, actor: &str) -> Result<Issued, Fault> {
+pub async fn rotate(
+    control: &ControlDb,
+    id: &str,
+    overlap_until: Option<Timestamp>,
+    actor: &str,
+) -> Result<Issued, Fault> {
     let old = find(control, id).await?;
     let grant = Grant {
         tenant: old.tenant.as_str().to_owned(),
@@ -75,7 +81,8 @@ pub async fn rotate(control: &ControlDb, id: &str, actor: &str) -> Result<Issued
         expires_at: old.expires_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
     };
     let issued = make(grant, old.demo)?;
-    if !control.keys().rotate(id, issued.row.clone()).await? {
+    let until = overlap_until.map(Timestamp::as_millisecond);
+    if !control.keys().rotate(id, issued.row.clone(), until).await? {
         return Err(Fault::new(Code::KeyRevoked, format!("The key {id} is revoked; issue a new one instead.")));
     }
     audit(control, actor, "key.rotate", &issued.row).await?;

@@ -11,16 +11,48 @@ use serde::{Deserialize, Serialize};
 
 use super::sse::Parser;
 use crate::code::Code;
+use crate::config::process;
 use crate::problem::{Fault, Problem};
 
-/// The variable that holds a key when no `--key` is given.
-pub const KEY_VARIABLE: &str = "HAVERSACK_KEY";
+/// Where a server is looked for when no `--server` is given.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8787";
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long a whole answer may take: longer than a server lets a turn run.
 const ANSWER: Duration = Duration::from_secs(3_700);
+
+/// Options that name a server and the key to it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerArgs {
+    /// The server.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_SERVER)]
+    pub server: String,
+    /// The API key; better in the variable HAVERSACK_KEY, where other users of the machine do not see it.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+}
+
+impl ServerArgs {
+    /// A client for that server.
+    ///
+    /// # Errors
+    /// [`Code::KeyMissing`] when there is no key, [`Code::ServerUnreachable`] when the address is none.
+    pub fn client(&self) -> Result<Client, Fault> {
+        Client::new(&self.server, &key(self.key.as_deref())?)
+    }
+}
+
+/// The key that was given, or that of the environment.
+///
+/// # Errors
+/// [`Code::KeyMissing`] when there is none.
+pub fn key(given: Option<&str>) -> Result<String, Fault> {
+    given.map(str::to_owned).or_else(process::api_key).ok_or_else(|| {
+        Fault::new(Code::KeyMissing, "There is no API key: set HAVERSACK_KEY, or give --key. `haversack keys issue` makes one.")
+    })
+}
 
 /// A server and the key to it. Cheap to clone; clones share their connections.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 
 mod environment;
 mod place;
+pub mod process;
 mod secret;
 mod sections;
 

@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use haversack_store::ControlDb;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::client::Client;
-use super::output::Output;
+use super::output::{Output, plain};
 use crate::Server;
 use crate::auth::admin::{self, Grant};
 use crate::code::Code;
@@ -167,20 +168,20 @@ impl Own {
             .prefix("haversack-replay-")
             .tempdir()
             .context("no temporary folder can be made for the replay's server")?;
-        let (data, knowledge) = (folder.path().join("data"), folder.path().join("knowledge"));
+        let knowledge = folder.path().join("knowledge");
         write_knowledge(plan, &knowledge).await?;
         config.server.bind = ([127, 0, 0, 1], 0).into();
         config.server.demo_keys = Some(false);
-        config.store.path.clone_from(&data);
-        config.agent.tools.knowledge = knowledge;
+        config.store.path = folder.path().join("data");
+        config.agent.tools.knowledge = Some(knowledge);
         // The limits that protect tenants from each other would only measure the replay's own concurrency.
         config.limits.requests_per_second = 1_000_000;
         config.limits.burst = 1_000_000;
         config.limits.concurrent_turns = 100_000;
         config.telemetry.log = LogFormat::Off;
         let server = Server::start(config).await?;
-        let url = format!("http://{}", server.addr());
-        let keys = issue(&data, plan).await?;
+        let url = server.url();
+        let keys = issue(server.engine().store().control(), plan).await?;
         Ok(Self { server, url, keys, folder })
     }
 
@@ -190,9 +191,8 @@ impl Own {
     }
 }
 
-/// Issues a key for every speaker, beside the running server as `keys issue` does.
-async fn issue(data: &Path, plan: &Plan) -> anyhow::Result<Keys> {
-    let control = super::keys::control(data).await?;
+/// Issues a key for every speaker.
+async fn issue(control: &ControlDb, plan: &Plan) -> anyhow::Result<Keys> {
     let mut keys = Keys::new();
     for tenant in &plan.tenants {
         for principal in &tenant.principals {
@@ -202,7 +202,7 @@ async fn issue(data: &Path, plan: &Plan) -> anyhow::Result<Keys> {
                 label: "replay".to_owned(),
                 expires_at: None,
             };
-            let issued = admin::issue(&control, grant, "replay").await?;
+            let issued = admin::issue(control, grant, "replay").await?;
             keys.insert((tenant.name.clone(), principal.clone()), issued.key.to_string());
         }
     }
@@ -248,9 +248,9 @@ fn print(report: &Report, out: &Output) {
     for failure in &report.failures {
         let Failed { place, who } = place(failure);
         out.line(&format!("{} {place}", out.bad("failed")));
-        out.line(&format!("  {who}: {}", failure.wrong));
+        out.line(&format!("  {who}: {}", plain(&failure.wrong.to_string())));
         if !failure.reply.is_empty() {
-            out.line(&format!("  reply: {}", failure.reply.replace('\n', "\n         ")));
+            out.line(&format!("  reply: {}", plain(&failure.reply).replace('\n', "\n         ")));
         }
     }
     let Report { met, expectations, answered, turns, conversations, crossings, .. } = report;
