@@ -47,7 +47,7 @@ impl fmt::Display for Report {
 }
 
 /// Runs the probe, with a planted fault or without, and adds what its log shows.
-pub fn run_probe(mutant: Option<&str>) -> Report {
+pub fn run(mutant: Option<&str>) -> Report {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("report.json");
     let mut command = Command::new(std::env::current_exe().expect("the test binary"));

@@ -8,10 +8,10 @@ use haversack_server::server::Options;
 use haversack_server::telemetry::Telemetry;
 use haversack_server::{Server, engine::Engine};
 
-use crate::canary::{TENANTS, World, tenant_name};
-use crate::child::{MUTANT, REPORT, Report};
-use crate::client::Caller;
-use crate::{files, handles, talk};
+use super::canary::{TENANTS, World, tenant_name};
+use super::child::{MUTANT, REPORT, Report};
+use super::client::Caller;
+use super::{files, handles, talk};
 
 /// The two people of a tenant. Every tenant has the same two.
 pub struct Tenant {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 
-use crate::canary::{Cell, TENANTS, World};
-use crate::child::Report;
-use crate::client::Answer;
-use crate::probe::Tenant;
+use super::canary::{Cell, TENANTS, World};
+use super::child::Report;
+use super::client::Answer;
+use super::probe::Tenant;
 
 pub async fn run(world: &World, tenants: &[Tenant], report: &mut Report) {
     let told = everyone(world, tenants, report, "tell", |cell| {
@@ -81,7 +81,7 @@ async fn own_views(world: &World, tenants: &[Tenant], report: &mut Report, told:
             report.add("history", format!("tenant {} misses its own words in {}", cell.tenant, cell.session_name()));
         }
         let tree = kim.get(&format!("/v1/turns/{}/context", turn_of(answer))).await;
-        if tree.status != StatusCode::OK || !tree.text.contains(&crate::canary::tenant_name(cell.tenant)) {
+        if tree.status != StatusCode::OK || !tree.text.contains(&super::canary::tenant_name(cell.tenant)) {
             report.add("spans", format!("tenant {} does not see the tree of its own turn", cell.tenant));
         }
         if world.canaries().any(|(canary, _)| tree.text.contains(canary)) {
@@ -143,7 +143,7 @@ async fn metrics(world: &World, tenants: &[Tenant], report: &mut Report) {
         report.add("metrics", "there are none");
     }
     let said = world.canaries().any(|(canary, _)| text.contains(canary));
-    let named = (0..TENANTS).any(|tenant| text.contains(&crate::canary::tenant_name(tenant)));
+    let named = (0..TENANTS).any(|tenant| text.contains(&super::canary::tenant_name(tenant)));
     if said || named {
         report.add("metrics", "they name a tenant or hold what was said");
     }

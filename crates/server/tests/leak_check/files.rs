@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::canary::{TENANTS, World, tenant_name};
-use crate::child::Report;
+use super::canary::{TENANTS, World, tenant_name};
+use super::child::Report;
 
 pub fn check(folder: &Path, world: &World, report: &mut Report) {
     let files = read(folder);

@@ -6,8 +6,8 @@ use haversack_memory::Query;
 use haversack_server::boundary::TURN;
 use haversack_server::engine::Engine;
 
-use crate::canary::{World, tenant_name};
-use crate::child::Report;
+use super::canary::{World, tenant_name};
+use super::child::Report;
 
 fn enter(tenant: usize, session: &str) -> Visit {
     let tenant = TenantId::new(tenant_name(tenant)).expect("a tenant");

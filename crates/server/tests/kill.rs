@@ -1,0 +1,165 @@
+//! `kill -9` loses no answered turn and damages no file: ten times a server is killed in the middle of traffic and
+//! started again on the same folder.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+const ROUNDS: usize = 10;
+const TENANTS: usize = 3;
+const SESSIONS: usize = 8;
+
+struct Running {
+    child: Child,
+    url: String,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts `serve` and waits for the line that says where it listens.
+    fn start(data: &Path) -> Self {
+        let mut child = haversack(data, &["serve", "--bind", "127.0.0.1:0"])
+            .env("HAVERSACK_SERVER__DEMO_KEYS", "false")
+            .env("HAVERSACK_LIMITS__REQUESTS_PER_SECOND", "100000")
+            .env("HAVERSACK_LIMITS__BURST", "100000")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a line");
+        let started: Value = serde_json::from_str(&line).expect("where it listens");
+        let url = started["url"].as_str().expect("a url").to_owned();
+        Self { child, url, _stdout: stdout }
+    }
+
+    /// SIGKILL, without any chance to finish.
+    fn kill(mut self) {
+        self.child.kill().expect("it is killed");
+        self.child.wait().expect("it is gone");
+    }
+}
+
+fn haversack(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haversack"));
+    // A folder of its own to run in, so that no configuration file of the tree is found.
+    command.current_dir(data.parent().expect("a parent")).arg("--json").args(arguments).env("HAVERSACK_STORE__PATH", data);
+    command
+}
+
+/// What a client got an answer to: tenant, session, turn, and the reply's text.
+struct Answered {
+    tenant: usize,
+    session: String,
+    turn: String,
+    text: String,
+}
+
+#[test]
+fn kill_nine_loses_no_answered_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let keys: Vec<String> = (0..TENANTS).map(|tenant| issue(&data, &format!("tenant-{tenant}"))).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+
+    let mut answered = Vec::new();
+    for round in 0..ROUNDS {
+        let server = Running::start(&data);
+        haversack::block_on(&runtime, verify(&server.url, &keys, &answered));
+        // Another moment in each round: after so many answers, with other turns under way.
+        let after = 5 + round * 7;
+        let mut fresh = haversack::block_on(&runtime, talk_until_killed(server, &keys, round, after));
+        assert!(fresh.len() >= after, "traffic stopped before the kill");
+        answered.append(&mut fresh);
+    }
+
+    let server = Running::start(&data);
+    haversack::block_on(&runtime, verify(&server.url, &keys, &answered));
+    server.kill();
+    let doctor = haversack(&data, &["doctor"]).output().expect("doctor runs");
+    let findings = String::from_utf8_lossy(&doctor.stdout);
+    assert!(doctor.status.success(), "a file is damaged:\n{findings}");
+}
+
+fn issue(data: &Path, tenant: &str) -> String {
+    let output = haversack(data, &["keys", "issue", "--tenant", tenant, "--principal", "kim"]).output().expect("keys runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let issued: Value = serde_json::from_slice(&output.stdout).expect("json");
+    issued["key"].as_str().expect("a key").to_owned()
+}
+
+/// Talks in all sessions at once, kills the server after `after` answers, and gives every answer that arrived.
+async fn talk_until_killed(server: Running, keys: &[String], round: usize, after: usize) -> Vec<Answered> {
+    let (count, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let http = client();
+    let mut talks = haversack::JoinSet::new();
+    for tenant in 0..keys.len() {
+        for session in 0..SESSIONS {
+            let (http, url, key) = (http.clone(), server.url.clone(), keys[tenant].clone());
+            let (count, enough) = (count.clone(), enough.clone());
+            talks.spawn(async move {
+                let session = format!("talk-{session}");
+                let mut answered = Vec::new();
+                for turn in 0.. {
+                    let message = format!("Remember that the seal of crate {round}-{turn} is s{tenant}x{round}x{turn}.");
+                    let request = http
+                        .post(format!("{url}/v1/sessions/{session}/turns"))
+                        .bearer_auth(&key)
+                        .json(&json!({ "message": message }));
+                    // The kill ends the talk, in the middle of an answer or before it.
+                    let Ok(response) = request.send().await else { break };
+                    let status = response.status();
+                    let Ok(reply) = response.json::<Value>().await else { break };
+                    assert!(status.is_success(), "{status}: {reply}");
+                    answered.push(Answered {
+                        tenant,
+                        session: session.clone(),
+                        turn: reply["turn"].as_str().expect("a turn id").to_owned(),
+                        text: reply["text"].as_str().expect("a text").to_owned(),
+                    });
+                    if count.fetch_add(1, Ordering::Relaxed) + 1 >= after {
+                        enough.notify_one();
+                    }
+                }
+                answered
+            });
+        }
+    }
+    enough.notified().await;
+    server.kill();
+    let mut answered = Vec::new();
+    while let Some(talk) = talks.join_next().await {
+        answered.append(&mut talk.expect("a talk"));
+    }
+    answered
+}
+
+/// Every turn that was ever answered is in its session with the very reply that went out.
+async fn verify(url: &str, keys: &[String], answered: &[Answered]) {
+    let http = client();
+    let mut sessions: HashMap<(usize, &str), Value> = HashMap::new();
+    for turn in answered {
+        let key = (turn.tenant, turn.session.as_str());
+        if !sessions.contains_key(&key) {
+            let request = http.get(format!("{url}/v1/sessions/{}", turn.session)).bearer_auth(&keys[turn.tenant]);
+            let response = request.send().await.expect("an answer");
+            assert!(response.status().is_success(), "{}", response.status());
+            sessions.insert(key, response.json().await.expect("json"));
+        }
+        let turns = sessions[&key]["turns"].as_array().expect("turns");
+        let stored = turns.iter().find(|stored| stored["turn"] == turn.turn.as_str());
+        let reply = stored.and_then(|stored| stored["reply"].as_str());
+        assert_eq!(reply, Some(turn.text.as_str()), "turn {} of {}", turn.turn, turn.session);
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
