@@ -187,7 +187,7 @@ impl LiveTurn {
     /// Whether `other` carries the same idempotency key of the same owner.
     pub(super) fn repeats(&self, other: &LiveTurn) -> bool {
         match (&self.key, &other.key) {
-            (Some((own, _)), Some((others, _))) => own == others && self.owner == other.owner,
+            (Some((own, _)), Some((others, _))) => own == others && self.owner.is(&other.owner),
             _ => false,
         }
     }

@@ -65,6 +65,15 @@ impl Owner {
     pub(crate) fn current() -> Result<Self, Fault> {
         Ok(Self { tenant: TENANT_ID.get()?, principal: PRINCIPAL.get()? })
     }
+
+    /// Whether both are the same person of the same tenant. Principals of two tenants may have one name.
+    fn is(&self, other: &Self) -> bool {
+        #[cfg(feature = "mutants")]
+        if haversack::mutants::active(haversack::mutants::Mutant::SessionKey) {
+            return self.principal == other.principal;
+        }
+        self == other
+    }
 }
 
 impl Turns {
