@@ -1,0 +1,93 @@
+//! Erased text is in no raw file: not in the table, not in the word index, not in the log.
+
+use haversack::testing::tenant;
+use haversack_store::sqlite::params;
+
+use crate::{fresh, on_disk};
+
+#[tokio::test]
+async fn erased_text_is_in_no_raw_file() {
+    let (dir, store) = fresh();
+    let root = dir.path().to_path_buf();
+    tenant("a")
+        .wrap(async move {
+            let db = store.tenant().unwrap();
+            // Many neighbours, so that pages split and merge, and long texts, so that some overflow their page.
+            for n in 0..40 {
+                db.write("remember", move |tx| {
+                    let filler = "lorem ipsum dolor sit amet ".repeat(if n % 7 == 0 { 400 } else { 3 });
+                    tx.execute(
+                        "INSERT INTO memories (id, text, text_hash, source, created_at, valid_from)
+                         VALUES (?1, ?2, ?3, 'user', 1, 1)",
+                        params![
+                            format!("m{n}"),
+                            format!("xyzzycanary{n}q {filler} zyxxycanary{n}q"),
+                            [n as u8; 32]
+                        ],
+                    )?;
+                    Ok(())
+                })
+                .await
+                .unwrap();
+            }
+            assert!(!on_disk(&root, "xyzzycanary7q").is_empty(), "the test can see what is there");
+            for n in [7, 14, 20, 21, 39] {
+                let gone = db
+                    .erase("forget", move |tx| {
+                        Ok(tx.execute("DELETE FROM memories WHERE id = ?1", [format!("m{n}")])?)
+                    })
+                    .await
+                    .unwrap();
+                assert_eq!(gone, 1);
+                for needle in [format!("xyzzycanary{n}q"), format!("zyxxycanary{n}q")] {
+                    assert_eq!(on_disk(&root, &needle), Vec::<std::path::PathBuf>::new(), "{needle}");
+                }
+            }
+            assert!(!on_disk(&root, "xyzzycanary6q").is_empty(), "its neighbours stay");
+            let intact: String = db
+                .read("check", |conn| Ok(conn.query_row("PRAGMA integrity_check", [], |row| row.get(0))?))
+                .await
+                .unwrap();
+            assert_eq!(intact, "ok");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erasing_works_beside_reads_and_a_backup() {
+    let (dir, store) = fresh();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let root = dir.path().to_path_buf();
+    tenant("a")
+        .wrap(async move {
+            let db = store.tenant().unwrap();
+            for n in 0..20 {
+                let text = format!("plughcanary{n}q");
+                db.write("remember", move |tx| {
+                    tx.execute(
+                        "INSERT INTO memories (id, text, text_hash, source, created_at, valid_from)
+                         VALUES (?1, ?2, ?3, 'user', 1, 1)",
+                        params![format!("m{n}"), text, [n as u8; 32]],
+                    )?;
+                    Ok(())
+                })
+                .await
+                .unwrap();
+                let mut beside = haversack::JoinSet::new();
+                for _ in 0..4 {
+                    let read = db.read("beside", |conn| {
+                        Ok(conn.query_row("SELECT count(*) FROM memories", [], |row| row.get::<_, i64>(0))?)
+                    });
+                    beside.spawn(async move { read.await.map(|_| ()) });
+                }
+                let backup = store.backup(&elsewhere.path().join(n.to_string()));
+                beside.spawn(async move { backup.await.map(|_| ()) });
+                db.erase("forget", |tx| Ok(tx.execute("DELETE FROM memories", [])?)).await.unwrap();
+                assert_eq!(on_disk(&root, &format!("plughcanary{n}q")), Vec::<std::path::PathBuf>::new());
+                while let Some(done) = beside.join_next().await {
+                    done.unwrap().unwrap();
+                }
+            }
+        })
+        .await;
+}
