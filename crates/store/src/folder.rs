@@ -99,6 +99,25 @@ pub(crate) fn lock(root: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// Who holds the data folder `root` now: nobody, or a process, with its number where it wrote one down. Makes no file
+/// and gives the lock back at once.
+pub(crate) fn holder(root: &Path) -> Result<Option<Option<u32>>, StoreError> {
+    let path = root.join(LOCK_FILE);
+    let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(StoreError::io(&path, cause)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            Ok(Some(file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())))
+        }
+        Err(TryLockError::Error(cause)) => Err(StoreError::io(&path, cause)),
+    }
+}
+
 /// The name of a tenant's file: the id is hashed whole, so no id can be a path, a prefix or too long.
 pub(crate) fn tenant_file_name(tenant: &TenantId) -> String {
     #[cfg(feature = "mutants")]

@@ -50,11 +50,11 @@ mod store;
 mod tenant_db;
 mod tenant_files;
 
-pub use backup::{BackupManifest, restore};
+pub use backup::{BackupManifest, backup_beside, restore};
 pub use clock::now_millis;
 pub use control_db::{Audit, AuditRow, ControlDb, KeyRow, Keys};
 pub use error::StoreError;
-pub use inspect::FileReport;
+pub use inspect::{FileReport, FolderReport, look};
 pub use options::{StoreOptions, Synchronous};
 pub use scope::Scope;
 pub use store::Store;

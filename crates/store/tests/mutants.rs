@@ -3,6 +3,8 @@
 //! A mutant stays on for the rest of its process, so this binary holds one.
 
 #![forbid(unsafe_code)]
+// `unwrap` ends a test wherever it stands, and `#[tokio::test]` blocks on its runtime where no frame is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use haversack::mutants::{Mutant, enable};
 use haversack::testing::tenant;

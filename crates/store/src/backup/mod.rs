@@ -4,6 +4,7 @@
 //! a SHA-256 of each copy; a folder without manifest is not a backup. The operator's commands take backups and
 //! restore them; a backup holds every tenant's data in clear, so it deserves the care of the data folder.
 
+mod beside;
 mod restore;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use beside::backup_beside;
 pub use restore::restore;
 
 use crate::folder::{self, CONTROL_FILE, TENANTS, hex};
@@ -80,7 +82,7 @@ impl Store {
             let prepare = {
                 let (store, dest) = (store.clone(), dest.clone());
                 move || {
-                    prepare(&store, &dest)?;
+                    prepare(store.path(), &dest)?;
                     inspect::tenant_files(store.files().folder(), store.options(), false)
                 }
             };
@@ -181,10 +183,10 @@ fn copy_and_hash(conn: &Connection, dest: &Path, path: String) -> Result<BackupF
     Ok(BackupFile { path, bytes, sha256 })
 }
 
-fn prepare(store: &Store, dest: &Path) -> Result<(), StoreError> {
+fn prepare(data: &Path, dest: &Path) -> Result<(), StoreError> {
     let refused = |why| StoreError::BackupRefused { path: dest.to_path_buf(), why };
     let dest = folder::prepare(dest)?;
-    if dest.starts_with(store.path()) {
+    if dest.starts_with(data) {
         return Err(refused("a backup inside the data folder would be lost with it; choose another folder"));
     }
     if std::fs::read_dir(&dest).map_err(|cause| StoreError::io(&dest, cause))?.next().is_some() {
