@@ -86,11 +86,11 @@ pub(crate) fn tenant_files(
 fn report(folder: &Path, name: &str, options: &StoreOptions, deep: bool) -> FileReport {
     let file = folder.join(name);
     let mut tenant = None;
-    let problem = look(&file, name, options, deep, &mut tenant).err();
+    let problem = look_at(&file, name, options, deep, &mut tenant).err();
     FileReport { file, tenant, problem }
 }
 
-fn look(
+fn look_at(
     file: &Path,
     name: &str,
     options: &StoreOptions,

@@ -18,15 +18,14 @@ use crate::{StoreError, StoreOptions, inspect, now_millis};
 /// # Errors
 /// [`StoreError::BackupRefused`] when `dest` is not empty or lies in `data`, or `data` holds no control file; those of
 /// the system.
-pub fn backup_beside(
-    data: &Path,
-    dest: &Path,
-    options: &StoreOptions,
-) -> Result<BackupManifest, StoreError> {
+pub fn backup_beside(data: &Path, dest: &Path, options: &StoreOptions) -> Result<BackupManifest, StoreError> {
     let data = data.canonicalize().map_err(|cause| StoreError::io(data, cause))?;
     let control = data.join(CONTROL_FILE);
     if !control.is_file() {
-        return Err(StoreError::BackupRefused { path: data, why: "there is no control file; is this a data folder?" });
+        return Err(StoreError::BackupRefused {
+            path: data,
+            why: "there is no control file; is this a data folder?",
+        });
     }
     prepare(&data, dest)?;
     let mut manifest =
