@@ -1,0 +1,193 @@
+//! Beginning a turn, in one transaction: owner, repetition, leftovers, number, message, history.
+//!
+//! Whether a turn may begin and what it is told about the past is decided on one state of the session. Only the
+//! book calls it.
+
+use haversack::well_known::{Principal, SessionId};
+use haversack_memory::buffer::Manifest;
+use haversack_store::sqlite::{OptionalExtension, Row, Transaction, params};
+use haversack_store::{StoreError, now_millis};
+use sha2::{Digest, Sha256};
+
+use super::commit::StoredReply;
+use crate::error::TurnError;
+use crate::model::Message;
+use crate::turn::{Reply, TurnId, TurnRequest};
+
+/// An earlier turn of the session, as far as a model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exchange {
+    pub(crate) turn: String,
+    pub(crate) user: String,
+    pub(crate) assistant: String,
+}
+
+/// The turn may go on, or was answered before.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// The message is recorded. The history is oldest first.
+    New { history: Vec<Exchange> },
+    /// The same request was answered before.
+    Replay(Box<Reply>),
+}
+
+/// Everything that the transaction needs.
+pub(super) struct Opening {
+    turn: TurnId,
+    session: SessionId,
+    principal: Principal,
+    key: Option<String>,
+    hash: [u8; 32],
+    message: String,
+    history_turns: i64,
+}
+
+impl Opening {
+    pub(super) fn new(
+        turn: TurnId,
+        session: &SessionId,
+        principal: &Principal,
+        request: &TurnRequest,
+        history_turns: usize,
+    ) -> Result<Self, TurnError> {
+        let message = Message::User { text: request.message.clone() };
+        Ok(Self {
+            turn,
+            session: session.clone(),
+            principal: principal.clone(),
+            key: request.idempotency_key.clone(),
+            hash: Sha256::digest(request.message.as_bytes()).into(),
+            message: json(&message)?,
+            history_turns: i64::try_from(history_turns).unwrap_or(i64::MAX),
+        })
+    }
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, TurnError> {
+    serde_json::to_string(value).map_err(|_| TurnError::Internal("a message does not serialise"))
+}
+
+/// What the transaction found; the closure of a store cannot say it in a [`TurnError`].
+pub(super) enum Found {
+    New(Vec<Exchange>),
+    Replay(StoredRow),
+    Conflict,
+    Taken,
+}
+
+/// A committed reply as it is stored.
+pub(super) struct StoredRow {
+    turn: String,
+    session: SessionId,
+    content: String,
+    manifest: String,
+}
+
+impl Found {
+    pub(super) fn settle(self) -> Result<Begun, TurnError> {
+        match self {
+            Self::New(history) => Ok(Begun::New { history }),
+            Self::Replay(stored) => stored.reply().map(|reply| Begun::Replay(Box::new(reply))),
+            Self::Conflict => Err(TurnError::IdempotencyConflict),
+            Self::Taken => Err(TurnError::SessionTaken),
+        }
+    }
+}
+
+impl StoredRow {
+    fn reply(self) -> Result<Reply, TurnError> {
+        let broken = TurnError::Internal("a stored reply does not parse");
+        let Ok(turn) = self.turn.parse() else { return Err(broken) };
+        let Ok(stored) = serde_json::from_str::<StoredReply>(&self.content) else { return Err(broken) };
+        let Ok(manifest) = serde_json::from_str::<Manifest>(&self.manifest) else { return Err(broken) };
+        Ok(stored.into_reply(turn, &self.session, manifest))
+    }
+}
+
+pub(super) fn begin(tx: &Transaction<'_>, new: &Opening) -> Result<Found, StoreError> {
+    let now = now_millis();
+    if !own_session(tx, new, now)? {
+        return Ok(Found::Taken);
+    }
+    if let Some(found) = repeated(tx, new)? {
+        return Ok(found);
+    }
+    // The caller serialises the turns of a session, so a turn that still runs belongs to a process that is gone, or
+    // to a future that was dropped.
+    let leftover =
+        "UPDATE turns SET status = 'interrupted', ended_at = ?2 WHERE session_id = ?1 AND status = 'running'";
+    tx.prepare_cached(leftover)?.execute(params![new.session.as_str(), now])?;
+    let insert = "INSERT INTO turns (turn_id, session_id, number, principal, idempotency_key, request_hash, status, started_at)
+                  VALUES (?1, ?2, 1 + coalesce((SELECT max(number) FROM turns WHERE session_id = ?2), 0), ?3, ?4, ?5,
+                          'running', ?6)";
+    let turn = new.turn.to_string();
+    let (session, principal) = (new.session.as_str(), new.principal.as_str());
+    tx.prepare_cached(insert)?.execute(params![turn, session, principal, new.key, new.hash, now])?;
+    let insert = "INSERT INTO messages (session_id, turn_id, seq, role, content, at) VALUES (?1, ?2, 0, 'user', ?3, ?4)";
+    tx.prepare_cached(insert)?.execute(params![session, turn, new.message, now])?;
+    Ok(Found::New(history(tx, new)?))
+}
+
+/// Makes the session or notes that it is active; false when it belongs to another principal.
+fn own_session(tx: &Transaction<'_>, new: &Opening, now: i64) -> Result<bool, StoreError> {
+    let (session, principal) = (new.session.as_str(), new.principal.as_str());
+    let owner = tx
+        .prepare_cached("SELECT principal FROM sessions WHERE session_id = ?1")?
+        .query_row([session], |row| row.get::<_, String>(0))
+        .optional()?;
+    match owner {
+        Some(owner) if owner != principal => return Ok(false),
+        Some(_) => {
+            let sql = "UPDATE sessions SET last_active_at = ?2 WHERE session_id = ?1";
+            tx.prepare_cached(sql)?.execute(params![session, now])?;
+        }
+        None => {
+            let sql = "INSERT INTO sessions (session_id, principal, created_at, last_active_at) VALUES (?1, ?2, ?3, ?3)";
+            tx.prepare_cached(sql)?.execute(params![session, principal, now])?;
+        }
+    }
+    Ok(true)
+}
+
+/// An earlier turn with the same key: its reply, or a conflict. One that has no reply gives its key up, so that the
+/// caller's retry is a new attempt.
+fn repeated(tx: &Transaction<'_>, new: &Opening) -> Result<Option<Found>, StoreError> {
+    let Some(key) = &new.key else { return Ok(None) };
+    let sql =
+        "SELECT turn_id, request_hash, status FROM turns WHERE session_id = ?1 AND idempotency_key = ?2";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let earlier: Option<(String, Option<Vec<u8>>, String)> =
+        tx.prepare_cached(sql)?.query_row(params![new.session.as_str(), key], read).optional()?;
+    let Some((turn, hash, status)) = earlier else { return Ok(None) };
+    if hash.as_deref() != Some(&new.hash) {
+        return Ok(Some(Found::Conflict));
+    }
+    if status != "completed" {
+        tx.prepare_cached("UPDATE turns SET idempotency_key = NULL WHERE turn_id = ?1")?.execute([turn])?;
+        return Ok(None);
+    }
+    let sql = "SELECT m.content, f.json FROM messages m JOIN manifests f ON f.turn_id = m.turn_id
+               WHERE m.turn_id = ?1 ORDER BY m.seq DESC LIMIT 1";
+    let session = new.session.clone();
+    let stored = tx.prepare_cached(sql)?.query_row([turn.as_str()], |row| {
+        Ok(StoredRow { turn: turn.clone(), session, content: row.get(0)?, manifest: row.get(1)? })
+    })?;
+    Ok(Some(Found::Replay(stored)))
+}
+
+fn history(tx: &Transaction<'_>, new: &Opening) -> Result<Vec<Exchange>, StoreError> {
+    let sql = "SELECT t.turn_id, u.content ->> '$.text', a.content ->> '$.text'
+               FROM turns t
+               JOIN messages u ON u.turn_id = t.turn_id AND u.seq = 0
+               JOIN messages a ON a.turn_id = t.turn_id
+                              AND a.seq = (SELECT max(m.seq) FROM messages m WHERE m.turn_id = t.turn_id)
+               WHERE t.session_id = ?1 AND t.status = 'completed'
+               ORDER BY t.number DESC LIMIT ?2";
+    let mut statement = tx.prepare_cached(sql)?;
+    let exchange =
+        |row: &Row<'_>| Ok(Exchange { turn: row.get(0)?, user: row.get(1)?, assistant: row.get(2)? });
+    let rows = statement.query_map(params![new.session.as_str(), new.history_turns], exchange)?;
+    let mut newest_first = rows.collect::<Result<Vec<_>, _>>()?;
+    newest_first.reverse();
+    Ok(newest_first)
+}

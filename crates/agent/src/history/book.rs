@@ -1,0 +1,78 @@
+//! The writing half of the history: a turn begins, and is committed or fails.
+//!
+//! A book is a handle to one session of one principal, made with the turn from the context; each of its three
+//! writes is one transaction. Only turns hold books.
+
+use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId};
+use haversack_store::{Store, TenantDb, now_millis};
+
+use super::begin::{self, Begun, Opening};
+use super::{TurnStatus, commit};
+use crate::error::TurnError;
+use crate::model::Message;
+use crate::turn::{Reply, TurnId, TurnRequest};
+
+/// The session of a turn, as something to write in.
+#[derive(Clone, Debug)]
+pub(crate) struct Book {
+    db: TenantDb,
+    session: SessionId,
+    principal: Principal,
+}
+
+/// How a turn ended that has no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Failed,
+    Cancelled,
+    TimedOut,
+}
+
+impl Book {
+    /// Opens the book of the context's session. Reads nothing yet.
+    #[track_caller]
+    pub(crate) fn open(store: &Store) -> Result<Self, TurnError> {
+        let (session, principal) = (SESSION_ID.get()?, PRINCIPAL.get()?);
+        Ok(Self { db: store.tenant()?, session, principal })
+    }
+
+    pub(crate) fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// Records the message and reads the turns before it; or finds the reply of an equal earlier request.
+    pub(crate) async fn begin(
+        &self,
+        turn: TurnId,
+        request: &TurnRequest,
+        history_turns: usize,
+    ) -> Result<Begun, TurnError> {
+        let opening = Opening::new(turn, &self.session, &self.principal, request, history_turns)?;
+        let begun = self.db.write("begin a turn", move |tx| begin::begin(tx, &opening)).await?;
+        begun.settle()
+    }
+
+    /// Appends what was said since the message, and the reply.
+    pub(crate) async fn commit(&self, reply: &Reply, steps: &[Vec<Message>]) -> Result<(), TurnError> {
+        let rows = commit::Rows::new(&self.session, reply, steps)?;
+        let turn = reply.turn;
+        let committed = self.db.write("commit a turn", move |tx| commit::commit(tx, &rows)).await?;
+        if committed { Ok(()) } else { Err(TurnError::Interrupted(turn)) }
+    }
+
+    /// Records that the turn ended without a reply.
+    pub(crate) async fn fail(&self, turn: TurnId, ended: Ended) -> Result<(), TurnError> {
+        let status = match ended {
+            Ended::Failed => TurnStatus::Failed,
+            Ended::Cancelled => TurnStatus::Cancelled,
+            Ended::TimedOut => TurnStatus::TimedOut,
+        };
+        let end = self.db.write("end a turn", move |tx| {
+            let sql = "UPDATE turns SET status = ?2, ended_at = ?3 WHERE turn_id = ?1 AND status = 'running'";
+            let mut update = tx.prepare_cached(sql)?;
+            update.execute((turn.to_string(), status.as_str(), now_millis()))?;
+            Ok(())
+        });
+        Ok(end.await?)
+    }
+}

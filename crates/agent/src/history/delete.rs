@@ -1,0 +1,44 @@
+//! Deleting a session, in one transaction, with a receipt.
+//!
+//! Everything that holds the session's words goes: turns and messages, the session-learning cache, and the facts that
+//! its principal told in it. Only [`super::History`] calls it, inside an erasing transaction.
+
+use haversack::well_known::{Principal, SessionId};
+use haversack_store::StoreError;
+use haversack_store::sqlite::{Transaction, params};
+use serde::{Deserialize, Serialize};
+
+/// What a deletion removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Turns.
+    pub turns: usize,
+    /// Messages of those turns.
+    pub messages: usize,
+    /// Attempts noted in the session.
+    pub attempts: usize,
+    /// Facts that its principal told in it, superseded ones included.
+    pub memories: usize,
+}
+
+pub(super) fn session(
+    tx: &Transaction<'_>,
+    owner: &Principal,
+    id: &SessionId,
+) -> Result<Option<Receipt>, StoreError> {
+    let (id, owner) = (id.as_str(), owner.as_str());
+    let owned = "SELECT 1 FROM sessions WHERE session_id = ?1 AND principal = ?2";
+    if !tx.prepare(owned)?.exists(params![id, owner])? {
+        return Ok(None);
+    }
+    let receipt = Receipt {
+        messages: tx.execute("DELETE FROM messages WHERE session_id = ?1", [id])?,
+        attempts: tx.execute("DELETE FROM attempts WHERE session_id = ?1", [id])?,
+        memories: tx
+            .execute("DELETE FROM memories WHERE session_id = ?1 AND principal = ?2", params![id, owner])?,
+        // Manifests go with their turns.
+        turns: tx.execute("DELETE FROM turns WHERE session_id = ?1", [id])?,
+    };
+    tx.execute("DELETE FROM sessions WHERE session_id = ?1", [id])?;
+    Ok(Some(receipt))
+}

@@ -1,0 +1,99 @@
+//! The history of turns: append-only, owned by principals, read back only by their owners.
+//!
+//! [`History`] reads and deletes for the tenant and the principal of the context; the crate's own book writes turns. A
+//! session of another principal looks like one that is not there, except that its name cannot be used for a turn.
+//! The server and the command line read histories; only turns write them.
+
+mod begin;
+mod book;
+mod commit;
+mod delete;
+mod view;
+
+use haversack::well_known::{PRINCIPAL, Principal, SessionId};
+use haversack_store::sqlite::Transaction;
+use haversack_store::{Store, StoreError, TenantDb};
+
+pub(crate) use begin::{Begun, Exchange};
+pub(crate) use book::{Book, Ended};
+pub use delete::Receipt;
+pub use view::{MessageView, SessionSummary, SessionView, TurnStatus, TurnView};
+
+use crate::turn::TurnId;
+
+/// The sessions and turns of one principal of one tenant. Cheap to clone; it keeps the entry it was made under.
+#[derive(Clone, Debug)]
+pub struct History {
+    db: TenantDb,
+    principal: Principal,
+}
+
+impl History {
+    /// The history of the context's principal. Reads nothing yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Unbound`] when tenant or principal are not bound.
+    #[track_caller]
+    pub fn open(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self { db: store.tenant()?, principal: PRINCIPAL.get()? })
+    }
+
+    /// The newest sessions first, at most `limit`. With `before`, those that come after that session in this order.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] at the call under another entry; else what the store says.
+    #[track_caller]
+    pub fn sessions(
+        &self,
+        limit: usize,
+        before: Option<SessionId>,
+    ) -> impl Future<Output = Result<Vec<SessionSummary>, StoreError>> + Send + 'static + use<> {
+        let owner = self.principal.clone();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db.read("list sessions", move |db| view::sessions(db, &owner, limit, before.as_ref()))
+    }
+
+    /// A session with its turns, oldest first; `None` when the principal has none of this name.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn session(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<Option<SessionView>, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.read("read a session", move |db| view::session(db, &owner, &id))
+    }
+
+    /// A turn with its messages; `None` when the principal has none of this id.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn turn(
+        &self,
+        id: TurnId,
+    ) -> impl Future<Output = Result<Option<TurnView>, StoreError>> + Send + 'static + use<> {
+        let owner = self.principal.clone();
+        self.db.read("read a turn", move |db| view::turn(db, &owner, id))
+    }
+
+    /// Deletes a session with everything that was learnt in it: turns, messages, attempts, and the facts that its
+    /// principal told in it. Afterwards the text is in no raw file of the tenant. `None` when the principal has no
+    /// session of this name; nothing is changed then.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    ///
+    /// # Cancellation
+    /// A deletion that has begun is carried out whole.
+    #[track_caller]
+    pub fn delete(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<Option<Receipt>, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.erase("delete a session", move |tx: &Transaction<'_>| delete::session(tx, &owner, &id))
+    }
+}

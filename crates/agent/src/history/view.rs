@@ -1,0 +1,212 @@
+//! Reading sessions and turns back.
+//!
+//! Every query names the principal, so that a foreign session is no row rather than a forbidden one. Only
+//! [`super::History`] calls it.
+
+use haversack::well_known::{Principal, SessionId};
+use haversack_store::StoreError;
+use haversack_store::sqlite::{
+    Connection, FromSql, FromSqlError, FromSqlResult, OptionalExtension, Row, ValueRef, params,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::turn::TurnId;
+
+/// Turns of one session that are shown, the newest.
+const MAX_TURNS: i64 = 500;
+
+/// One line of a list of sessions. Times are milliseconds since the Unix epoch, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSummary {
+    /// The session's name.
+    pub session: String,
+    /// The title, if it has one.
+    pub title: Option<String>,
+    /// When its first turn began.
+    pub created_at: i64,
+    /// When its newest turn began.
+    pub last_active_at: i64,
+    /// Turns, of every status.
+    pub turns: u64,
+}
+
+/// A session with its turns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// The session itself.
+    #[serde(flatten)]
+    pub summary: SessionSummary,
+    /// Its turns, oldest first: the newest 500.
+    pub history: Vec<TurnView>,
+}
+
+/// A turn with its messages. Times are milliseconds since the Unix epoch, UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnView {
+    /// The id.
+    pub turn: TurnId,
+    /// The session it belongs to.
+    pub session: String,
+    /// Its number in the session, from one.
+    pub number: u64,
+    /// How it ended, or that it runs.
+    pub status: TurnStatus,
+    /// When it began.
+    pub started_at: i64,
+    /// When it ended.
+    pub ended_at: Option<i64>,
+    /// The messages in their order: the caller's, tool calls and results, the reply.
+    pub messages: Vec<MessageView>,
+    /// What entered the last prompt.
+    pub manifest: Option<Value>,
+}
+
+/// One message of a turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// `user`, `assistant` or `tool`.
+    pub role: String,
+    /// The message as it was recorded.
+    pub content: Value,
+    /// When it was recorded, in milliseconds since the Unix epoch, UTC.
+    pub at: i64,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnStatus {
+    /// It has not ended.
+    Running,
+    /// It has a reply.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// Its deadline passed.
+    TimedOut,
+    /// Its process ended, or nobody waited for it any more.
+    Interrupted,
+}
+
+impl TurnStatus {
+    const ALL: [Self; 6] =
+        [Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::TimedOut, Self::Interrupted];
+
+    /// The word under which it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl FromSql for TurnStatus {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let word = value.as_str()?;
+        Self::ALL.into_iter().find(|status| status.as_str() == word).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+const SUMMARY: &str = "SELECT s.session_id, s.title, s.created_at, s.last_active_at,
+                              (SELECT count(*) FROM turns t WHERE t.session_id = s.session_id)
+                       FROM sessions s";
+
+const TURN: &str = "SELECT t.turn_id, t.session_id, t.number, t.status, t.started_at, t.ended_at,
+                           (SELECT json FROM manifests f WHERE f.turn_id = t.turn_id)
+                    FROM turns t";
+
+pub(super) fn sessions(
+    db: &Connection,
+    owner: &Principal,
+    limit: i64,
+    before: Option<&SessionId>,
+) -> Result<Vec<SessionSummary>, StoreError> {
+    let sql = format!(
+        "{SUMMARY} WHERE s.principal = ?1
+           AND (?2 IS NULL OR (s.last_active_at, s.session_id) <
+                (SELECT b.last_active_at, b.session_id FROM sessions b WHERE b.session_id = ?2 AND b.principal = ?1))
+         ORDER BY s.last_active_at DESC, s.session_id DESC LIMIT ?3"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let before = before.map(SessionId::as_str);
+    let rows = statement.query_map(params![owner.as_str(), before, limit], summary)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn session(
+    db: &Connection,
+    owner: &Principal,
+    id: &SessionId,
+) -> Result<Option<SessionView>, StoreError> {
+    let sql = format!("{SUMMARY} WHERE s.session_id = ?1 AND s.principal = ?2");
+    let found =
+        db.prepare_cached(&sql)?.query_row(params![id.as_str(), owner.as_str()], summary).optional()?;
+    let Some(summary) = found else { return Ok(None) };
+    let sql = format!("{TURN} WHERE t.session_id = ?1 ORDER BY t.number DESC LIMIT ?2");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![id.as_str(), MAX_TURNS], bare_turn)?;
+    let mut history = rows.collect::<Result<Vec<_>, _>>()?;
+    history.reverse();
+    for turn in &mut history {
+        turn.messages = messages(db, turn.turn)?;
+    }
+    Ok(Some(SessionView { summary, history }))
+}
+
+pub(super) fn turn(db: &Connection, owner: &Principal, id: TurnId) -> Result<Option<TurnView>, StoreError> {
+    // The session's owner decides, not the turn's: they are the same today, and the session is what is owned.
+    let sql = format!(
+        "{TURN} JOIN sessions s ON s.session_id = t.session_id WHERE t.turn_id = ?1 AND s.principal = ?2"
+    );
+    let found =
+        db.prepare_cached(&sql)?.query_row(params![id.to_string(), owner.as_str()], bare_turn).optional()?;
+    let Some(mut turn) = found else { return Ok(None) };
+    turn.messages = messages(db, id)?;
+    Ok(Some(turn))
+}
+
+fn summary(row: &Row<'_>) -> Result<SessionSummary, haversack_store::sqlite::Error> {
+    Ok(SessionSummary {
+        session: row.get(0)?,
+        title: row.get(1)?,
+        created_at: row.get(2)?,
+        last_active_at: row.get(3)?,
+        turns: row.get::<_, i64>(4)?.unsigned_abs(),
+    })
+}
+
+fn bare_turn(row: &Row<'_>) -> Result<TurnView, haversack_store::sqlite::Error> {
+    let turn = row.get::<_, String>(0)?.parse().map_err(|_| FromSqlError::InvalidType)?;
+    let manifest = row.get::<_, Option<String>>(6)?;
+    Ok(TurnView {
+        turn,
+        session: row.get(1)?,
+        number: row.get::<_, i64>(2)?.unsigned_abs(),
+        status: row.get(3)?,
+        started_at: row.get(4)?,
+        ended_at: row.get(5)?,
+        messages: Vec::new(),
+        manifest: manifest.and_then(|json| serde_json::from_str(&json).ok()),
+    })
+}
+
+fn messages(db: &Connection, turn: TurnId) -> Result<Vec<MessageView>, StoreError> {
+    let sql = "SELECT role, content, at FROM messages WHERE turn_id = ?1 ORDER BY seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([turn.to_string()], |row| {
+        let content = row.get::<_, String>(1)?;
+        // The table accepts valid JSON only; a text that serde reads differently is shown as it is.
+        let content = serde_json::from_str(&content).unwrap_or(Value::String(content));
+        Ok(MessageView { role: row.get(0)?, content, at: row.get(2)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,129 @@
+//! Driving a model's stream and putting its pieces together.
+//!
+//! Text is passed on as it arrives; the pieces of a tool call are collected by their index and parsed when the
+//! stream has ended. The supervisor and the specialists call [`complete`], each under its own `model` span.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::time::Duration;
+
+use haversack::well_known::{CANCEL, DEADLINE};
+use serde_json::Value;
+use tracing::Instrument;
+
+use super::{ChatModel, ChatRequest, ModelError, ModelEvent, ToolCall, ToolCallDelta, Usage};
+use crate::error::TurnError;
+
+/// A whole answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Completion {
+    /// The text, possibly none.
+    pub text: String,
+    /// The tool calls, in the model's order.
+    pub calls: Vec<ToolCall>,
+    /// What the call cost, when the provider said so.
+    pub usage: Option<Usage>,
+}
+
+/// Makes one call and assembles its answer; `on_text` sees each piece of text as it arrives.
+///
+/// # Errors
+/// [`TurnError::Model`] for the model's own failures, [`TurnError::Cancelled`] as soon as `CANCEL` is called, and
+/// [`TurnError::TimedOut`] at the turn's `DEADLINE`.
+///
+/// # Cancellation
+/// Dropping the future drops the stream, which ends the call. Text that `on_text` has seen stays seen.
+pub async fn complete(
+    model: &dyn ChatModel,
+    request: ChatRequest,
+    mut on_text: impl FnMut(&str) -> Result<(), TurnError>,
+) -> Result<Completion, TurnError> {
+    let span = tracing::info_span!(
+        "model",
+        model = model.name(),
+        messages = request.messages.len(),
+        tools = request.tools.len(),
+        input_tokens = tracing::field::Empty,
+        output_tokens = tracing::field::Empty,
+    );
+    let answered = collect(model, request, &mut on_text).instrument(span.clone());
+    let completion = tokio::select! {
+        biased;
+        () = cancelled() => return Err(TurnError::Cancelled),
+        () = out_of_time() => return Err(TurnError::TimedOut),
+        answered = answered => answered?,
+    };
+    if let Some(usage) = completion.usage {
+        span.record("input_tokens", usage.input);
+        span.record("output_tokens", usage.output);
+    }
+    Ok(completion)
+}
+
+async fn collect(
+    model: &dyn ChatModel,
+    request: ChatRequest,
+    on_text: &mut impl FnMut(&str) -> Result<(), TurnError>,
+) -> Result<Completion, TurnError> {
+    let mut stream = model.chat(request);
+    let mut whole = Completion::default();
+    let mut pieces = BTreeMap::new();
+    loop {
+        match poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+            Some(Ok(ModelEvent::Text(text))) => {
+                on_text(&text)?;
+                whole.text.push_str(&text);
+            }
+            Some(Ok(ModelEvent::ToolCall(piece))) => add(&mut pieces, piece),
+            Some(Ok(ModelEvent::Usage(usage))) => whole.usage = Some(usage),
+            Some(Ok(ModelEvent::End)) => break,
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(ModelError::Malformed("the stream ended before its end mark").into()),
+        }
+    }
+    for (index, piece) in pieces {
+        whole.calls.push(finish(index, piece)?);
+    }
+    Ok(whole)
+}
+
+fn add(pieces: &mut BTreeMap<usize, ToolCallDelta>, piece: ToolCallDelta) {
+    let call = pieces.entry(piece.index).or_default();
+    if piece.id.is_some() {
+        call.id = piece.id;
+    }
+    if piece.name.is_some() {
+        call.name = piece.name;
+    }
+    call.arguments.push_str(&piece.arguments);
+}
+
+fn finish(index: usize, piece: ToolCallDelta) -> Result<ToolCall, ModelError> {
+    let name = piece.name.filter(|name| !name.is_empty());
+    let name = name.ok_or(ModelError::Malformed("a tool call without a name"))?;
+    let id = piece.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{index}"));
+    // Providers send nothing at all for a tool without parameters. Anything that is not JSON is kept as a string:
+    // the tool refuses it, and the model gets a chance to do better.
+    let arguments = match piece.arguments.trim() {
+        "" => Value::Object(serde_json::Map::new()),
+        text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+    };
+    Ok(ToolCall { id, name, arguments })
+}
+
+/// Resolves when the turn is cancelled; never where no `CANCEL` is bound.
+pub(crate) async fn cancelled() {
+    match CANCEL.get() {
+        Ok(cancel) => cancel.cancelled().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Resolves at the turn's deadline; never where no `DEADLINE` is bound.
+async fn out_of_time() {
+    match DEADLINE.get().map(|deadline| deadline.remaining()) {
+        Ok(Duration::ZERO) => {}
+        Ok(left) => tokio::time::sleep(left).await,
+        Err(_) => std::future::pending().await,
+    }
+}

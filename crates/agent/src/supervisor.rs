@@ -1,0 +1,89 @@
+//! The supervisor: reads what the session has learnt, recalls, and hands the turn to a specialist.
+//!
+//! It takes neither tenant nor session: both layers of memory are handles of the turn, made from the context. The choice
+//! is a model call like any other, with one `transfer_to_<name>` tool for each specialist. Only a running turn calls it.
+
+use haversack_memory::{Query, Recalled};
+use serde_json::json;
+use tracing::Instrument;
+
+use crate::agents::Agents;
+use crate::error::TurnError;
+use crate::event::{EventSink, TurnEvent};
+use crate::history::Exchange;
+use crate::model::{ChatRequest, ToolChoice, complete};
+use crate::prompt::{Material, Prompt};
+use crate::specialist::{self, Answer, Specialist};
+use crate::tool::ToolSpec;
+use crate::turn::{MemoryReport, Turn};
+
+/// Facts that are recalled for every message, whatever it says.
+const RECALLED: usize = 8;
+
+/// What a hand-over tool is called: this, and the specialist's name.
+pub(crate) const TRANSFER_TO: &str = "transfer_to_";
+
+/// Leads a turn from its message to an answer.
+pub(crate) async fn lead(
+    turn: &Turn,
+    history: Vec<Exchange>,
+    events: &EventSink,
+) -> Result<Answer, TurnError> {
+    let prepared = prepare(turn, history).instrument(tracing::info_span!("supervisor"));
+    let (material, memory, specialist) = prepared.await?;
+    events.emit(TurnEvent::Agent { name: specialist.name.clone() })?;
+    let span = tracing::info_span!("specialist", name = %specialist.name);
+    specialist::answer(turn, specialist, material, memory, events).instrument(span).await
+}
+
+async fn prepare(
+    turn: &Turn,
+    history: Vec<Exchange>,
+) -> Result<(Material, MemoryReport, &Specialist), TurnError> {
+    let message = turn.request.message.clone();
+    let recall = turn.recall.search(Query { text: message.clone(), limit: RECALLED });
+    let (attempts, recalled) = tokio::join!(turn.session.attempts(), recall);
+    let (attempts, recalled): (_, Recalled) = (attempts?, recalled?);
+    let memory = MemoryReport::from(&recalled);
+    let material = Material { attempts, facts: recalled.hits, history, message };
+    let specialist = choose(turn, &material).await?;
+    // What a tool of the chosen specialist needs is checked before its first model call.
+    specialist.tools.check_needs()?;
+    Ok((material, memory, specialist))
+}
+
+async fn choose<'t>(turn: &'t Turn, material: &Material) -> Result<&'t Specialist, TurnError> {
+    let agents = &turn.agents;
+    let first = agents.specialists().first().ok_or(TurnError::Internal("there are no specialists"))?;
+    if agents.specialists().len() == 1 {
+        return Ok(first);
+    }
+    let request = handover(agents, turn, material)?;
+    let completion = complete(agents.model(), request, |_| Ok(())).await?;
+    let named = completion.calls.iter().find_map(|call| {
+        let name = call.name.strip_prefix(TRANSFER_TO)?;
+        agents.specialists().iter().find(|specialist| specialist.name == name)
+    });
+    if named.is_none() {
+        tracing::info!("the model named no specialist; the first one takes the turn");
+    }
+    Ok(named.unwrap_or(first))
+}
+
+fn handover(agents: &Agents, turn: &Turn, material: &Material) -> Result<ChatRequest, TurnError> {
+    let tools = agents.specialists().iter().map(|specialist| ToolSpec {
+        name: format!("{TRANSFER_TO}{}", specialist.name),
+        description: specialist.description.clone(),
+        parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
+    });
+    let config = agents.config();
+    let prompt = Prompt {
+        instructions: &config.supervisor.prompt,
+        material,
+        steps: &[],
+        tools: tools.collect(),
+        choice: ToolChoice::Required,
+    };
+    let (request, _) = prompt.assemble(turn.entry, config.limits.buffer_tokens)?;
+    Ok(request)
+}

@@ -1,0 +1,175 @@
+//! Running the tool calls of one step: in parallel up to a cap, each with a time limit.
+//!
+//! Every call is a task of its own in the context of the turn, under its own `tool` span; a panic, a timeout and a
+//! refused argument are results that the model reads. Only specialists dispatch. A cancelled turn lets the running
+//! calls end and starts no more.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use haversack::well_known::{CANCEL, DEADLINE};
+use haversack::{Entry, JoinSet};
+use haversack_memory::MemoryError;
+use haversack_store::StoreError;
+use tracing::Instrument;
+
+use super::{ToolError, ToolOutput, Toolbox};
+use crate::error::TurnError;
+use crate::event::{EventSink, TurnEvent};
+use crate::model::{Message, ToolCall};
+use crate::turn::ToolUse;
+
+/// How tools are run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dispatch {
+    /// Calls at the same time, at least one.
+    pub(crate) parallel: usize,
+    /// Time for each call.
+    pub(crate) timeout: Duration,
+    /// Characters that the results of one step may have together.
+    pub(crate) output_chars: usize,
+}
+
+/// One finished call: what the model reads, and what the reply reports.
+pub(crate) struct Done {
+    pub(crate) message: Message,
+    pub(crate) usage: ToolUse,
+}
+
+impl Dispatch {
+    /// Runs every call and returns the results in the order of the calls.
+    pub(crate) async fn run(
+        &self,
+        entry: Entry,
+        tools: &Toolbox,
+        calls: &[ToolCall],
+        events: &EventSink,
+    ) -> Result<Vec<Done>, TurnError> {
+        let mut running = JoinSet::new();
+        let mut waiting = calls.iter().enumerate();
+        let mut done: Vec<Option<Done>> = calls.iter().map(|_| None).collect();
+        loop {
+            while running.len() < self.parallel.max(1) && !is_cancelled() {
+                let Some((index, call)) = waiting.next() else { break };
+                let (id, name) = (call.id.clone(), call.name.clone());
+                events.emit(TurnEvent::ToolStarted { call: id, name })?;
+                running.spawn(self.one(entry, tools, index, call));
+            }
+            let Some(ended) = running.join_next().await else { break };
+            // The task catches its own panics; what is left is a runtime that is going down.
+            let (index, outcome, took) = ended.map_err(|_| TurnError::Cancelled)?;
+            let finished = self.sort(&calls[index], outcome, took)?;
+            let (call, name, ok) = (calls[index].id.clone(), calls[index].name.clone(), finished.usage.ok);
+            events.emit(TurnEvent::ToolFinished { call, name, ok })?;
+            done[index] = Some(finished);
+        }
+        if is_cancelled() {
+            return Err(TurnError::Cancelled);
+        }
+        let mut done: Vec<Done> = done.into_iter().flatten().collect();
+        fit(&mut done, self.output_chars);
+        Ok(done)
+    }
+
+    fn one(
+        &self,
+        entry: Entry,
+        tools: &Toolbox,
+        index: usize,
+        call: &ToolCall,
+    ) -> impl Future<Output = (usize, Result<ToolOutput, ToolError>, Duration)> + Send + 'static {
+        let span = tracing::info_span!("tool", name = %call.name, ok = tracing::field::Empty);
+        let tool = tools.get(&call.name).cloned();
+        let arguments = call.arguments.clone();
+        let limit = self.limit();
+        let work = async move {
+            let begun = Instant::now();
+            let run = async {
+                entry.check("tool call")?;
+                let tool = tool.ok_or(ToolError::Unknown)?;
+                // The call itself may panic as well as its future, so it is made inside.
+                tool.call(arguments).await
+            };
+            let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(run).catch_unwind()).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Err(panicked(panic)),
+                Err(_) => Err(ToolError::TimedOut(limit)),
+            };
+            tracing::Span::current().record("ok", outcome.is_ok());
+            (index, outcome, begun.elapsed())
+        };
+        work.instrument(span)
+    }
+
+    fn limit(&self) -> Duration {
+        let left = DEADLINE.get().map(|deadline| deadline.remaining());
+        left.map_or(self.timeout, |left| left.min(self.timeout))
+    }
+
+    /// A failure of the context fails the turn; every other one is the model's to read.
+    fn sort(
+        &self,
+        call: &ToolCall,
+        outcome: Result<ToolOutput, ToolError>,
+        took: Duration,
+    ) -> Result<Done, TurnError> {
+        let (ok, content) = match outcome {
+            Ok(output) => (true, output.into_text()),
+            Err(ToolError::Unbound(missing)) => return Err(missing.into()),
+            Err(ToolError::Foreign(foreign)) => return Err(foreign.into()),
+            Err(ToolError::Store(e @ (StoreError::Unbound(_) | StoreError::Foreign(_)))) => {
+                return Err(e.into());
+            }
+            Err(ToolError::Memory(e @ (MemoryError::Unbound(_) | MemoryError::Foreign(_)))) => {
+                return Err(e.into());
+            }
+            Err(error) => {
+                tracing::warn!(tool = %call.name, error = %error, "a tool call failed");
+                (false, error.for_model())
+            }
+        };
+        let (call_id, name) = (call.id.clone(), call.name.clone());
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let usage = ToolUse { name: name.clone(), ok, ms };
+        Ok(Done { message: Message::Tool { call: call_id, name, ok, content }, usage })
+    }
+}
+
+fn is_cancelled() -> bool {
+    CANCEL.get().is_ok_and(|cancel| cancel.is_cancelled())
+}
+
+/// The payload of a panic may hold anything, stored text included, so it is dropped here.
+fn panicked(payload: Box<dyn Any + Send>) -> ToolError {
+    drop(payload);
+    ToolError::Panicked
+}
+
+/// Cuts the longest results until all together fit the prompt, and says so where one was cut.
+fn fit(done: &mut [Done], limit: usize) {
+    let length =
+        |d: &Done| if let Message::Tool { content, .. } = &d.message { content.chars().count() } else { 0 };
+    let mut lengths: Vec<usize> = done.iter().map(length).collect();
+    lengths.sort_unstable();
+    // Short results are kept whole; what they leave is shared among the longer ones.
+    let mut left = limit;
+    let mut cap = usize::MAX;
+    for (at, length) in lengths.iter().enumerate() {
+        let share = left / (lengths.len() - at);
+        if *length > share {
+            cap = share;
+            break;
+        }
+        left -= length;
+    }
+    for one in done {
+        if let Message::Tool { content, .. } = &mut one.message
+            && let Some((at, _)) = content.char_indices().nth(cap)
+        {
+            content.truncate(at);
+            content.push_str(" [cut: the result was longer]");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a tool call failed.
+//!
+//! Most failures are told to the model, which may do better in its next step; a missing or foreign context is not
+//! its business and fails the whole turn. Tools return this error, the dispatcher sorts it.
+
+use std::time::Duration;
+
+use haversack::{ForeignContext, MissingContext};
+use haversack_memory::MemoryError;
+use haversack_store::StoreError;
+
+/// Why a tool call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The model asked for a tool that this specialist does not have.
+    #[error("there is no such tool here")]
+    Unknown,
+    /// The arguments do not fit the schema. The detail may quote them, so it goes to the model and nowhere else.
+    #[error("the arguments do not match the tool's schema")]
+    Arguments {
+        /// What is wrong, in words for the model.
+        detail: String,
+    },
+    /// The tool's time was up.
+    #[error("the tool did not end within {0:?}")]
+    TimedOut(Duration),
+    /// The tool panicked. The panic stayed inside the call.
+    #[error("the tool panicked")]
+    Panicked,
+    /// The tool says no: a limit, a refused input. The text goes to the model.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The memory layers failed.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A variable is unbound inside the tool: the whole turn fails.
+    #[error(transparent)]
+    Unbound(#[from] MissingContext),
+    /// The call ran under another entry than it was made in: the whole turn fails.
+    #[error(transparent)]
+    Foreign(#[from] ForeignContext),
+    /// Files of the tenant could not be read.
+    #[error("the knowledge folder could not be read")]
+    Io(#[from] std::io::Error),
+    /// Something that cannot happen did.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+impl ToolError {
+    /// What the model is told.
+    #[must_use]
+    pub fn for_model(&self) -> String {
+        match self {
+            Self::Arguments { detail } => format!("{self}: {detail}"),
+            other => other.to_string(),
+        }
+    }
+}

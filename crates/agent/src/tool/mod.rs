@@ -1,0 +1,89 @@
+//! The tool contract: a name, a schema, the context variables it needs, and one call.
+//!
+//! A tool is a [`Tool`]; [`tool`] makes one from a function with typed arguments. Tools read the tenant, the session
+//! and the principal from the context, never from their arguments, so that no model can name another tenant.
+//! Specialists call tools through the dispatcher of this module; users may add their own to [`crate::Agents`].
+
+pub(crate) mod dispatch;
+mod error;
+pub mod knowledge;
+mod note_attempt;
+mod recall;
+mod registry;
+mod remember;
+mod search_knowledge;
+mod typed;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use haversack::Variable;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use error::ToolError;
+pub use note_attempt::{NOTE_ATTEMPT, note_attempt};
+pub use recall::{RECALL, recall};
+pub use registry::Toolbox;
+pub use remember::{REMEMBER, remember};
+pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
+pub use typed::{TypedTool, tool};
+
+/// Something that a model can ask for.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tool",
+    note = "make one of an async function and its typed arguments with `haversack_agent::tool::tool`"
+)]
+pub trait Tool: Send + Sync + 'static {
+    /// What the model is told about it.
+    fn spec(&self) -> &ToolSpec;
+
+    /// The context variables without which it cannot run. They are checked before the first model call of a turn.
+    fn needs(&self) -> &[&'static dyn Variable] {
+        &[]
+    }
+
+    /// Runs it once, in the context of the turn. The arguments are what the model wrote, of any shape.
+    ///
+    /// # Cancellation
+    /// The future is dropped when the tool's time is up. Work that it left on the blocking pool runs to its end.
+    fn call(&self, arguments: Value) -> ToolFuture;
+}
+
+/// The future of one tool call.
+pub type ToolFuture = Pin<Box<dyn Future<Output = Result<ToolOutput, ToolError>> + Send>>;
+
+/// What a model is told about a tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    /// Unique among the tools of a specialist; letters, digits and `_`.
+    pub name: String,
+    /// What it does and when to use it, in words for a model.
+    pub description: String,
+    /// JSON schema of the arguments: always an object.
+    pub parameters: Value,
+}
+
+/// What a tool gives back to the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolOutput(Value);
+
+impl ToolOutput {
+    /// An output from anything that serialises to JSON.
+    ///
+    /// # Errors
+    /// [`ToolError::Internal`] when it does not.
+    pub fn json(value: &impl Serialize) -> Result<Self, ToolError> {
+        let value = serde_json::to_value(value);
+        value.map(Self).map_err(|_| ToolError::Internal("the output is not JSON"))
+    }
+
+    /// The output as the JSON text that the model reads.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        match self.0 {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Tools with typed arguments: a function, and a schema derived from its argument.
+//!
+//! The JSON of the model is parsed into the argument type before the function runs, and what does not fit is an
+//! error for the model. Every tool of this crate is made here; so should be every tool of its users.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use haversack::Variable;
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Tool, ToolError, ToolFuture, ToolOutput, ToolSpec};
+
+/// Makes a tool from a function. The schema of `A` tells the model what to write.
+///
+/// ```
+/// use haversack_agent::tool::{tool, ToolOutput};
+///
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// struct Sum { a: i64, b: i64 }
+///
+/// let sum = tool("sum", "Adds two numbers.", |args: Sum| async move { ToolOutput::json(&(args.a + args.b)) });
+/// ```
+pub fn tool<A, F, R>(name: &str, description: &str, run: F) -> TypedTool<A, F>
+where
+    A: DeserializeOwned + JsonSchema + Send + 'static,
+    F: Fn(A) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+{
+    let mut settings = SchemaSettings::draft07();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    let parameters = settings.into_generator().into_root_schema_for::<A>().to_value();
+    let spec = ToolSpec { name: name.to_owned(), description: description.to_owned(), parameters };
+    TypedTool { spec, needs: Vec::new(), run, _arguments: PhantomData }
+}
+
+/// A tool made of a function. Made by [`tool`].
+pub struct TypedTool<A, F> {
+    spec: ToolSpec,
+    needs: Vec<&'static dyn Variable>,
+    run: F,
+    _arguments: PhantomData<fn(A)>,
+}
+
+impl<A, F> TypedTool<A, F> {
+    /// Declares the context variables without which the tool cannot run.
+    #[must_use]
+    pub fn needing(mut self, variables: &[&'static dyn Variable]) -> Self {
+        self.needs.extend_from_slice(variables);
+        self
+    }
+}
+
+impl<A, F, R> Tool for TypedTool<A, F>
+where
+    A: DeserializeOwned + JsonSchema + Send + 'static,
+    F: Fn(A) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+{
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    fn needs(&self) -> &[&'static dyn Variable] {
+        &self.needs
+    }
+
+    fn call(&self, arguments: Value) -> ToolFuture {
+        match serde_json::from_value::<A>(arguments) {
+            Ok(arguments) => Box::pin((self.run)(arguments)),
+            Err(error) => {
+                let detail = error.to_string();
+                Box::pin(std::future::ready(Err(ToolError::Arguments { detail })))
+            }
+        }
+    }
+}
