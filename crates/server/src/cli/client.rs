@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::sse::Parser;
 use crate::code::Code;
-use crate::config::process;
 use crate::problem::{Fault, Problem};
 
 /// Where a server is looked for when no `--server` is given.
@@ -29,8 +28,8 @@ pub struct ServerArgs {
     /// The server.
     #[arg(long, value_name = "URL", default_value = DEFAULT_SERVER)]
     pub server: String,
-    /// The API key; better in the variable HAVERSACK_KEY, where other users of the machine do not see it.
-    #[arg(long, value_name = "KEY")]
+    /// The API key; better in the variable than here, where other users of the machine see it.
+    #[arg(long, value_name = "KEY", env = "HAVERSACK_KEY", hide_env_values = true)]
     pub key: Option<String>,
 }
 
@@ -44,14 +43,13 @@ impl ServerArgs {
     }
 }
 
-/// The key that was given, or that of the environment.
+/// The key that was given.
 ///
 /// # Errors
 /// [`Code::KeyMissing`] when there is none.
 pub fn key(given: Option<&str>) -> Result<String, Fault> {
-    given.map(str::to_owned).or_else(process::api_key).ok_or_else(|| {
-        Fault::new(Code::KeyMissing, "There is no API key: set HAVERSACK_KEY, or give --key. `haversack keys issue` makes one.")
-    })
+    let missing = "There is no API key: set HAVERSACK_KEY, or give --key. `haversack keys issue` makes one.";
+    given.map(str::to_owned).ok_or_else(|| Fault::new(Code::KeyMissing, missing))
 }
 
 /// A server and the key to it. Cheap to clone; clones share their connections.

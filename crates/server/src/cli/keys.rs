@@ -9,8 +9,8 @@ use haversack_store::{ControlDb, KeyRow, StoreOptions};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::config::Source;
 use super::output::Output;
-use super::settings::Settings;
 use crate::auth::admin::{self, Grant, Issued};
 use crate::code::Code;
 use crate::config::process;
@@ -20,7 +20,7 @@ use crate::problem::Fault;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    settings: Settings,
+    source: Source,
     #[command(subcommand)]
     action: Action,
 }
@@ -86,7 +86,7 @@ struct Shown {
 /// # Errors
 /// [`Code::TenantName`], [`Code::KeyUnknown`], [`Code::KeyRevoked`], and the store's faults.
 pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
-    let data = args.settings.load()?.config.store.path;
+    let data = args.source.load()?.config.store.path;
     let makes = matches!(args.action, Action::Issue { .. });
     if !makes && !data.exists() {
         let detail = format!("There is no data folder at {}, so there are no keys.", data.display());
@@ -140,7 +140,7 @@ async fn act(action: Action, control: &ControlDb, out: &Output) -> Result<(), Fa
 }
 
 fn made(issued: &Issued, out: &Output) {
-    let shown = Shown::of(&issued.row, Some(issued.key.to_string()));
+    let shown = Shown::of(&issued.row, Some(issued.key.reveal()));
     out.value(&shown);
     out.line(shown.key.as_deref().unwrap_or_default());
     out.note(&format!(

@@ -6,7 +6,6 @@
 pub mod backup;
 pub mod chat;
 pub mod client;
-pub mod client;
 pub mod config;
 pub mod context;
 pub mod doctor;
@@ -17,8 +16,6 @@ pub mod output;
 pub mod replay;
 pub mod restore;
 pub mod serve;
-pub mod settings;
-mod sse;
 mod sse;
 
 use std::process::ExitCode;

@@ -1,10 +1,5 @@
-//! What commands take from the process environment besides settings: the key of a caller and the name of who sits
-//! there. Each variable has a function, so that this file is the list of them.
-
-/// The API key of `HAVERSACK_KEY`, for commands that talk to a server.
-pub fn api_key() -> Option<String> {
-    std::env::var("HAVERSACK_KEY").ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty())
-}
+//! What commands take from the process environment besides settings. Each variable has a function, so that this file is
+//! the list of them.
 
 /// The login name of whoever runs the command, for the audit. It is what the environment says and proves nothing.
 pub fn user() -> String {

@@ -14,13 +14,13 @@ use crate::telemetry::TurnTree;
 #[utoipa::path(get, path = "/v1/turns/{turn}/context", tag = "turns", security(("api_key" = [])),
     params(("turn" = String, Path, description = "The turn's id.")),
     responses(
-        (status = 200, description = "The tree.", body = Object),
+        (status = 200, description = "The tree.", body = TurnTree),
         (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "HV0206", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn show(State(app): State<App>, TurnPath(turn): TurnPath) -> Result<Json<TurnTree>, Fault> {
-    let tree = app.engine.telemetry().ring().turn(turn.as_str())?;
+    let tree = app.engine.telemetry().ring().turn(&turn.to_string())?;
     let gone = "The server holds no tree of such a turn of yours; it keeps the most recent ones.";
     tree.map(Json).ok_or_else(|| Fault::new(Code::TurnNotFound, gone))
 }

@@ -8,14 +8,16 @@ use std::fmt;
 use tracing::field::{Field, Visit};
 
 /// Longest value that is kept, in characters; the rest is cut and marked with `…`.
-pub(super) const MAX_VALUE: usize = 120;
+pub(super) const MAX_VALUE: usize = 200;
 
-/// Names of fields that hold ids, names from the configuration, numbers and outcomes; sorted.
-const SHOWN: [&str; 42] = [
-    "addr", "agent", "attempt", "audit", "bytes", "call", "code", "count", "elapsed_ms", "error_code", "file",
-    "generation", "hits", "http.method", "http.route", "http.status", "key", "limit", "method", "mode", "model",
-    "ms", "name", "number", "ok", "outcome", "parallel", "path", "provider", "queue", "reason", "route", "rows_in_fence",
-    "rows_outside", "signal", "status", "step", "steps", "tokens", "tool", "turn", "version",
+/// Names of fields that hold ids, names from the configuration, numbers, outcomes and error texts, which never quote what
+/// anybody said; sorted.
+const SHOWN: [&str; 46] = [
+    "addr", "agent", "attempt", "bytes", "call", "cause", "code", "count", "elapsed_ms", "error", "file",
+    "generation", "hits", "input_tokens", "limit", "messages", "method", "mode", "model", "ms", "name",
+    "number", "ok", "outcome", "output_tokens", "parallel", "path", "problem", "provider", "queue",
+    "reason", "request", "route", "rows_in_fence", "rows_outside", "signal", "status", "step", "steps",
+    "tokens", "tool", "tools", "turn", "turns", "version", "what",
 ];
 
 /// Whether a field of this name may be kept.

@@ -134,7 +134,7 @@ fn style(format: LogFormat) -> Option<Style> {
 fn exporter(config: &config::Otlp) -> anyhow::Result<Otlp> {
     let mut headers = Vec::new();
     for (name, value) in &config.headers {
-        headers.push((name.clone(), value.resolve()?.reveal().to_owned()));
+        headers.push((name.clone(), config::resolve(value)?.expose().to_owned()));
     }
     Ok(Otlp::start(otlp::Options {
         endpoint: config.endpoint.clone(),

@@ -203,7 +203,7 @@ async fn issue(control: &ControlDb, plan: &Plan) -> anyhow::Result<Keys> {
                 expires_at: None,
             };
             let issued = admin::issue(control, grant, "replay").await?;
-            keys.insert((tenant.name.clone(), principal.clone()), issued.key.to_string());
+            keys.insert((tenant.name.clone(), principal.clone()), issued.key.reveal());
         }
     }
     Ok(keys)
