@@ -65,8 +65,7 @@ fn allows(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for line in source.lines_with("clippy::disallowed_methods") {
         // A test of the bare call's own behaviour has to make it; it says so.
-        let text = source.text.lines().nth(line - 1).unwrap_or_default();
-        let said = attribute_from(source, line).contains("reason") || text.contains("//");
+        let said = attribute_from(source, line).contains("reason") || has_comment(source, line);
         if !source.is_test(line) {
             findings.push(Finding::at(
                 &source.path,
@@ -99,6 +98,13 @@ fn spellings(source: &Source) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether a comment stands on `line` or on the one above it.
+fn has_comment(source: &Source, line: usize) -> bool {
+    let mut lines = source.text.lines().skip(line.saturating_sub(2));
+    let (above, here) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    above.trim_start().starts_with("// ") || here.contains("// ")
 }
 
 /// The code from `line` to the end of the attribute that starts on it or before it.
@@ -145,7 +151,8 @@ mod tests {
         let said =
             "#![allow(\n    clippy::disallowed_methods,\n    reason = \"a raw task is what is tested\"\n)]";
         assert_eq!(check(&files(&[("crates/haversack/tests/laws/main.rs", silent)])).len(), 1);
-        let beside = "#![allow(clippy::disallowed_methods)] // a raw task is what is tested";
+        let beside =
+            "#![forbid(unsafe_code)]\n#![allow(clippy::disallowed_methods)] // a raw task is what is tested";
         assert_eq!(check(&files(&[("crates/haversack/tests/laws/main.rs", said)])), []);
         assert_eq!(check(&files(&[("crates/haversack/tests/laws/main.rs", beside)])), []);
     }
