@@ -70,7 +70,7 @@ impl Agents {
             Arc::new(tool::search_knowledge(knowledge)),
         ];
         let toolbox = Toolbox::new(own.into_iter().chain(tools));
-        config.check(&toolbox)?;
+        config.check(&toolbox.names().collect::<Vec<_>>())?;
         let specialists = config.specialists.iter().map(|specialist| Specialist {
             name: specialist.name.clone(),
             description: specialist.description.clone(),

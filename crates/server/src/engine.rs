@@ -29,10 +29,14 @@ impl Engine {
     ///
     /// # Errors
     /// The store's faults; [`crate::code::Code::ConfigInvalid`] and [`crate::code::Code::ModelMisconfigured`].
-    pub fn open(config: &Config, telemetry: Telemetry, model: Option<Arc<dyn ChatModel>>) -> Result<Self, Fault> {
+    pub fn open(
+        config: &Config,
+        telemetry: Telemetry,
+        model: Option<Arc<dyn ChatModel>>,
+    ) -> Result<Self, Fault> {
         let model = match model {
             Some(model) => model,
-            None => haversack_agent::model::from_config(&config.agent.model, &resolve_secret)?,
+            None => haversack_agent::model::from_config(&config.agent.model, &config::read_secret)?,
         };
         let store = Store::open(&config.store.path, store_options(&config.store))?;
         let memory = Memory::new(store.clone(), memory_options(&config.memory));

@@ -41,11 +41,12 @@ impl Operator {
         let row = AuditRow {
             actor: self.actor.as_str().to_owned(),
             action: action.to_owned(),
-            tenant: Some(tenant.clone()),
-            subject: "tenant".to_owned(),
+            tenant: Some(tenant.as_str().to_owned()),
+            subject: None,
             at: now_millis(),
         };
         self.store.control().audit().append(row).await?;
-        Ok(OPERATOR.enter(|bind| bind.bind(&TENANT_ID, tenant.clone()).bind(&PRINCIPAL, self.actor.clone()))?)
+        Ok(OPERATOR
+            .enter(|bind| bind.bind(&TENANT_ID, tenant.clone()).bind(&PRINCIPAL, self.actor.clone()))?)
     }
 }

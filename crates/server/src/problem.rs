@@ -74,7 +74,11 @@ impl Fault {
 
     /// A defect of ours: the user learns nothing but the code.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::caused(Code::Internal, "Something went wrong on the server. Report it with the request id.", source)
+        Self::caused(
+            Code::Internal,
+            "Something went wrong on the server. Report it with the request id.",
+            source,
+        )
     }
 
     /// The code.

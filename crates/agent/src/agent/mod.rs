@@ -14,8 +14,6 @@ use serde::{Deserialize, Serialize};
 
 pub use secret::{Secret, SecretRef};
 
-use crate::tool::Toolbox;
-
 /// The agents that run when nothing is configured, as TOML.
 pub const DEFAULT_TOML: &str = include_str!("../../default.toml");
 
@@ -220,11 +218,12 @@ impl AgentConfig {
         schema_for!(Self).to_value()
     }
 
-    /// Checks what a schema cannot say, against the tools that there are.
+    /// Checks what a schema cannot say, against the names of the tools that there are: [`tool::NAMES`](crate::tool::NAMES)
+    /// without tools of one's own.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check(&self, tools: &Toolbox) -> Result<(), ConfigError> {
+    pub fn check(&self, tools: &[&str]) -> Result<(), ConfigError> {
         in_range(self.model.timeout_s, 1, 3_600, "agent.model.timeout_s", "1 to 3600 seconds")?;
         in_range(self.model.retries, 0, 10, "agent.model.retries", "0 to 10")?;
         in_range(self.tools.timeout_s, 1, 3_600, "agent.tools.timeout_s", "1 to 3600 seconds")?;
@@ -244,8 +243,8 @@ impl AgentConfig {
             if !names.insert(name) {
                 return Err(ConfigError::DuplicateSpecialist(name.clone()));
             }
-            if let Some(tool) = specialist.tools.iter().find(|tool| tools.get(tool).is_none()) {
-                let known = tools.names().collect::<Vec<_>>().join(", ");
+            if let Some(tool) = specialist.tools.iter().find(|tool| !tools.contains(&tool.as_str())) {
+                let known = tools.join(", ");
                 return Err(ConfigError::UnknownTool { specialist: name.clone(), tool: tool.clone(), known });
             }
         }

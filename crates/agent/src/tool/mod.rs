@@ -29,6 +29,9 @@ pub use remember::{REMEMBER, remember};
 pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
 pub use typed::{TypedTool, tool};
 
+/// The names of the tools of this crate.
+pub const NAMES: [&str; 4] = [NOTE_ATTEMPT, RECALL, REMEMBER, SEARCH_KNOWLEDGE];
+
 /// Something that a model can ask for.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a tool",

@@ -62,10 +62,13 @@ impl Keyring {
             return Err(Fault::new(Code::KeyUnknown, "The API key is not valid."));
         };
         if !row.is_live(now_millis()) {
-            let detail = "The API key was revoked or has expired. Ask whoever runs this server for a new one.";
+            let detail =
+                "The API key was revoked or has expired. Ask whoever runs this server for a new one.";
             return Err(Fault::new(Code::KeyRevoked, detail));
         }
-        Ok(Caller { tenant: row.tenant.clone(), principal: row.principal.clone() })
+        let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
+        let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
+        Ok(Caller { tenant, principal })
     }
 
     /// The keys now. The generation is asked for at each request, so a revocation holds from the next request on, also when

@@ -13,7 +13,10 @@ use crate::problem::Fault;
 pub fn check_name(what: &'static str, name: &str) -> Result<(), Fault> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     let starts = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) && name.as_bytes().first().is_some_and(starts) {
+    if (1..=64).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name.as_bytes().first().is_some_and(starts)
+    {
         return Ok(());
     }
     let rule = "has 1 to 64 characters of a-z 0-9 . _ - and starts with a letter or a digit";
@@ -47,7 +50,10 @@ mod tests {
         }
         let long = "a".repeat(65);
         let unicode = "ü".repeat(2048);
-        for bad in ["", "Acme", "../x", ".a", "-a", "_a", "a/b", "a b", "a\0", "acme%", "acme:1", "ü", &long, &unicode] {
+        for bad in [
+            "", "Acme", "../x", ".a", "-a", "_a", "a/b", "a b", "a\0", "acme%", "acme:1", "ü", &long,
+            &unicode,
+        ] {
             assert!(check_name("tenant", bad).is_err(), "{bad}");
         }
     }
@@ -59,7 +65,9 @@ mod tests {
         }
         let long = "a".repeat(129);
         let unicode = "ü".repeat(2048);
-        for bad in ["", ".", "..", "../x", ".hidden", "a/b", "a\\b", "a b", "a\0", "a\n", "ü", &long, &unicode] {
+        for bad in
+            ["", ".", "..", "../x", ".hidden", "a/b", "a\\b", "a b", "a\0", "a\n", "ü", &long, &unicode]
+        {
             assert!(session_name(bad).is_err(), "{bad}");
         }
     }

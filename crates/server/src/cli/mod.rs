@@ -32,6 +32,7 @@ pub struct Cli {
     /// Machine-readable output: one JSON value a line.
     #[arg(long, global = true)]
     pub json: bool,
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }

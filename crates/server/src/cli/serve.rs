@@ -68,7 +68,8 @@ async fn serve(config: Config, demo: bool, telemetry: Telemetry, out: &Output) -
     // The handlers first: a signal that comes during the start must not be lost.
     let mut signals = Signals::install().context("cannot listen for signals")?;
     let server = Server::start_with(config, Options { telemetry, model: None }).await?;
-    let keys = if demo { admin::renew_demo(server.engine().store().control(), DEMO).await? } else { Vec::new() };
+    let keys =
+        if demo { admin::renew_demo(server.engine().store().control(), DEMO).await? } else { Vec::new() };
     announce(&server, &keys, out);
     signals.next().await;
     out.note("Stopping: running turns may finish. A second signal stops at once.");

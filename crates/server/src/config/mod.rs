@@ -10,8 +10,8 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
-pub use haversack_agent::{Secret, SecretRef};
-pub use secret::resolve;
+pub use haversack_agent::agent::{Secret, SecretRef};
+pub use secret::{read as read_secret, resolve};
 pub use sections::{Limits, LogFormat, Memory, Otlp, Server, Store, Synchronous, Telemetry};
 
 use haversack_agent::AgentConfig;
@@ -101,7 +101,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with the place of the first mistake. A file that is named must exist.
     pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
-        let file = file.map(Path::to_owned).or_else(|| Some(PathBuf::from(FILE)).filter(|path| path.exists()));
+        let file =
+            file.map(Path::to_owned).or_else(|| Some(PathBuf::from(FILE)).filter(|path| path.exists()));
         let text = match &file {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?,
@@ -136,8 +137,7 @@ impl Config {
     /// [`ConfigError::Invalid`], [`ConfigError::Secret`].
     pub fn check(&self) -> Result<(), ConfigError> {
         let invalid = |message: String| ConfigError::Invalid { message };
-        let tools = haversack_agent::Toolbox::builtin();
-        self.agent.check(&tools).map_err(|error| invalid(error.to_string()))?;
+        self.agent.check(&haversack_agent::tool::NAMES).map_err(|error| invalid(error.to_string()))?;
         if self.limits.message_bytes > self.limits.body_bytes {
             return Err(invalid("`limits.message_bytes` is larger than `limits.body_bytes`".into()));
         }

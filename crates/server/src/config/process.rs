@@ -4,6 +4,7 @@
 /// The login name of whoever runs the command, for the audit. It is what the environment says and proves nothing.
 pub fn user() -> String {
     let name = std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default();
-    let kept: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(64).collect();
+    let kept: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(64).collect();
     if kept.is_empty() { "unknown".to_owned() } else { kept }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use haversack_agent::SecretRef;
+use haversack_agent::agent::SecretRef;
 
 /// `[server]`: where it listens and how it stops.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

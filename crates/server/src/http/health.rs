@@ -33,7 +33,11 @@ pub(super) async fn live() -> Json<Health> {
 ))]
 pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Fault> {
     if app.engine.turns().is_draining() {
-        return Err(Fault::retry(Code::ShuttingDown, "The server is shutting down and starts no new turns.", 5));
+        return Err(Fault::retry(
+            Code::ShuttingDown,
+            "The server is shutting down and starts no new turns.",
+            5,
+        ));
     }
     app.engine.store().check().await?;
     Ok(Json(Health { status: "ok" }))

@@ -30,7 +30,8 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
             return Err(Fault::new(Code::MediaType, "Send the body with `Content-Type: application/json`."));
         }
         let limit = app.limits.body_bytes;
-        let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let declared =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let time = Duration::from_secs(app.limits.body_timeout_s);
         let reading = read(request.into_body(), declared, limit);
         let slow = |_| Fault::new(Code::BodyTimeout, "The request body did not arrive in time.");
@@ -47,7 +48,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 async fn read(mut body: Body, declared: Option<u64>, limit: usize) -> Result<Bytes, Fault> {
     let too_large = || {
-        Fault::new(Code::BodyTooLarge, format!("The body is larger than {limit} bytes, the limit of this server."))
+        Fault::new(
+            Code::BodyTooLarge,
+            format!("The body is larger than {limit} bytes, the limit of this server."),
+        )
     };
     if declared.is_some_and(|declared| declared > (limit + DISCARDED_BYTES) as u64) {
         return Err(too_large());
@@ -75,6 +79,8 @@ fn refused(error: &serde_json::Error) -> Fault {
             Fault::new(Code::FieldInvalid, format!("The body does not fit at {place}: {rule}."))
         }
         Category::Eof => Fault::new(Code::JsonInvalid, format!("The JSON ends too early, at {place}.")),
-        Category::Syntax | Category::Io => Fault::new(Code::JsonInvalid, format!("The JSON is wrong at {place}.")),
+        Category::Syntax | Category::Io => {
+            Fault::new(Code::JsonInvalid, format!("The JSON is wrong at {place}."))
+        }
     }
 }

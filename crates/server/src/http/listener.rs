@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -82,8 +82,8 @@ async fn accept(
     head_timeout: Duration,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let mut server = Builder::new(TokioExecutor::new()).http1_only();
-    server.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(head_timeout);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(connections));
     let mut open = haversack::JoinSet::new();
@@ -95,8 +95,7 @@ async fn accept(
         };
         let Some((stream, permit)) = accepted else { continue };
         let service = TowerToHyperService::new(router.clone());
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
         open.spawn(async move {
             // How a connection ends is the client's business; what it asked for was answered or cancelled on its own.
             let _ = connection.await;

@@ -11,6 +11,7 @@ mod openapi;
 mod outermost;
 mod prefer;
 mod router;
+mod schema;
 mod sessions;
 mod sse;
 mod traces;
@@ -18,7 +19,7 @@ mod turns;
 mod wire;
 
 pub use openapi::document as openapi_document;
-pub use wire::{SessionList, SessionSummary, TurnRequest, TurnState};
+pub use wire::{SessionList, TurnRequest, TurnState, TurnStateStatus};
 
 pub(crate) use listener::{Listener, Serving};
 pub(crate) use router::router;

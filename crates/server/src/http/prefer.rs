@@ -24,9 +24,11 @@ pub(super) enum Answer {
 
 /// Reads `Prefer` and `Accept`.
 pub(super) fn answer(headers: &HeaderMap) -> Answer {
-    let asks_later = parts(headers, &PREFER).any(|part| first_token(part).eq_ignore_ascii_case("respond-async"));
+    let asks_later =
+        parts(headers, &PREFER).any(|part| first_token(part).eq_ignore_ascii_case("respond-async"));
     let takes_events = parts(headers, &ACCEPT).any(|part| {
-        first_token(part).eq_ignore_ascii_case("text/event-stream") && !part.replace(' ', "").ends_with(";q=0")
+        first_token(part).eq_ignore_ascii_case("text/event-stream")
+            && !part.replace(' ', "").ends_with(";q=0")
     });
     match (asks_later, takes_events) {
         (true, _) => Answer::Later,
@@ -38,7 +40,8 @@ pub(super) fn answer(headers: &HeaderMap) -> Answer {
 /// Reads `Idempotency-Key`: at most one, 1 to 128 visible ASCII characters.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let refused = || {
-        let rule = "An Idempotency-Key has 1 to 128 visible ASCII characters without spaces, and is sent once.";
+        let rule =
+            "An Idempotency-Key has 1 to 128 visible ASCII characters without spaces, and is sent once.";
         Fault::new(Code::IdempotencyKey, rule)
     };
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -103,7 +106,10 @@ mod tests {
     fn the_answer_is_chosen_by_prefer_then_accept() {
         assert_eq!(answer(&headers(&[])), Answer::Reply);
         assert_eq!(answer(&headers(&[("accept", "*/*")])), Answer::Reply);
-        assert_eq!(answer(&headers(&[("accept", "application/json, Text/Event-Stream;q=0.9")])), Answer::Events);
+        assert_eq!(
+            answer(&headers(&[("accept", "application/json, Text/Event-Stream;q=0.9")])),
+            Answer::Events
+        );
         assert_eq!(answer(&headers(&[("accept", "text/event-stream; q=0")])), Answer::Reply);
         let both = [("accept", "text/event-stream"), ("prefer", "wait=5, Respond-Async; foo=bar")];
         assert_eq!(answer(&headers(&both)), Answer::Later);

@@ -8,14 +8,18 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use http::{HeaderValue, StatusCode};
 use http::header::CONTENT_LOCATION;
+use http::{HeaderValue, StatusCode};
 
 use super::prefer::LastEvent;
+use super::wire::TurnState;
 use crate::turns::{LiveTurn, Patience};
 
 /// How often a silent stream shows that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The number of the last event of a turn whose events are gone.
+const LAST: u64 = u64::MAX;
 
 /// The events of `turn` behind number `after`. While the answer is read the client counts as waiting for the turn.
 pub(super) fn events(turn: &Arc<LiveTurn>, after: u64) -> Response {
@@ -35,4 +39,15 @@ pub(super) fn events(turn: &Arc<LiveTurn>, after: u64) -> Response {
         response.headers_mut().insert(CONTENT_LOCATION, location);
     }
     response
+}
+
+/// The one event that the history still has of a turn that is no longer live: its last.
+pub(super) fn last_event_of(state: &TurnState, after: Option<u64>) -> Response {
+    // The numbers of its events are gone with them. Whoever saw any of them has yet to see this one, unless it was this one.
+    if after == Some(LAST) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let (name, data) = state.last_event();
+    let event = Event::default().id(LastEvent::id(state.turn(), LAST)).event(name).data(data.to_string());
+    Sse::new(futures_util::stream::iter([Ok::<_, Infallible>(event)])).into_response()
 }

@@ -2,7 +2,7 @@
 //! which the log and the command line show and an HTTP answer does not.
 
 use haversack::{ForeignContext, MissingContext, Refused};
-use haversack_agent::TurnError;
+use haversack_agent::{ConfigError as AgentConfigError, TurnError};
 use haversack_memory::MemoryError;
 use haversack_store::StoreError;
 
@@ -34,6 +34,16 @@ impl From<ConfigError> for Fault {
     }
 }
 
+impl From<AgentConfigError> for Fault {
+    fn from(error: AgentConfigError) -> Self {
+        let code = match error {
+            AgentConfigError::Model(_) | AgentConfigError::Secret { .. } => Code::ModelMisconfigured,
+            _ => Code::ConfigInvalid,
+        };
+        Self::new(code, sentence(&error.to_string()))
+    }
+}
+
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let (code, detail) = match error {
@@ -41,13 +51,21 @@ impl From<StoreError> for Fault {
             StoreError::Foreign(foreign) => return foreign.into(),
             StoreError::InUse { .. } => (Code::DataInUse, "The data folder is in use by another process."),
             StoreError::ReadOnly { .. } => (Code::DataNotWritable, "The data folder cannot be written."),
-            StoreError::NewerSchema { .. } => (Code::NewerSchema, "A data file was written by a newer version."),
-            StoreError::StampMismatch { .. } => (Code::StampMismatch, "A data file belongs to another tenant."),
+            StoreError::NewerSchema { .. } => {
+                (Code::NewerSchema, "A data file was written by a newer version.")
+            }
+            StoreError::StampMismatch { .. } => {
+                (Code::StampMismatch, "A data file belongs to another tenant.")
+            }
             StoreError::Full { .. } => (Code::DiskFull, "There is no space left for data."),
             StoreError::BackupRefused { .. } => (Code::BackupRefused, "The backup or restore was refused."),
             StoreError::Closed => (Code::ShuttingDown, "The server is shutting down."),
             StoreError::Busy => {
-                return Self::retry(Code::StoreFailed, "The store is busy. Nothing was written; try again.", 1);
+                return Self::retry(
+                    Code::StoreFailed,
+                    "The store is busy. Nothing was written; try again.",
+                    1,
+                );
             }
             _ => (Code::StoreFailed, "The store could not be read or written."),
         };
@@ -77,6 +95,7 @@ impl From<TurnError> for Fault {
                 Self::caused(Code::MissingContext, "A tool cannot run in this context.", error)
             }
             TurnError::Internal(_) => Self::internal(error),
+            TurnError::Empty => Self::new(Code::FieldInvalid, "`message` is empty."),
             // What is left speaks to the user: its text says what happened and what to do next.
             told => {
                 let code = Code::find(told.code()).unwrap_or(Code::Internal);

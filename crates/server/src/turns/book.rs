@@ -41,7 +41,11 @@ impl LaneKey {
 
 impl Book {
     /// Puts a turn at the end of its lane, or finds the live turn that it repeats.
-    pub(super) fn enter(&mut self, turn: &Arc<LiveTurn>, limits: &Limits) -> Result<Option<Arc<LiveTurn>>, Fault> {
+    pub(super) fn enter(
+        &mut self,
+        turn: &Arc<LiveTurn>,
+        limits: &Limits,
+    ) -> Result<Option<Arc<LiveTurn>>, Fault> {
         let key = LaneKey::of(turn);
         let lane = self.lanes.get(&key);
         // A retry is answered even while the server drains: its turn runs anyway.
@@ -49,19 +53,30 @@ impl Book {
             return if same.same_request(turn) {
                 Ok(Some(same.clone()))
             } else {
-                let detail = "The Idempotency-Key was used before with another request; use a new key for a new one.";
+                let detail =
+                    "The Idempotency-Key was used before with another request; use a new key for a new one.";
                 Err(Fault::new(Code::IdempotencyConflict, detail))
             };
         }
         if self.draining {
-            return Err(Fault::retry(Code::ShuttingDown, "The server is shutting down and starts no new turns.", 5));
+            return Err(Fault::retry(
+                Code::ShuttingDown,
+                "The server is shutting down and starts no new turns.",
+                5,
+            ));
         }
         let tenant = &turn.owner().tenant;
         if self.per_tenant.get(tenant).is_some_and(|live| *live >= limits.concurrent_turns) {
-            return Err(busy(Code::TenantLimit, "Too many turns of this tenant are running. Try again shortly."));
+            return Err(busy(
+                Code::TenantLimit,
+                "Too many turns of this tenant are running. Try again shortly.",
+            ));
         }
         if lane.is_some_and(|lane| lane.len() > limits.session_queue) {
-            return Err(busy(Code::QueueFull, "Too many turns of this session are waiting. Try again shortly."));
+            return Err(busy(
+                Code::QueueFull,
+                "Too many turns of this session are waiting. Try again shortly.",
+            ));
         }
         *self.per_tenant.entry(tenant.clone()).or_default() += 1;
         self.by_id.insert(turn.id().to_owned(), turn.clone());

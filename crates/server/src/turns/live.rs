@@ -294,12 +294,15 @@ impl Drop for Attached {
             listeners.departures += 1;
             listeners.departures
         };
-        if self.turn.outlives_clients.load(Ordering::Relaxed) || matches!(self.turn.status(), Status::Ended(_)) {
+        if self.turn.outlives_clients.load(Ordering::Relaxed)
+            || matches!(self.turn.status(), Status::Ended(_))
+        {
             return;
         }
         let wait = self.turn.reconnect;
         // Without a runtime the process is ending, and there is nothing left to wait for.
-        if self.patience == Patience::None || wait.is_zero() || tokio::runtime::Handle::try_current().is_err() {
+        if self.patience == Patience::None || wait.is_zero() || tokio::runtime::Handle::try_current().is_err()
+        {
             return self.turn.abandon(departure);
         }
         let turn = self.turn.clone();

@@ -10,7 +10,9 @@ mod seat;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use haversack::well_known::{CANCEL, Cancel, PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TenantId};
+use haversack::well_known::{
+    CANCEL, Cancel, PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TenantId,
+};
 use haversack_agent::{Agents, TurnRequest};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -130,16 +132,21 @@ impl Turns {
         Ok(self.inner.book().find(id).filter(|turn| *turn.owner() == reader))
     }
 
-    /// Forgets the ended turns of a session of the current tenant and principal, and cancels those that wait or run.
+    /// Forgets the ended turns of a session of the current tenant and principal; those that wait or run are cancelled, and waited for.
     ///
     /// # Errors
     /// [`Code::MissingContext`] outside a door.
-    pub fn forget(&self, session: &SessionId) -> Result<(), Fault> {
+    pub async fn forget(&self, session: &SessionId) -> Result<(), Fault> {
         let owner = Owner::current()?;
-        let mut book = self.inner.book();
-        for turn in book.forget(&owner, session) {
+        let live = self.inner.book().forget(&owner, session);
+        for turn in &live {
             turn.cancel();
         }
+        for turn in &live {
+            // The outcome is told after the turn has left the book.
+            let _ = turn.outcome().await;
+        }
+        self.inner.book().forget(&owner, session);
         Ok(())
     }
 

@@ -59,10 +59,13 @@ fn reply(result: Result<Reply, TurnError>, late: bool) -> Outcome {
     }
 }
 
-fn cancelled() -> Fault {
+pub(super) fn cancelled() -> Fault {
     Fault::new(Code::TurnCancelled, "The turn was cancelled before it had a reply.")
 }
 
 fn timed_out() -> Fault {
-    Fault::new(Code::TurnTimedOut, "The turn took longer than it may. Send the message again, with a new Idempotency-Key.")
+    Fault::new(
+        Code::TurnTimedOut,
+        "The turn took longer than it may. Send the message again, with a new Idempotency-Key.",
+    )
 }

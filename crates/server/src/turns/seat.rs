@@ -2,21 +2,20 @@
 //! aborted task gives the lane free and gives every listener an end, exactly like a reply.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Inner, LiveTurn, Outcome};
-use crate::code::Code;
-use crate::problem::Fault;
+use super::{Inner, LiveTurn, Outcome, run};
 
 pub(super) struct Seat {
     inner: Arc<Inner>,
     live: Arc<LiveTurn>,
     started: Option<Instant>,
+    outcome: Option<Outcome>,
 }
 
 impl Seat {
     pub(super) fn new(inner: Arc<Inner>, live: Arc<LiveTurn>) -> Self {
-        Self { inner, live, started: None }
+        Self { inner, live, started: None, outcome: None }
     }
 
     /// The turn left the queue.
@@ -27,22 +26,22 @@ impl Seat {
         self.inner.publish_counts();
     }
 
-    /// The turn's time limit.
-    pub(super) fn time_limit(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(self.inner.limits.turn_timeout_s)
+    /// How long the turn may run.
+    pub(super) fn time_limit(&self) -> Duration {
+        Duration::from_secs(self.inner.limits.turn_timeout_s)
     }
 
     /// The turn ended like this.
-    pub(super) fn ends(self, outcome: Outcome) {
-        self.live.ends(outcome);
+    pub(super) fn ends(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Has no effect after `ends`: the first outcome stays.
-        self.live.ends(Err(Fault::new(Code::TurnCancelled, "The turn was cancelled before it had a reply.")));
+        // Out of the book first: whoever hears of the end finds the session free.
         self.inner.book().leave(&self.live, &self.inner.limits);
+        self.live.ends(self.outcome.take().unwrap_or_else(|| Err(run::cancelled())));
         if let Some(started) = self.started {
             self.inner.metrics.turn_finished(self.live.status().outcome_name(), started.elapsed());
         }

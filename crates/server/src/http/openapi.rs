@@ -1,0 +1,60 @@
+//! The OpenAPI document, made from the handlers' own descriptions. It is served without a key, because it holds nothing but the shape of
+//! the interface; a law compares it with the routes and with real answers.
+
+use axum::Json;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{health, schema, sessions, traces, turns, wire};
+use crate::problem::Problem;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Haversack",
+        description = "Agents for many tenants. Tenant and principal come from the API key alone; every error is an RFC 9457 problem \
+                       with a code, and `/errors/{code}` has its page."
+    ),
+    paths(
+        turns::start, turns::show, turns::events, traces::show,
+        sessions::list, sessions::show, sessions::delete,
+        health::live, health::ready, health::metrics, health::error_page, serve,
+    ),
+    components(schemas(
+        Problem, wire::TurnRequest, wire::TurnState, wire::TurnStateStatus, wire::SessionList,
+        schema::Reply, schema::ToolUse, schema::MemoryReport, schema::Manifest, schema::ManifestEntry,
+        schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
+    )),
+    modifiers(&ApiKey),
+    tags(
+        (name = "turns", description = "Say something and hear the answer."),
+        (name = "sessions", description = "What was said before."),
+        (name = "operations", description = "For those who run the server; no key needed."),
+    )
+)]
+struct Document;
+
+struct ApiKey;
+
+impl Modify for ApiKey {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("hv_<id>_<secret>")
+            .description(Some("An API key, as `haversack keys issue` shows it once."))
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.security_schemes.insert("api_key".to_owned(), SecurityScheme::Http(scheme).into());
+    }
+}
+
+/// The document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+pub(super) async fn serve() -> Json<utoipa::openapi::OpenApi> {
+    Json(document())
+}

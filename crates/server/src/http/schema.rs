@@ -1,0 +1,178 @@
+//! The schema of data that other crates serialise, for `/openapi.json`. Nothing makes values of these types: the law
+//! `every_answer_is_as_documented` holds real answers against them, so that the two cannot drift apart.
+#![allow(dead_code)] // documentation only, see above
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The reply of a turn.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reply {
+    /// The turn that made it.
+    #[schema(example = "turn_4f1c0a9be2d84c53a7a1d0f5b6c7e8f9")]
+    turn: String,
+    /// The session it belongs to.
+    session: String,
+    /// The words.
+    text: String,
+    /// The specialist that answered.
+    agent: String,
+    /// The model that answered; `offline` for the rules of the server itself.
+    model: String,
+    /// The tools that ran, in their order.
+    tools: Vec<ToolUse>,
+    /// What recall could see before the turn.
+    memory: MemoryReport,
+    /// What entered the last prompt, from which layer, at what cost.
+    manifest: Manifest,
+    /// Whether this reply was given before, to the same request.
+    replayed: bool,
+}
+
+/// One tool call of a turn.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolUse {
+    /// The tool.
+    name: String,
+    /// False when it failed, panicked or timed out.
+    ok: bool,
+    /// How long it took, in milliseconds.
+    ms: u64,
+}
+
+/// What recall could see, so that "nothing found" can be told from "not searched".
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemoryReport {
+    /// How the search worked.
+    #[schema(example = "lexical")]
+    mode: String,
+    /// Facts that were found.
+    hits: u64,
+    /// Facts that were searched.
+    rows_in_fence: u64,
+    /// Facts that this kind of search cannot see.
+    rows_outside: u64,
+    /// Why the search was worse than configured, if it was.
+    #[schema(required = true)]
+    degraded: Option<String>,
+}
+
+/// What the model read in its last call, without the text.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    /// Tokens that were allowed, estimated.
+    budget: u64,
+    /// Tokens that were used, estimated.
+    used: u64,
+    /// Each candidate, whether it entered, and why not.
+    entries: Vec<ManifestEntry>,
+}
+
+/// One candidate for the prompt.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManifestEntry {
+    /// The layer that it comes from.
+    #[schema(example = "recall")]
+    layer: String,
+    /// Its name there; never its text.
+    id: String,
+    /// Its size in tokens, estimated.
+    tokens: u64,
+    /// Whether the model read it.
+    included: bool,
+    /// Why not, or why it was kept.
+    #[schema(required = true)]
+    reason: Option<String>,
+}
+
+/// One session of a list. Times are milliseconds since the Unix epoch, UTC.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionSummary {
+    /// The session's name.
+    session: String,
+    /// The title, if it has one.
+    #[schema(required = true)]
+    title: Option<String>,
+    /// When its first turn began.
+    created_at: i64,
+    /// When its newest turn began.
+    last_active_at: i64,
+    /// Turns, of every status.
+    turns: u64,
+}
+
+/// A session with its turns. Times are milliseconds since the Unix epoch, UTC.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionView {
+    /// The session's name.
+    session: String,
+    /// The title, if it has one.
+    #[schema(required = true)]
+    title: Option<String>,
+    /// When its first turn began.
+    created_at: i64,
+    /// When its newest turn began.
+    last_active_at: i64,
+    /// Turns, of every status.
+    turns: u64,
+    /// Its turns, oldest first: the newest 500.
+    history: Vec<TurnView>,
+}
+
+/// A turn with its messages. Times are milliseconds since the Unix epoch, UTC.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TurnView {
+    /// The turn's id.
+    turn: String,
+    /// The session it belongs to.
+    session: String,
+    /// Its number in the session, from one.
+    number: u64,
+    /// How it ended, or that it runs: `running`, `completed`, `failed`, `cancelled`, `timed_out`, `interrupted`.
+    status: String,
+    /// When it began.
+    started_at: i64,
+    /// When it ended.
+    #[schema(required = true)]
+    ended_at: Option<i64>,
+    /// The messages in their order: the person's, tool calls and results, the reply.
+    messages: Vec<MessageView>,
+    /// What entered the last prompt.
+    #[schema(required = true)]
+    manifest: Option<Manifest>,
+}
+
+/// One message of a turn.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessageView {
+    /// `user`, `assistant` or `tool`.
+    role: String,
+    /// The message as it was recorded.
+    #[schema(value_type = Object)]
+    content: serde_json::Value,
+    /// When it was recorded.
+    at: i64,
+}
+
+/// What a deletion removed.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Receipt {
+    /// Turns.
+    turns: u64,
+    /// Messages of those turns.
+    messages: u64,
+    /// Attempts noted in the session.
+    attempts: u64,
+    /// Facts that were told in it, superseded ones included.
+    memories: u64,
+}

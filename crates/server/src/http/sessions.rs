@@ -1,0 +1,108 @@
+//! Sessions over HTTP: list, read, delete. The history is opened for the tenant and principal of the context, so a session of somebody
+//! else is no row here; nothing in a request can say whose sessions are meant.
+
+use axum::Json;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use haversack::well_known::SessionId;
+use serde::Deserialize;
+
+use super::App;
+use super::schema::{Receipt, SessionView};
+use super::wire::{SessionList, SessionPath};
+use crate::auth::name::session_name;
+use crate::code::Code;
+use crate::problem::{Fault, Problem};
+
+/// Sessions of one page when nothing is asked for.
+const PAGE: usize = 50;
+
+/// Sessions of one page at most.
+const LARGEST_PAGE: usize = 100;
+
+/// Which page is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    limit: Option<usize>,
+    before: Option<String>,
+}
+
+/// List your sessions, the most recently active first.
+#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", security(("api_key" = [])),
+    params(
+        ("limit" = Option<u32>, Query, description = "Sessions of a page, 1 to 100; 50 when absent.", minimum = 1, maximum = 100),
+        ("before" = Option<String>, Query, description = "The `before` of the page that came first."),
+    ),
+    responses(
+        (status = 200, description = "A page of sessions.", body = SessionList),
+        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "HV0212", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list(
+    State(app): State<App>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<SessionList>, Fault> {
+    let (limit, before) = asked(page)?;
+    // One more than the page tells whether there is another.
+    let mut sessions = app.engine.agents().history()?.sessions(limit + 1, before).await?;
+    let more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let before = sessions.last().filter(|_| more).map(|last| last.session.clone());
+    Ok(Json(SessionList { sessions, before }))
+}
+
+/// Read a session with its turns.
+#[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
+    params(("session" = String, Path, description = "The session's name.")),
+    responses(
+        (status = 200, description = "The session.", body = SessionView),
+        (status = 400, description = "HV0207", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "HV0205", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn show(
+    State(app): State<App>,
+    SessionPath(session): SessionPath,
+) -> Result<Json<haversack_agent::history::SessionView>, Fault> {
+    app.engine.agents().history()?.session(&session).await?.map(Json).ok_or_else(not_found)
+}
+
+/// Delete a session with everything that was said and learnt in it. Turns that run in it are cancelled first.
+#[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
+    params(("session" = String, Path, description = "The session's name.")),
+    responses(
+        (status = 200, description = "What was deleted.", body = Receipt),
+        (status = 400, description = "HV0207", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "HV0205", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    SessionPath(session): SessionPath,
+) -> Result<Json<haversack_agent::history::Receipt>, Fault> {
+    app.engine.turns().forget(&session).await?;
+    let history = app.engine.agents().history()?;
+    history.delete(&session).await?.map(Json).ok_or_else(not_found)
+}
+
+fn asked(page: Result<Query<Page>, QueryRejection>) -> Result<(usize, Option<SessionId>), Fault> {
+    let invalid = |detail| Fault::new(Code::FieldInvalid, detail);
+    let Ok(Query(page)) = page else {
+        return Err(invalid("The query takes `limit`, a number, and `before`."));
+    };
+    let limit = page.limit.unwrap_or(PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(invalid("`limit` is a number from 1 to 100."));
+    }
+    let before = page.before.map(|name| session_name(&name)).transpose();
+    Ok((limit, before.map_err(|_| invalid("`before` is not the name of a session."))?))
+}
+
+fn not_found() -> Fault {
+    Fault::new(Code::SessionNotFound, "You have no session of this name.")
+}

@@ -1,0 +1,151 @@
+//! Limits: one session, one tenant, one request. A refusal says when to try again and starts nothing.
+
+use reqwest::StatusCode;
+use reqwest::header::RETRY_AFTER;
+use serde_json::Value;
+
+use super::harness::{Gated, TestServer, json_of, problem, start_with};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn turns_of_a_session_run_one_after_another_in_their_order() {
+    let model = Gated::closed();
+    let server = start_with(|_| {}, Some(model.clone())).await;
+    let kim = server.key("acme", "kim").await;
+    let mut turns = Vec::new();
+    for number in 0..5 {
+        let request = server.turn(&kim, "s", &format!("hello {number}")).header("Prefer", "respond-async");
+        let state = json_of(request.send().await.unwrap(), StatusCode::ACCEPTED).await;
+        turns.push(state["turn"].as_str().unwrap().to_owned());
+        model.called(1).await;
+    }
+    let status = async |turn: &String| {
+        let state = json_of(server.get(&kim, &format!("/v1/turns/{turn}")).await, StatusCode::OK).await;
+        state["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(model.calls(), 1, "the second turn must wait for the first");
+    assert_eq!(status(&turns[0]).await, "running");
+    for turn in &turns[1..] {
+        assert_eq!(status(turn).await, "queued");
+    }
+    model.open();
+    server.get(&kim, &format!("/v1/turns/{}/events", turns[4])).await.text().await.unwrap();
+    let view = json_of(server.get(&kim, "/v1/sessions/s").await, StatusCode::OK).await;
+    let order: Vec<_> = view["history"].as_array().unwrap().iter().map(|turn| turn["turn"].clone()).collect();
+    assert_eq!(order, turns.iter().map(|turn| Value::from(turn.as_str())).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_more_than_the_queue_is_refused_and_other_sessions_go_on() {
+    let model = Gated::closed();
+    let server = start_with(|config| config.limits.session_queue = 2, Some(model.clone())).await;
+    let kim = server.key("acme", "kim").await;
+    let later = |session| server.turn(&kim, session, "hello").header("Prefer", "respond-async").send();
+    for _ in 0..3 {
+        assert_eq!(later("s").await.unwrap().status(), StatusCode::ACCEPTED);
+    }
+    let refused = later("s").await.unwrap();
+    assert_eq!((refused.status(), &refused.headers()[RETRY_AFTER]), (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap()));
+    problem(refused, "HV0220").await;
+    assert_eq!(later("t").await.unwrap().status(), StatusCode::ACCEPTED);
+    model.open();
+    wait_for_turns(&server, &kim, "s", 3).await;
+    assert_eq!(server.turn(&kim, "s", "hello").send().await.unwrap().status(), StatusCode::OK);
+}
+
+/// Waits until the last turn of the session has ended, by queueing one more behind it.
+async fn wait_for_turns(server: &TestServer, key: &super::harness::Key, session: &str, before: usize) {
+    loop {
+        let response = server.turn(key, session, "and now?").send().await.unwrap();
+        if response.status() == StatusCode::OK {
+            break;
+        }
+        problem(response, "HV0220").await;
+    }
+    let view = json_of(server.get(key, &format!("/v1/sessions/{session}")).await, StatusCode::OK).await;
+    assert_eq!(view["history"].as_array().unwrap().len(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_at_its_number_of_turns_is_refused_and_others_are_not() {
+    let model = Gated::closed();
+    let server = start_with(|config| config.limits.concurrent_turns = 2, Some(model.clone())).await;
+    let acme = server.key("acme", "kim").await;
+    let acme_too = server.key("acme", "sam").await;
+    let other = server.key("other", "kim").await;
+    let later = |key, session| server.turn(key, session, "hello").header("Prefer", "respond-async").send();
+    assert_eq!(later(&acme, "a").await.unwrap().status(), StatusCode::ACCEPTED);
+    assert_eq!(later(&acme, "b").await.unwrap().status(), StatusCode::ACCEPTED);
+    let refused = later(&acme_too, "c").await.unwrap();
+    assert!(refused.headers().contains_key(RETRY_AFTER));
+    problem(refused, "HV0221").await;
+    assert_eq!(later(&other, "a").await.unwrap().status(), StatusCode::ACCEPTED);
+    model.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_over_its_rate_is_refused_and_others_are_not() {
+    let slow = |config: &mut haversack_server::config::Config| {
+        config.limits.requests_per_second = 1;
+        config.limits.burst = 3;
+    };
+    let server = start_with(slow, None).await;
+    let acme = server.key("acme", "kim").await;
+    let acme_too = server.key("acme", "sam").await;
+    let other = server.key("other", "kim").await;
+    let mut refused = None;
+    // At one a second the fourth is too fast, or the machine is so slow that a later one is.
+    for _ in 0..1000 {
+        let response = server.get(&acme, "/v1/sessions").await;
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(response);
+            break;
+        }
+    }
+    let refused = refused.expect("a burst of three lets a thousand through");
+    assert_eq!(refused.headers()[RETRY_AFTER], "1");
+    problem(refused, "HV0221").await;
+    assert_eq!(server.get(&other, "/v1/sessions").await.status(), StatusCode::OK);
+    let _ = server.get(&acme_too, "/v1/sessions").await;
+    // What is open to everybody has no tenant to count.
+    for _ in 0..10 {
+        let health = server.http.get(format!("{}/healthz", server.server.url())).send().await.unwrap();
+        assert_eq!(health.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_over_its_time_ends_with_its_code_and_frees_its_session() {
+    let model = Gated::closed();
+    let server = start_with(|config| config.limits.turn_timeout_s = 1, Some(model.clone())).await;
+    let kim = server.key("acme", "kim").await;
+    let response = server.turn(&kim, "s", "hello").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    problem(response, "HV0230").await;
+    let view = json_of(server.get(&kim, "/v1/sessions/s").await, StatusCode::OK).await;
+    assert_eq!(view["history"][0]["status"], "timed_out", "{view}");
+    model.open();
+    assert_eq!(server.turn(&kim, "s", "hello").send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_comes_is_given_up() {
+    let server = start_with(|config| config.limits.body_timeout_s = 1, None).await;
+    let kim = server.key("acme", "kim").await;
+    let never = reqwest::Body::wrap_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let request = server.request(reqwest::Method::POST, "/v1/sessions/s/turns", &kim);
+    let response = request.header("Content-Type", "application/json").body(never).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    problem(response, "HV0217").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_never_ends_is_given_up() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = start_with(|config| config.limits.body_timeout_s = 1, None).await;
+    let mut socket = tokio::net::TcpStream::connect(server.server.addr()).await.unwrap();
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
+    let mut rest = Vec::new();
+    // Ends when the server closes the connection; without the limit it would not.
+    socket.read_to_end(&mut rest).await.unwrap();
+    assert!(!rest.starts_with(b"HTTP/1.1 200"));
+}
