@@ -99,6 +99,26 @@ async fn an_altered_backup_is_refused_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_manifest_cannot_lead_out_of_the_folder() {
+    let (_dir, store) = filled().await;
+    let place = tempfile::tempdir().unwrap();
+    let (backup, data) = (place.path().join("backup"), place.path().join("sub/data"));
+    let manifest = store.backup(&backup).await.unwrap();
+    // A true copy with a true hash, under names that no backup writes.
+    let good = manifest.files[1].clone();
+    std::fs::copy(backup.join(&good.path), place.path().join("outside")).unwrap();
+    std::fs::copy(backup.join(&good.path), backup.join("tenants/short.sqlite")).unwrap();
+    let absolute = place.path().join("outside").to_str().unwrap().to_owned();
+    for path in ["tenants/../../outside", "../outside", "tenants/short.sqlite", &absolute] {
+        let mut forged = manifest.clone();
+        forged.files.push(haversack_store::backup::BackupFile { path: path.to_owned(), ..good.clone() });
+        std::fs::write(backup.join("manifest.json"), serde_json::to_vec(&forged).unwrap()).unwrap();
+        refused(restore(&backup, &data));
+        assert!(!data.exists());
+    }
+}
+
+#[tokio::test]
 async fn restore_never_overwrites() {
     let (dir, store) = filled().await;
     let place = tempfile::tempdir().unwrap();

@@ -1,5 +1,8 @@
 //! Erased text is in no raw file: not in the table, not in the word index, not in the log.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use haversack::testing::tenant;
 use haversack_store::sqlite::params;
 
@@ -49,6 +52,37 @@ async fn erased_text_is_in_no_raw_file() {
                 .await
                 .unwrap();
             assert_eq!(intact, "ok");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_waits_for_readers() {
+    let (_dir, store) = fresh();
+    tenant("a")
+        .wrap(async move {
+            let db = store.tenant().unwrap();
+            let inside = Arc::new(AtomicBool::new(false));
+            let (entered, has_entered) = tokio::sync::oneshot::channel();
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let reader = Arc::clone(&inside);
+            let read = haversack::spawn(db.read("slow", move |_| {
+                reader.store(true, Ordering::SeqCst);
+                entered.send(()).unwrap();
+                released.recv().unwrap();
+                reader.store(false, Ordering::SeqCst);
+                Ok(())
+            }));
+            has_entered.await.unwrap();
+            let reader = Arc::clone(&inside);
+            let erase = haversack::spawn(db.erase("forget", move |_| Ok(reader.load(Ordering::SeqCst))));
+            // Time enough for an erasure that does not wait: other work of its kind comes and goes.
+            for n in 0..20 {
+                store.control().keys().find(&n.to_string()).await.unwrap();
+            }
+            release.send(()).unwrap();
+            read.await.unwrap().unwrap();
+            assert!(!erase.await.unwrap().unwrap(), "a reader was still inside");
         })
         .await;
 }

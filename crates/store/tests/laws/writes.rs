@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use haversack::testing::tenant;
-use haversack_store::StoreError;
+use haversack_store::{Store, StoreError, StoreOptions};
 
-use crate::{add_session, fresh, sessions};
+use crate::{add_session, fresh, options, sessions};
 
 #[tokio::test]
 async fn an_error_rolls_back() {
@@ -100,7 +101,9 @@ async fn a_future_dropped_before_it_started_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_writer_a_tenant() {
-    let (_dir, store) = fresh();
+    // Without patience for SQLite's own lock: whoever does not wait at the gate fails.
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions { busy_timeout: Duration::ZERO, ..options() }).unwrap();
     tenant("a")
         .wrap(async {
             let inside = Arc::new(AtomicUsize::new(0));
