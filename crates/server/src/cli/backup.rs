@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use haversack_store::{AuditRow, BackupManifest, ControlDb, Store, StoreError, StoreOptions, backup_beside, now_millis};
+use haversack_store::{
+    AuditRow, BackupManifest, ControlDb, Store, StoreError, StoreOptions, backup_beside, now_millis,
+};
 use serde::Serialize;
 
 use super::config::Source;
@@ -60,7 +62,8 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 /// Copies through the store when the folder is free, and beside the server that holds it otherwise.
 async fn copy(data: PathBuf, dest: PathBuf, options: StoreOptions) -> Result<BackupManifest, Fault> {
     let (path, opts) = (data.clone(), options.clone());
-    let opened = haversack::spawn_blocking(move || Store::open(&path, opts)).await.map_err(Fault::internal)?;
+    let opened =
+        haversack::spawn_blocking(move || Store::open(&path, opts)).await.map_err(Fault::internal)?;
     match opened {
         Ok(store) => {
             audit(store.control(), &dest).await?;
@@ -85,7 +88,7 @@ async fn audit(control: &ControlDb, dest: &Path) -> Result<(), Fault> {
         actor: format!("cli:{}", process::user()),
         action: "backup".to_owned(),
         tenant: None,
-        subject: dest.display().to_string(),
+        subject: Some(dest.display().to_string()),
         at: now_millis(),
     };
     Ok(control.audit().append(row).await?)
@@ -97,7 +100,11 @@ impl<'a> Copied<'a> {
             folder,
             files: manifest.files.len(),
             bytes: manifest.files.iter().map(|file| file.bytes).sum(),
-            skipped: manifest.skipped.iter().map(|file| Skipped { path: &file.path, why: &file.why }).collect(),
+            skipped: manifest
+                .skipped
+                .iter()
+                .map(|file| Skipped { path: &file.path, why: &file.why })
+                .collect(),
         }
     }
 }

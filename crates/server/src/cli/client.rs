@@ -155,7 +155,9 @@ impl Client {
     /// # Errors
     /// [`Code::ServerUnreachable`] when `base` is no HTTP address or the machine has no sockets to give.
     pub fn new(base: &str, key: &str) -> Result<Self, Fault> {
-        let bad = || Fault::new(Code::ServerUnreachable, "The server's address is not of the form http://host:port.");
+        let bad = || {
+            Fault::new(Code::ServerUnreachable, "The server's address is not of the form http://host:port.")
+        };
         let url = reqwest::Url::parse(base).map_err(|_| bad())?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(bad());
@@ -167,7 +169,9 @@ impl Client {
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
             .build()
-            .map_err(|error| Fault::caused(Code::ServerUnreachable, "The HTTP client cannot be built.", error))?;
+            .map_err(|error| {
+                Fault::caused(Code::ServerUnreachable, "The HTTP client cannot be built.", error)
+            })?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key: key.to_owned() })
     }
 
@@ -308,11 +312,17 @@ impl From<ClientError> for Fault {
             }
             ClientError::Unreachable(source) => {
                 // The source names the address, which is no secret; a key is in a header and not in it.
-                Fault::caused(Code::ServerUnreachable, "The server does not answer; is it running there?", source)
+                Fault::caused(
+                    Code::ServerUnreachable,
+                    "The server does not answer; is it running there?",
+                    source,
+                )
             }
-            strange @ ClientError::Strange(_) => {
-                Fault::caused(Code::ServerUnreachable, "What answers there is not a Haversack server.", strange)
-            }
+            strange @ ClientError::Strange(_) => Fault::caused(
+                Code::ServerUnreachable,
+                "What answers there is not a Haversack server.",
+                strange,
+            ),
         }
     }
 }

@@ -79,7 +79,8 @@ fn unit(text: &mut String, tree: &TurnTree, unit_here: &Unit, lead: &str, rest: 
         let door = context.boundary.as_deref().unwrap_or("none");
         let _ = writeln!(text, "{rest}{bar}entry {entry} by door {door}");
         let name = context.variables.iter().map(|variable| variable.name.chars().count()).max().unwrap_or(0);
-        let value = context.variables.iter().map(|variable| variable.value.chars().count()).max().unwrap_or(0);
+        let value =
+            context.variables.iter().map(|variable| variable.value.chars().count()).max().unwrap_or(0);
         for variable in &context.variables {
             let _ = writeln!(text, "{rest}{bar}{}", binding(variable, name, value.min(40)));
         }
@@ -109,7 +110,10 @@ fn headline(unit: &Unit) -> String {
 fn binding(variable: &Binding, name: usize, value: usize) -> String {
     let whose = if variable.own { "own" } else { "inherited" };
     let door = variable.boundary.as_deref().map(|door| format!(" by door {door}")).unwrap_or_default();
-    format!("{:<name$} = {:<value$}  bound at {}{door}, {whose}", variable.name, variable.value, variable.bound_at)
+    format!(
+        "{:<name$} = {:<value$}  bound at {}{door}, {whose}",
+        variable.name, variable.value, variable.bound_at
+    )
 }
 
 #[cfg(test)]
@@ -143,8 +147,12 @@ mod tests {
 
     #[test]
     fn the_tree_shows_each_binding_and_where_it_was_made() {
-        let units =
-            vec![one(0, None, "turn"), one(1, Some(0), "supervisor"), one(2, Some(1), "model"), one(3, Some(0), "tool")];
+        let units = vec![
+            one(0, None, "turn"),
+            one(1, Some(0), "supervisor"),
+            one(2, Some(1), "model"),
+            one(3, Some(0), "tool"),
+        ];
         let tree = TurnTree { turn: "turn_1".into(), started_at: 0, complete: false, dropped: 2, units };
         let expected = "\
 turn  1.234 ms  turn.rs:7

@@ -120,7 +120,8 @@ async fn keys(config: &Config) -> Option<Check> {
     let live = keys.iter().filter(|key| key.is_live(now)).count();
     let demo = keys.iter().filter(|key| key.demo && key.is_live(now)).count();
     if demo > 0 && !config.server.bind.ip().is_loopback() {
-        let detail = format!("{demo} demo keys work on {}; revoke them or bind to 127.0.0.1", config.server.bind);
+        let detail =
+            format!("{demo} demo keys work on {}; revoke them or bind to 127.0.0.1", config.server.bind);
         return Some(Check::finding(name, Code::DemoKeysExposed, detail));
     }
     Some(Check::ok(name, format!("{live} of {} work, {demo} of them are demo keys", keys.len())))

@@ -60,7 +60,8 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 
 /// The whole configuration file: settings, then the agents as they are compiled in, ready to be changed.
 pub fn file() -> String {
-    let agents = haversack_agent::agent::DEFAULT_TOML.replace("# knowledge = \"./knowledge\"", "knowledge = \"./knowledge\"");
+    let agents = haversack_agent::agent::DEFAULT_TOML
+        .replace("# knowledge = \"./knowledge\"", "knowledge = \"./knowledge\"");
     format!("{SETTINGS}\n{agents}")
 }
 
@@ -72,7 +73,8 @@ fn write(path: &Path, text: &str) -> Result<(), Fault> {
     let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let detail = format!("{} is there already and was not touched; move it away first.", path.display());
+            let detail =
+                format!("{} is there already and was not touched; move it away first.", path.display());
             return Err(Fault::new(Code::ConfigInvalid, detail));
         }
         Err(error) => return Err(failed(path, error)),

@@ -162,7 +162,15 @@ fn list(keys: &[KeyRow], out: &Output) {
         .map(|key| {
             let shown = Shown::of(key, None);
             let ends = shown.revoked_at.or(shown.expires_at).unwrap_or_else(|| "-".to_owned());
-            vec![shown.id, shown.tenant, shown.principal, shown.state.to_owned(), shown.created_at, ends, shown.label]
+            vec![
+                shown.id,
+                shown.tenant,
+                shown.principal,
+                shown.state.to_owned(),
+                shown.created_at,
+                ends,
+                shown.label,
+            ]
         })
         .collect();
     out.table(&["ID", "TENANT", "PRINCIPAL", "STATE", "CREATED", "ENDS", "LABEL"], &rows);
@@ -199,9 +207,9 @@ fn time(millis: i64) -> String {
 }
 
 fn after(period: Duration) -> Result<Timestamp, Fault> {
-    Timestamp::now()
-        .checked_add(period)
-        .map_err(|_| Fault::new(Code::FieldInvalid, "The period ends after the year 9999; choose a shorter one."))
+    Timestamp::now().checked_add(period).map_err(|_| {
+        Fault::new(Code::FieldInvalid, "The period ends after the year 9999; choose a shorter one.")
+    })
 }
 
 /// Reads `90s`, `30m`, `12h`, `7d`.

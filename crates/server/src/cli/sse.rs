@@ -42,7 +42,9 @@ impl Parser {
     /// Where the first event ends, and where the one after it begins.
     fn end_of_event(&self) -> Option<(usize, usize)> {
         let mut at = 0;
-        while let Some(line_end) = self.buffer[at..].iter().position(|byte| *byte == b'\n').map(|found| found + at) {
+        while let Some(line_end) =
+            self.buffer[at..].iter().position(|byte| *byte == b'\n').map(|found| found + at)
+        {
             let line = &self.buffer[at..line_end];
             if line.is_empty() || line == b"\r" {
                 return Some((at, line_end + 1));

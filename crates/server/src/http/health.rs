@@ -48,8 +48,9 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Fault>
     (status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text"),
 ))]
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let text = app.engine.telemetry().metrics().render();
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    let metrics = app.engine.telemetry().metrics();
+    metrics.open_tenants(app.engine.store().open_tenants());
+    ([(CONTENT_TYPE, crate::telemetry::metrics::CONTENT_TYPE)], metrics.render()).into_response()
 }
 
 /// The help page of an error code: what happened, why, what to do.

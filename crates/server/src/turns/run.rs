@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use haversack::well_known::{DEADLINE, Deadline};
-use haversack_agent::{EventSink, Reply, Turn, TurnError};
+use haversack_agent::{EventSink, Reply, Turn, TurnError, TurnEvent};
 
 use super::{LiveTurn, Outcome, Seat};
 use crate::code::Code;
@@ -34,8 +34,13 @@ async fn wait_and_run(turn: Turn, live: &Arc<LiveTurn>, seat: &mut Seat) -> Outc
         () = live.may_go() => {}
     }
     seat.starts();
-    let listener = live.clone();
-    let sink = EventSink::new(move |event| listener.tell(&event))?;
+    let (listener, metrics) = (live.clone(), seat.metrics().clone());
+    let sink = EventSink::new(move |event| {
+        if let TurnEvent::ToolFinished { name, ok, .. } = &event {
+            metrics.tool(name, *ok);
+        }
+        listener.tell(&event);
+    })?;
     let limit = seat.time_limit();
     let mut running = std::pin::pin!(DEADLINE.scope(Deadline::after(limit), turn.run(sink)));
     if let Ok(result) = tokio::time::timeout(limit, &mut running).await {

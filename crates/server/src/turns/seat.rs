@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Inner, LiveTurn, Outcome, run};
+use crate::telemetry::Metrics;
 
 pub(super) struct Seat {
     inner: Arc<Inner>,
@@ -29,6 +30,11 @@ impl Seat {
     /// How long the turn may run.
     pub(super) fn time_limit(&self) -> Duration {
         Duration::from_secs(self.inner.limits.turn_timeout_s)
+    }
+
+    /// What counts the turn's tools.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     /// The turn ended like this.

@@ -27,12 +27,21 @@ pub async fn start() -> TestServer {
 
 /// Starts a server whose configuration was changed, with another model.
 pub async fn start_with(change: impl FnOnce(&mut Config), model: Option<Arc<dyn ChatModel>>) -> TestServer {
+    start_with_options(|config| {
+        change(config);
+        Options { model, ..Options::default() }
+    })
+    .await
+}
+
+/// Starts a server with whatever `prepare` makes of its configuration.
+pub async fn start_with_options(prepare: impl FnOnce(&mut Config) -> Options) -> TestServer {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::default();
     config.server.bind = "127.0.0.1:0".parse().unwrap();
     config.store.path = folder.path().join("data");
-    change(&mut config);
-    let server = Server::start_with(config, Options { model, ..Options::default() }).await.unwrap();
+    let options = prepare(&mut config);
+    let server = Server::start_with(config, options).await.unwrap();
     TestServer { server, http: client(), folder }
 }
 

@@ -115,11 +115,11 @@ async fn a_rotated_key_keeps_its_identity_and_loses_its_secret() {
     let key = server.key("acme", "kim").await;
     server.say(&key, "s", "hello").await;
     let control = server.server.engine().store().control();
-    let rotated = admin::rotate(control, &key.id, "test").await.unwrap();
+    let rotated = admin::rotate(control, &key.id, None, "test").await.unwrap();
     problem(server.get(&key, "/v1/sessions/s").await, "HV0203").await;
     let new = super::harness::Key { id: rotated.row.id.clone(), text: rotated.key.reveal() };
     assert_eq!(server.get(&new, "/v1/sessions/s").await.status(), StatusCode::OK);
-    let again = admin::rotate(control, &key.id, "test").await.unwrap_err();
+    let again = admin::rotate(control, &key.id, None, "test").await.unwrap_err();
     assert_eq!(again.code().id(), "HV0203");
 }
 
@@ -143,7 +143,7 @@ async fn no_secret_is_in_the_data_folder_and_every_change_is_audited() {
     let server = start().await;
     let key = server.key("acme", "kim").await;
     let control = server.server.engine().store().control();
-    let rotated = admin::rotate(control, &key.id, "ops").await.unwrap();
+    let rotated = admin::rotate(control, &key.id, None, "ops").await.unwrap();
     admin::revoke(control, &rotated.row.id, "ops").await.unwrap();
     let trail = control.audit().list(10).await.unwrap();
     let acts: Vec<_> = trail.iter().map(|row| (row.actor.as_str(), row.action.as_str())).collect();

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cancel;
+mod cli;
 mod config;
 mod drain;
 mod harness;
@@ -11,7 +12,10 @@ mod idempotency;
 mod keys;
 mod limits;
 mod openapi;
+mod program;
+mod replay;
 mod resume;
 mod sessions;
 mod startup;
 mod tenants;
+mod traces;

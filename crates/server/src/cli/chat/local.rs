@@ -51,7 +51,8 @@ impl Local {
         text: &str,
         on_event: impl FnMut(&Event),
     ) -> Result<Reply, Fault> {
-        let new = NewTurn { session: session_name(session)?, message: text.to_owned(), idempotency_key: None };
+        let new =
+            NewTurn { session: session_name(session)?, message: text.to_owned(), idempotency_key: None };
         self.enter()?.wrap(self.turn(new, on_event)).await
     }
 
@@ -67,8 +68,9 @@ impl Local {
     }
 
     fn enter(&self) -> Result<Visit, Fault> {
-        let entered =
-            CLI.enter(|bind| bind.bind(&TENANT_ID, self.tenant.clone()).bind(&PRINCIPAL, self.principal.clone()));
+        let entered = CLI.enter(|bind| {
+            bind.bind(&TENANT_ID, self.tenant.clone()).bind(&PRINCIPAL, self.principal.clone())
+        });
         Ok(entered?)
     }
 

@@ -63,7 +63,9 @@ pub(super) fn look(config: &Store) -> Look {
 fn absent(path: &Path) -> Check {
     let name = "data folder";
     match writable(existing_parent(path)) {
-        Check { ok: true, .. } => Check::ok(name, format!("{} will be made at the first start", path.display())),
+        Check { ok: true, .. } => {
+            Check::ok(name, format!("{} will be made at the first start", path.display()))
+        }
         finding => finding,
     }
 }
@@ -92,7 +94,8 @@ fn private(path: &Path, metadata: &std::fs::Metadata) -> Option<Check> {
     let open = mode & 0o077 != 0;
     let path = path.display();
     Some(if open {
-        let detail = format!("{path} has mode {mode:03o}: other users of the machine get in; chmod 700 {path}");
+        let detail =
+            format!("{path} has mode {mode:03o}: other users of the machine get in; chmod 700 {path}");
         Check::finding("folder rights", Code::DataNotWritable, detail)
     } else {
         Check::ok("folder rights", format!("mode {mode:03o}: only its owner gets in"))

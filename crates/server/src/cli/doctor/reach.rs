@@ -33,7 +33,7 @@ pub(super) async fn address(config: &Server, served: bool) -> Check {
 /// Whether the configured model can be used as configured.
 pub(super) async fn model(config: &ModelConfig) -> Check {
     let name = "model";
-    if let Err(error) = haversack_agent::model::from_config(config, &crate::engine::resolve_secret) {
+    if let Err(error) = haversack_agent::model::from_config(config, &crate::config::read_secret) {
         return Check::finding(name, Code::ModelMisconfigured, error.to_string());
     }
     match (&config.provider, &config.base_url) {
@@ -50,9 +50,11 @@ pub(super) async fn model(config: &ModelConfig) -> Check {
 pub(super) async fn collector(config: &Otlp) -> Check {
     match connect(&config.endpoint).await {
         Ok(to) => Check::ok("collector", format!("{to} takes connections")),
-        Err(why) => {
-            Check::finding("collector", Code::ConfigInvalid, format!("{why}; check `endpoint` under [telemetry.otlp]"))
-        }
+        Err(why) => Check::finding(
+            "collector",
+            Code::ConfigInvalid,
+            format!("{why}; check `endpoint` under [telemetry.otlp]"),
+        ),
     }
 }
 
@@ -65,7 +67,10 @@ pub(super) fn knowledge(folder: Option<&Path>) -> Option<Check> {
             Check::ok("knowledge", format!("{} has folders of {tenants} tenants", folder.display()))
         }
         Err(error) => {
-            let detail = format!("{} cannot be listed: {error}; check `knowledge` under [agent.tools]", folder.display());
+            let detail = format!(
+                "{} cannot be listed: {error}; check `knowledge` under [agent.tools]",
+                folder.display()
+            );
             Check::finding("knowledge", Code::ConfigInvalid, detail)
         }
     })

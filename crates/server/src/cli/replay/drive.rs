@@ -26,7 +26,7 @@ const MAX_RETRIES: usize = 60;
 ///
 /// # Cancellation
 /// Dropping the future stops after the requests under way; the server may still finish them.
-pub async fn drive(
+pub(super) async fn drive(
     plan: Plan,
     client: &Client,
     keys: &Keys,
@@ -44,7 +44,8 @@ pub async fn drive(
         let Some(key) = keys.get(&(tenant.clone(), conversation.principal.clone())) else {
             anyhow::bail!("there is no key for {} of {tenant}", conversation.principal);
         };
-        let player = Player { plan: Arc::clone(&plan), position, client: client.with_key(key), bar: bar.clone() };
+        let player =
+            Player { plan: Arc::clone(&plan), position, client: client.with_key(key), bar: bar.clone() };
         let needed: Vec<_> = conversation.after.iter().map(|needed| done[*needed].subscribe()).collect();
         let (places, done) = (Arc::clone(&places), done[position].clone());
         players.spawn(async move {
@@ -120,8 +121,13 @@ struct Played {
 impl Player {
     async fn play(self) -> Played {
         let conversation = &self.plan.conversations[self.position];
-        let mut played =
-            Played { position: self.position, met: 0, retries: 0, latencies: Vec::new(), failures: Vec::new() };
+        let mut played = Played {
+            position: self.position,
+            met: 0,
+            retries: 0,
+            latencies: Vec::new(),
+            failures: Vec::new(),
+        };
         let mut broken = false;
         for (number, turn) in conversation.turns.iter().enumerate() {
             self.bar.inc(1);

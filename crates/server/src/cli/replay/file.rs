@@ -158,7 +158,8 @@ fn read(path: &Path) -> Result<File, Invalid> {
     for (name, kind) in &raw.slots {
         let at = kind.span().start;
         if !template::is_slot(name) {
-            return Err(source.invalid(at, format!("`{name}`: a slot is named with a-z, 0-9 and `_`, a letter first")));
+            return Err(source
+                .invalid(at, format!("`{name}`: a slot is named with a-z, 0-9 and `_`, a letter first")));
         }
         let Some(known) = Kind::find(kind.get_ref()) else {
             let known: Vec<&str> = Kind::ALL.iter().map(|(name, _)| *name).collect();
@@ -184,7 +185,8 @@ fn conversations(
         let session = &conversation.get_ref().session;
         // Room for the name of the run, which is appended.
         if session.get_ref().len() > 100 || session_name(session.get_ref()).is_err() {
-            let message = "a session is 1 to 100 of A-Z, a-z, 0-9, `.`, `_`, `:`, `-` and does not start with `.`";
+            let message =
+                "a session is 1 to 100 of A-Z, a-z, 0-9, `.`, `_`, `:`, `-` and does not start with `.`";
             return Err(source.invalid(session.span().start, message));
         }
         if positions.insert(session.get_ref(), position).is_some() {
@@ -196,7 +198,8 @@ fn conversations(
         let at = conversation.span().start;
         let conversation = conversation.get_ref();
         if check_name("principal", conversation.principal.get_ref()).is_err() {
-            let message = "a principal is 1 to 64 of a-z, 0-9, `.`, `_`, `-` and starts with a letter or digit";
+            let message =
+                "a principal is 1 to 64 of a-z, 0-9, `.`, `_`, `-` and starts with a letter or digit";
             return Err(source.invalid(conversation.principal.span().start, message));
         }
         let mut after = Vec::new();
@@ -209,7 +212,8 @@ fn conversations(
         if conversation.turn.is_empty() {
             return Err(source.invalid(at, "the conversation has no [[conversation.turn]]"));
         }
-        let turns = conversation.turn.iter().map(|turn| source.turn(turn, slots)).collect::<Result<_, _>>()?;
+        let turns =
+            conversation.turn.iter().map(|turn| source.turn(turn, slots)).collect::<Result<_, _>>()?;
         conversations.push(Conversation {
             session: conversation.session.get_ref().clone(),
             principal: conversation.principal.get_ref().clone(),

@@ -238,7 +238,8 @@ fn random() -> anyhow::Result<u64> {
 fn progress(out: &Output) -> ProgressBar {
     let target = if out.is_json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(0), target);
-    let style = ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} turns {per_sec} eta {eta}");
+    let style =
+        ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} turns {per_sec} eta {eta}");
     // The template is a constant; were it wrong, the bar would only look plainer.
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }

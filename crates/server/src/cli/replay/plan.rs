@@ -148,8 +148,16 @@ impl Tenant {
             file.slots.iter().map(|(name, kind)| (name.clone(), generator.value(*kind))).collect();
         Self {
             name: file.tenant.clone(),
-            principals: file.conversations.iter().map(|conversation| conversation.principal.clone()).collect(),
-            knowledge: file.knowledge.iter().map(|(below, page)| (below.clone(), page.fill(&values))).collect(),
+            principals: file
+                .conversations
+                .iter()
+                .map(|conversation| conversation.principal.clone())
+                .collect(),
+            knowledge: file
+                .knowledge
+                .iter()
+                .map(|(below, page)| (below.clone(), page.fill(&values)))
+                .collect(),
             values,
         }
     }

@@ -172,7 +172,10 @@ mod tests {
         let values = all(99);
         for (at, value) in values.iter().enumerate() {
             for (other_at, other) in values.iter().enumerate() {
-                assert!(at == other_at || !other.to_lowercase().contains(&value.to_lowercase()), "{value} in {other}");
+                assert!(
+                    at == other_at || !other.to_lowercase().contains(&value.to_lowercase()),
+                    "{value} in {other}"
+                );
             }
         }
     }
