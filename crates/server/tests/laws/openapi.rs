@@ -1,0 +1,128 @@
+//! The OpenAPI document says what the server does: every route, every answer, every code.
+
+use std::collections::BTreeSet;
+
+use haversack_server::code::Code;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::harness::{json_of, start};
+
+/// A validator of one schema of the document.
+fn validator(document: &Value, name: &str) -> jsonschema::Validator {
+    let schema = json!({ "$ref": format!("#/components/schemas/{name}"), "components": document["components"] });
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn check(document: &Value, name: &str, value: &Value) {
+    let validator = validator(document, name);
+    let errors: Vec<_> = validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    assert!(errors.is_empty(), "{name}: {errors:?}\n{value:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_as_documented() {
+    let server = start().await;
+    let kim = server.key("acme", "kim").await;
+    let document = server.http.get(format!("{}/openapi.json", server.server.url())).send().await.unwrap();
+    let document = json_of(document, StatusCode::OK).await;
+    server.say(&kim, "s", "Remember that our account manager is Robin Vega.").await;
+    let reply = server.turn(&kim, "s", "I tried restarting. Who is our account manager?").send().await.unwrap();
+    let reply = json_of(reply, StatusCode::OK).await;
+    check(&document, "Reply", &reply);
+    let turn = reply["turn"].as_str().unwrap();
+    let state = json_of(server.get(&kim, &format!("/v1/turns/{turn}")).await, StatusCode::OK).await;
+    check(&document, "TurnState", &state);
+    let later = server.turn(&kim, "s", "hello").header("Prefer", "respond-async").send().await.unwrap();
+    check(&document, "TurnState", &json_of(later, StatusCode::ACCEPTED).await);
+    let list = json_of(server.get(&kim, "/v1/sessions?limit=1").await, StatusCode::OK).await;
+    check(&document, "SessionList", &list);
+    let view = json_of(server.get(&kim, "/v1/sessions/s").await, StatusCode::OK).await;
+    check(&document, "SessionView", &view);
+    let receipt = server.request(Method::DELETE, "/v1/sessions/s", &kim).send().await.unwrap();
+    check(&document, "Receipt", &json_of(receipt, StatusCode::OK).await);
+    let problem = json_of(server.get(&kim, "/v1/sessions/s").await, StatusCode::NOT_FOUND).await;
+    check(&document, "Problem", &problem);
+    let health = json_of(server.get(&kim, "/readyz").await, StatusCode::OK).await;
+    check(&document, "Health", &health);
+    // The check itself can fail.
+    assert!(!validator(&document, "Reply").is_valid(&json!({ "turn": 1 })));
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
+    let document = serde_json::to_value(haversack_server::http::openapi_document()).unwrap();
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+    let paths = document["paths"].as_object().unwrap();
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object().unwrap() {
+            let open = operation["security"].as_array().is_none_or(Vec::is_empty);
+            assert_eq!(open, !path.starts_with("/v1/"), "{method} {path}");
+            assert!(!operation["summary"].as_str().unwrap_or_default().is_empty(), "{method} {path}");
+        }
+    }
+    let expected: BTreeSet<_> = [
+        "/errors/{code}",
+        "/healthz",
+        "/metrics",
+        "/openapi.json",
+        "/readyz",
+        "/v1/sessions",
+        "/v1/sessions/{session}",
+        "/v1/sessions/{session}/turns",
+        "/v1/turns/{turn}",
+        "/v1/turns/{turn}/context",
+        "/v1/turns/{turn}/events",
+    ]
+    .into();
+    assert_eq!(paths.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_path_has_a_route() {
+    let server = start().await;
+    let kim = server.key("acme", "kim").await;
+    let document = serde_json::to_value(haversack_server::http::openapi_document()).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let path = path.replace("{code}", "HV0001").replace("{session}", "s").replace("{turn}", "t");
+            let response = server.request(method.clone(), &path, &kim).send().await.unwrap();
+            let text = response.text().await.unwrap();
+            assert!(!text.contains("HV0215") && !text.contains("HV0216"), "{method} {path}: {text}");
+        }
+    }
+}
+
+#[test]
+fn every_code_in_the_document_has_the_status_it_stands_under() {
+    let document = serde_json::to_value(haversack_server::http::openapi_document()).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let words = response["description"].as_str().unwrap().split(|c: char| !c.is_ascii_alphanumeric());
+                for code in words.filter_map(|word| word.starts_with("HV").then(|| Code::find(word)).flatten()) {
+                    assert_eq!(code.status().as_str(), status, "{path}: {code}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_and_name_nobody() {
+    let server = start().await;
+    let kim = server.key("tenant-canary", "principal-canary").await;
+    server.say(&kim, "session-canary", "message-canary").await;
+    server.get(&kim, "/v1/sessions/absent-canary").await;
+    let response = server.http.get(format!("{}/metrics", server.server.url())).send().await.unwrap();
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let text = response.text().await.unwrap();
+    assert!(text.contains("/v1/sessions/{session}/turns") && text.contains("HV0205"), "{text}");
+    assert!(text.trim_end().ends_with("# EOF"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
