@@ -1,8 +1,8 @@
 //! The names that SQL code above this crate needs, so that only this crate depends on rusqlite.
 //!
-//! They are re-exports, plus the opening of a connection with the settings that every file gets. Closures given
-//! to [`TenantDb`](crate::TenantDb) may use the names; nothing outside this crate can open a connection with them
-//! on a tenant's file, because only this crate knows and locks the paths.
+//! They are re-exports for closures given to [`TenantDb`](crate::TenantDb), plus the opening of a connection with the
+//! settings that every file gets. Code above may use the names and never opens a [`Connection`] of its own: that would
+//! be a second way to a file, past the scope and the stamp.
 
 use std::path::Path;
 

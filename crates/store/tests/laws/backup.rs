@@ -3,7 +3,7 @@
 use haversack::testing::tenant;
 use haversack_store::backup::BackupManifest;
 use haversack_store::sqlite::Connection;
-use haversack_store::{KeyRow, Store, StoreError, restore};
+use haversack_store::{KeyRow, Store, StoreError, backup_beside, restore};
 
 use crate::{add_session, fresh, on_disk, open, sessions, tenant_files};
 
@@ -12,7 +12,7 @@ async fn filled() -> (tempfile::TempDir, Store) {
     for name in ["a", "b", "acme/../b"] {
         tenant(name)
             .wrap(async {
-                add_session(&store.tenant().unwrap(), &format!("canary of {name}")).await.unwrap()
+                add_session(&store.tenant().unwrap(), &format!("canary of {name}")).await.unwrap();
             })
             .await;
     }
@@ -59,6 +59,26 @@ async fn backup_and_restore_round_trip() {
         .wrap(async { add_session(&again.tenant().unwrap(), "only in the copy").await.unwrap() })
         .await;
     assert!(on_disk(dir.path(), "only in the copy").is_empty());
+}
+
+#[tokio::test]
+async fn a_backup_beside_the_holder_is_as_good() {
+    let (dir, store) = filled().await;
+    let place = tempfile::tempdir().unwrap();
+    let (backup, data) = (place.path().join("backup"), place.path().join("data"));
+    let manifest = backup_beside(dir.path(), &backup, &crate::options()).unwrap();
+    assert_eq!((manifest.files.len(), manifest.skipped.len()), (4, 0));
+    assert_eq!(restore(&backup, &data).unwrap(), manifest);
+    let again = open(&data);
+    let found = tenant("b").wrap(async { sessions(&again.tenant().unwrap()).await.unwrap() }).await;
+    assert_eq!(found, ["canary of b"]);
+    // The holder goes on, and still holds.
+    tenant("b").wrap(async { add_session(&store.tenant().unwrap(), "later").await.unwrap() }).await;
+    assert!(matches!(Store::open(dir.path(), crate::options()), Err(StoreError::InUse { .. })));
+
+    refused(backup_beside(dir.path(), &dir.path().join("inside"), &crate::options()));
+    let empty = tempfile::tempdir().unwrap();
+    refused(backup_beside(empty.path(), &place.path().join("none"), &crate::options()));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use haversack::testing::tenant;
+use haversack::well_known::TenantId;
 use haversack_store::sqlite::Connection;
 use haversack_store::{Store, StoreError, StoreOptions};
 
@@ -46,7 +47,7 @@ async fn stamp_mismatch_is_loud() {
     }
     assert_eq!(ask(&store, "c").await.unwrap(), ["c"], "the others are served");
     let tenants = store.tenants().await.unwrap();
-    assert_eq!(tenants.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(tenants.iter().map(TenantId::as_str).collect::<Vec<_>>(), ["c"]);
     assert_eq!(
         store.inspect(true).await.unwrap().iter().filter(|report| report.problem.is_some()).count(),
         2

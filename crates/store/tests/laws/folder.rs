@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use haversack::testing::tenant;
-use haversack_store::{Store, StoreError};
+use haversack_store::{Store, StoreError, look};
 
 use crate::{add_session, fresh, open, options, sessions};
 
@@ -45,6 +45,27 @@ async fn a_closed_store_is_closed() {
     let again = open(dir.path());
     let found = tenant("a").wrap(async { sessions(&again.tenant().unwrap()).await.unwrap() }).await;
     assert_eq!(found, ["kept"]);
+}
+
+#[tokio::test]
+async fn looking_takes_nothing_and_sees_who_holds_it() {
+    let (dir, store) = fresh();
+    tenant("a").wrap(async { add_session(&store.tenant().unwrap(), "s").await.unwrap() }).await;
+    let seen = look(dir.path(), &options()).unwrap();
+    assert_eq!((seen.in_use, seen.by), (true, Some(std::process::id())));
+    assert_eq!(seen.files.len(), 2);
+    assert!(seen.files.iter().all(|report| report.problem.is_none()), "{seen:?}");
+
+    store.close().await.unwrap();
+    assert!(!look(dir.path(), &options()).unwrap().in_use);
+    std::fs::write(dir.path().join("control.sqlite"), "no database".repeat(1000)).unwrap();
+    let seen = look(dir.path(), &options()).unwrap();
+    assert!(matches!(seen.files[0].problem, Some(StoreError::Corrupt { .. })), "{seen:?}");
+    assert!(seen.files[1].problem.is_none());
+
+    let empty = tempfile::tempdir().unwrap();
+    assert!(look(empty.path(), &options()).unwrap().files.is_empty());
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "it makes nothing");
 }
 
 #[cfg(unix)]

@@ -64,7 +64,7 @@ async fn a_tenant_is_an_opaque_key() {
     for (number, name) in names.iter().enumerate() {
         tenant(name)
             .wrap(async {
-                add_session(&store.tenant().unwrap(), &format!("canary-{number}-")).await.unwrap()
+                add_session(&store.tenant().unwrap(), &format!("canary-{number}-")).await.unwrap();
             })
             .await;
     }
