@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, TENANT_ID};
 use serde::Serialize;
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::{Context, Filter, Layer};
@@ -32,7 +33,9 @@ pub enum Style {
 
 /// A filter that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("log filter `{filter}` is not understood: write a level (error, warn, info, debug, trace) or `target=level, ..`")]
+#[error(
+    "log filter `{filter}` is not understood: write a level (error, warn, info, debug, trace) or `target=level, ..`"
+)]
 pub struct BadFilter {
     filter: String,
 }
@@ -76,13 +79,27 @@ struct LogLayer {
     sink: Mutex<Box<dyn Write + Send>>,
 }
 
+/// The request that a span names: work outside the door, such as a refusal, has it from there.
+struct RequestOf(String);
+
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let (Some(request), Some(span)) = (fields.values.remove("request"), context.span(id)) {
+            span.extensions_mut().insert(RequestOf(request));
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut said = Said::default();
         event.record(&mut said);
         let turn = context
             .event_span(event)
             .and_then(|span| span.extensions().get::<Place>().map(|place| place.turn_id().to_owned()));
+        let request = context.event_scope(event).and_then(|mut scope| {
+            scope.find_map(|span| span.extensions().get::<RequestOf>().map(|request| request.0.clone()))
+        });
         let line = Line {
             time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
             level: event.metadata().level().as_str(),
@@ -91,7 +108,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             tenant: TENANT_ID.with(|tenant| clip(tenant.as_str())).ok(),
             principal: PRINCIPAL.with(|principal| clip(principal.as_str())).ok(),
             session: SESSION_ID.with(|session| clip(session.as_str())).ok(),
-            request: REQUEST_ID.with(|request| clip(request.as_str())).ok(),
+            request: REQUEST_ID.with(|request| clip(request.as_str())).ok().or(request),
             turn,
             fields: said.fields.values,
         };
@@ -196,13 +213,17 @@ mod tests {
         assert!(targets.would_enable("hyper::proto", &Level::WARN));
         assert!(!targets.would_enable("hyper::proto", &Level::INFO));
         assert!(!targets.would_enable("genai::client", &Level::ERROR));
-        assert!(filter("off").unwrap().iter().all(|(_, level)| level == tracing::level_filters::LevelFilter::OFF));
+        assert!(
+            filter("off").unwrap().iter().all(|(_, level)| level == tracing::level_filters::LevelFilter::OFF)
+        );
     }
 
     #[test]
     fn a_filter_that_is_not_understood_is_refused() {
         assert!(filter("loud").is_err());
         assert!(filter("haversack=loud").is_err());
-        assert!(filter("warn,haversack_server=trace").unwrap().would_enable("haversack_server", &Level::TRACE));
+        assert!(
+            filter("warn,haversack_server=trace").unwrap().would_enable("haversack_server", &Level::TRACE)
+        );
     }
 }

@@ -18,10 +18,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Metadata, Subscriber};
+use tracing::{Dispatch, Metadata, Subscriber};
 use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::registry::Registry;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::config::{self, LogFormat};
 use log::Style;
@@ -95,15 +95,26 @@ pub struct Log<W> {
 
 /// A subscriber that fills the ring, writes the log and exports: what [`Telemetry::install`] installs, for tests that
 /// want one of their own.
-pub fn subscriber<W>(ring: &Ring, log: Option<Log<W>>, otlp: Option<&Otlp>) -> impl Subscriber + Send + Sync + use<W>
+pub fn subscriber<W>(ring: &Ring, log: Option<Log<W>>, otlp: Option<&Otlp>) -> Dispatch
 where
     W: Write + Send + 'static,
 {
     let recorded = filter_fn(|metadata| metadata.is_span() && own(metadata));
-    Registry::default()
-        .with(ring.layer().with_filter(recorded.with_max_level_hint(LevelFilter::DEBUG)))
-        .with(log.map(|log| log::layer(log.style, log.filter, log.sink)))
-        .with(otlp.map(Otlp::layer))
+    let base =
+        Registry::default().with(ring.layer().with_filter(recorded.with_max_level_hint(LevelFilter::DEBUG)));
+    // Four types instead of two options: an `Option` of a layer does not tell it which dispatcher it belongs to.
+    match (log, otlp) {
+        (None, None) => Dispatch::new(base),
+        (None, Some(otlp)) => Dispatch::new(base.with(otlp.layer())),
+        (Some(log), None) => Dispatch::new(base.with(log.layer())),
+        (Some(log), Some(otlp)) => Dispatch::new(base.with(log.layer()).with(otlp.layer())),
+    }
+}
+
+impl<W: Write + Send + 'static> Log<W> {
+    fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(self) -> impl Layer<S> {
+        log::layer(self.style, self.filter, self.sink)
+    }
 }
 
 /// Whether a span or event is ours, and not too fine to keep.
@@ -117,7 +128,7 @@ fn start(config: &config::Telemetry) -> anyhow::Result<(Ring, Option<Otlp>)> {
     let otlp = config.otlp.as_ref().map(exporter).transpose()?;
     let log = style(config.log).map(|style| Log { style, filter, sink: std::io::stderr() });
     // Somebody else's subscriber stays: a library must not take the process's telemetry away.
-    let _ = tracing::subscriber::set_global_default(subscriber(&ring, log, otlp.as_ref()));
+    let _ = tracing::dispatcher::set_global_default(subscriber(&ring, log, otlp.as_ref()));
     Ok((ring, otlp))
 }
 

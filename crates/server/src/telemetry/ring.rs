@@ -248,7 +248,12 @@ impl Entry {
             name: self.metadata.name().to_owned(),
             target: self.metadata.target().to_owned(),
             at,
-            fields: self.fields.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            fields: self
+                .fields
+                .values
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
             start_us: self.start_us,
             elapsed_us: self.elapsed_us,
             context: self.context.clone(),
@@ -279,7 +284,12 @@ pub(super) struct RingLayer {
 
 impl RingLayer {
     /// The place of a new span: inside its parent's turn, or as the root of its own.
-    fn place(&self, parent: Option<Place>, metadata: &'static Metadata<'static>, fields: Fields) -> Option<Place> {
+    fn place(
+        &self,
+        parent: Option<Place>,
+        metadata: &'static Metadata<'static>,
+        fields: Fields,
+    ) -> Option<Place> {
         if let Some(parent) = parent {
             let position = match parent.position {
                 Some(above) => parent.turn.open(metadata, Some(above), fields),

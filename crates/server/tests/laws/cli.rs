@@ -38,7 +38,11 @@ fn a_page_is_explained_and_an_unknown_code_names_its_neighbours() {
     assert!(stdout(&page).starts_with("# HV0103: "), "{}", stdout(&page));
     let unknown = run(here.path(), &["explain", "HV0109"]);
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(stdout(&unknown).contains("HV0108") && stdout(&unknown).contains("HV0110"), "{}", stdout(&unknown));
+    assert!(
+        stdout(&unknown).contains("HV0108") && stdout(&unknown).contains("HV0110"),
+        "{}",
+        stdout(&unknown)
+    );
     let all = run(here.path(), &["--json", "explain"]);
     assert!(lines(&all).iter().any(|line| line["code"] == "HV0500"));
 }
@@ -71,7 +75,15 @@ fn every_default_that_init_shows_is_the_default() {
         .lines()
         .take_while(|line| !line.starts_with("# Spans go"))
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.split(" = ").next().is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')) && rest.contains(" = ") => rest.to_owned(),
+            Some(rest)
+                if rest
+                    .split(" = ")
+                    .next()
+                    .is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+                    && rest.contains(" = ") =>
+            {
+                rest.to_owned()
+            }
             _ => line.to_owned(),
         })
         .collect();
@@ -104,7 +116,10 @@ async fn keys_are_administered_beside_a_running_server() {
     let listed = keys(&["ls"]).await;
     assert!(!stdout(&listed).contains(&old.text), "a list never holds a secret");
     let row = lines(&listed).into_iter().find(|row| row["id"] == old.id).unwrap();
-    assert_eq!((&row["state"], &row["label"], &row["tenant"]), (&"active".into(), &"laptop".into(), &"acme".into()));
+    assert_eq!(
+        (&row["state"], &row["label"], &row["tenant"]),
+        (&"active".into(), &"laptop".into(), &"acme".into())
+    );
 
     // With an overlap both work; without one, only the new one.
     let rotated = keys(&["rotate", &old.id, "--overlap", "1h"]).await;
@@ -113,7 +128,8 @@ async fn keys_are_administered_beside_a_running_server() {
     assert_ne!(new.id, old.id);
     server.say(&old, "s", "hello again").await;
     server.say(&new, "s", "hello from the new one").await;
-    let row = lines(&keys(&["ls", "--tenant", "acme"]).await).into_iter().find(|row| row["id"] == old.id).unwrap();
+    let row =
+        lines(&keys(&["ls", "--tenant", "acme"]).await).into_iter().find(|row| row["id"] == old.id).unwrap();
     assert!(row["expires_at"].is_string() && row["revoked_at"].is_null(), "{row}");
 
     let newest = key_of(&lines(&keys(&["rotate", &new.id]).await)[0]);
@@ -124,7 +140,8 @@ async fn keys_are_administered_beside_a_running_server() {
     problem(server.turn(&newest, "s", "x").send().await.unwrap(), "HV0203").await;
 
     let audit = server.server.engine().store().control().audit().list(100).await.unwrap();
-    let acts: Vec<&str> = audit.iter().filter(|row| row.actor.starts_with("cli:")).map(|row| row.action.as_str()).collect();
+    let acts: Vec<&str> =
+        audit.iter().filter(|row| row.actor.starts_with("cli:")).map(|row| row.action.as_str()).collect();
     for act in ["key.issue", "key.rotate", "key.revoke"] {
         assert!(acts.contains(&act), "{act} is missing in {acts:?}");
     }
@@ -145,7 +162,8 @@ fn a_key_command_that_cannot_be_done_says_so_and_changes_nothing() {
         assert_eq!(unknown.status.code(), Some(1));
         assert!(stderr(&unknown).contains("HV0202"), "{}", stderr(&unknown));
     }
-    let period = run(here.path(), &["keys", "issue", "--tenant", "a", "--principal", "b", "--expires", "soon"]);
+    let period =
+        run(here.path(), &["keys", "issue", "--tenant", "a", "--principal", "b", "--expires", "soon"]);
     assert_eq!(period.status.code(), Some(2));
     let json = run(here.path(), &["--json", "keys", "revoke", "nobody"]);
     let error: Value = serde_json::from_str(stderr(&json).trim()).unwrap();
@@ -172,7 +190,22 @@ async fn a_backup_of_a_running_server_is_restored_whole() {
 
     let restored = beside(&server, &["restore", "backup", "--data", "restored"]).await;
     assert!(restored.status.success(), "{}", stderr(&restored));
-    let said = beside(&server, &["--json", "chat", "--data", "restored", "--tenant", "acme", "--principal", "kim", "-m", "Who is our account manager?"]).await;
+    let said = beside(
+        &server,
+        &[
+            "--json",
+            "chat",
+            "--data",
+            "restored",
+            "--tenant",
+            "acme",
+            "--principal",
+            "kim",
+            "-m",
+            "Who is our account manager?",
+        ],
+    )
+    .await;
     assert!(said.status.success(), "{}", stderr(&said));
     assert!(lines(&said)[0]["text"].as_str().unwrap().contains("Robin Vega"), "{}", stdout(&said));
 
@@ -202,7 +235,9 @@ async fn doctor_is_content_beside_a_healthy_server() {
     let looked = beside(&server, &["--json", "doctor", "--data", &data]).await;
     let checks = lines(&looked);
     assert!(looked.status.success(), "{}", stdout(&looked));
-    let of = |name: &str| checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("{name}: {checks:?}"));
+    let of = |name: &str| {
+        checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("{name}: {checks:?}"))
+    };
     assert!(of("lock")["detail"].as_str().unwrap().contains(&std::process::id().to_string()));
     assert_eq!(of("data files")["detail"], "2 of 2 are sound");
     for name in ["configuration", "folder rights", "disk space", "keys", "address", "model"] {
@@ -221,8 +256,11 @@ fn doctor_finds_what_is_wrong_and_changes_nothing() {
         let said = run(here.path(), &["chat", "--tenant", tenant, "-m", "hello"]);
         assert!(said.status.success(), "{}", stderr(&said));
     }
-    let mut files: Vec<_> =
-        std::fs::read_dir(here.path().join("data/tenants")).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "sqlite")).collect();
+    let mut files: Vec<_> = std::fs::read_dir(here.path().join("data/tenants"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "sqlite"))
+        .collect();
     files.sort();
     // One tenant's file under the other's name, and the other's overwritten.
     std::fs::copy(&files[0], &files[1]).unwrap();
@@ -230,7 +268,8 @@ fn doctor_finds_what_is_wrong_and_changes_nothing() {
     bytes[..1024].fill(b'x');
     std::fs::write(&files[0], &bytes).unwrap();
     #[cfg(unix)]
-    std::fs::set_permissions(here.path().join("data"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(here.path().join("data"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
     std::fs::write(here.path().join("haversack.toml"), "[server]\nbind = \"127.0.0.1:0\"\n[agent.tools]\nknowledge = \"absent\"\n[telemetry.otlp]\nendpoint = \"http://127.0.0.1:1/v1/traces\"\n").unwrap();
 
     let looked = run(here.path(), &["--json", "doctor"]);
@@ -241,7 +280,10 @@ fn doctor_finds_what_is_wrong_and_changes_nothing() {
         assert!(codes.contains(&code), "{code} is missing in {findings:#?}");
     }
     for name in ["knowledge", "collector", "folder rights"] {
-        assert!(findings.iter().any(|finding| finding["check"] == name), "{name} is missing in {findings:#?}");
+        assert!(
+            findings.iter().any(|finding| finding["check"] == name),
+            "{name} is missing in {findings:#?}"
+        );
     }
     assert_eq!(std::fs::read(&files[0]).unwrap(), bytes);
 
@@ -254,7 +296,11 @@ fn doctor_finds_what_is_wrong_and_changes_nothing() {
 #[test]
 fn a_conversation_in_process_remembers_over_lines_and_runs() {
     let here = tempfile::tempdir().unwrap();
-    let talked = run_with(here.path(), &["chat", "--session", "one"], "Our account manager is Robin Vega.\n\nWho is our account manager?\n/quit\nnever said\n");
+    let talked = run_with(
+        here.path(),
+        &["chat", "--session", "one"],
+        "Our account manager is Robin Vega.\n\nWho is our account manager?\n/quit\nnever said\n",
+    );
     assert!(talked.status.success(), "{}", stderr(&talked));
     let answers = stdout(&talked);
     assert!(answers.contains("Robin Vega") && !answers.contains("never said"), "{answers}");
@@ -273,12 +319,19 @@ fn chat_and_context_show_talk_to_a_server() {
     let here = tempfile::tempdir().unwrap();
     let program = Program::serve(here.path(), &["--bind", "127.0.0.1:0"], &[]);
     let (url, key) = (program.url(), program.key("northwind"));
-    let ask = |key: &str, arguments: &[&str]| command(here.path()).env("HAVERSACK_KEY", key).args(arguments).output().unwrap();
+    let ask = |key: &str, arguments: &[&str]| {
+        command(here.path()).env("HAVERSACK_KEY", key).args(arguments).output().unwrap()
+    };
     let said = ask(key, &["--json", "chat", "--server", url, "-m", "Our account manager is Robin Vega."]);
     assert!(said.status.success(), "{}", stderr(&said));
     let turn = lines(&said)[0]["turn"].as_str().unwrap().to_owned();
     let human = ask(key, &["chat", "--server", url, "-m", "Who is our account manager?"]);
-    assert_eq!(stdout(&human).matches("Robin Vega").count(), 1, "streamed once, not repeated: {}", stdout(&human));
+    assert_eq!(
+        stdout(&human).matches("Robin Vega").count(),
+        1,
+        "streamed once, not repeated: {}",
+        stdout(&human)
+    );
 
     let shown = ask(key, &["context", "show", &turn, "--server", url]);
     assert!(shown.status.success(), "{}", stderr(&shown));
@@ -301,12 +354,24 @@ fn chat_and_context_show_talk_to_a_server() {
 #[test]
 fn a_command_without_its_server_or_key_says_so() {
     let here = tempfile::tempdir().unwrap();
-    let nobody = command(here.path()).env("HAVERSACK_KEY", "hv_1_2").args(["chat", "--server", "http://127.0.0.1:1", "-m", "x"]).output().unwrap();
+    let nobody = command(here.path())
+        .env("HAVERSACK_KEY", "hv_1_2")
+        .args(["chat", "--server", "http://127.0.0.1:1", "-m", "x"])
+        .output()
+        .unwrap();
     assert_eq!(nobody.status.code(), Some(3), "{}", stderr(&nobody));
-    assert!(stderr(&nobody).contains("HV0403") && stderr(&nobody).contains("haversack explain HV0403"), "{}", stderr(&nobody));
+    assert!(
+        stderr(&nobody).contains("HV0403") && stderr(&nobody).contains("haversack explain HV0403"),
+        "{}",
+        stderr(&nobody)
+    );
     let keyless = run(here.path(), &["context", "show", "turn_1"]);
     assert!(stderr(&keyless).contains("HV0201"), "{}", stderr(&keyless));
-    let address = command(here.path()).env("HAVERSACK_KEY", "hv_1_2").args(["chat", "--server", "127.0.0.1:1", "-m", "x"]).output().unwrap();
+    let address = command(here.path())
+        .env("HAVERSACK_KEY", "hv_1_2")
+        .args(["chat", "--server", "127.0.0.1:1", "-m", "x"])
+        .output()
+        .unwrap();
     assert!(stderr(&address).contains("http://host:port"), "{}", stderr(&address));
 }
 

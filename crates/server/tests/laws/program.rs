@@ -50,7 +50,10 @@ pub fn stderr(output: &Output) -> String {
 
 /// The JSON lines of a command.
 pub fn lines(output: &Output) -> Vec<Value> {
-    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    stdout(output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect()
 }
 
 /// Asks until there is an answer. The asking is what takes the time; a hang is ended by the test runner.
@@ -107,7 +110,9 @@ impl Program {
 
     /// A turn that must give a reply.
     pub fn say(&self, tenant: &str, session: &str, message: &str) -> Value {
-        let reply: Value = serde_json::from_str(&self.raw(tenant, session, &json!({ "message": message }).to_string())).unwrap();
+        let reply: Value =
+            serde_json::from_str(&self.raw(tenant, session, &json!({ "message": message }).to_string()))
+                .unwrap();
         assert!(reply["text"].is_string(), "{reply}");
         reply
     }

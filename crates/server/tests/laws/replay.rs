@@ -75,7 +75,8 @@ fn files(texts: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn two_tenants() -> tempfile::TempDir {
-    let pallets = "# Pallets\n\n## What does a pallet cost?\n\nA pallet costs {price}. `fn f() {}` is no slot.\n";
+    let pallets =
+        "# Pallets\n\n## What does a pallet cost?\n\nA pallet costs {price}. `fn f() {}` is no slot.\n";
     files(&[("east.toml", EAST), ("west.toml", WEST), ("knowledge/east/pallets.md", pallets)])
 }
 
@@ -99,7 +100,8 @@ async fn a_replay_against_its_own_server_meets_fair_expectations() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_met_is_named_with_its_place_and_the_reply() {
-    let wrong = WEST.replace("contains = [\"{manager}\"]", "contains = [\"{manager}\", \"a purple giraffe\"]");
+    let wrong =
+        WEST.replace("contains = [\"{manager}\"]", "contains = [\"{manager}\", \"a purple giraffe\"]");
     let folder = files(&[("west.toml", &wrong)]);
     let report = run_replay(options(folder.path())).await.unwrap();
     assert!(!report.is_met());
@@ -140,8 +142,14 @@ fn reply(accept_stream: bool, text: &str) -> Response {
     ([("content-type", "text/event-stream")], events).into_response()
 }
 
-async fn hear(State(fake): State<Fake>, UrlPath(session): UrlPath<String>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+async fn hear(
+    State(fake): State<Fake>,
+    UrlPath(session): UrlPath<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let header =
+        |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let heard = Heard {
         key: header("authorization"),
         session,
@@ -195,7 +203,11 @@ async fn a_crossing_is_found_whether_the_answer_is_json_or_a_stream() {
     let (report, _) = play_against(leak, 5).await;
     assert!(report.crossings > 0, "{report:#?}");
     let found: Vec<&Wrong> = report.failures.iter().map(|failure| &failure.wrong).collect();
-    assert!(found.contains(&&Wrong::Crossing { value_of: "east.manager".into() }) || found.contains(&&Wrong::Crossing { value_of: "west.manager".into() }), "{found:?}");
+    assert!(
+        found.contains(&&Wrong::Crossing { value_of: "east.manager".into() })
+            || found.contains(&&Wrong::Crossing { value_of: "west.manager".into() }),
+        "{found:?}"
+    );
     assert!(!report.is_met());
 }
 
@@ -204,7 +216,11 @@ async fn an_excluded_value_is_found() {
     let echo_old = |accept: &str, heard: &[Heard]| {
         let own = heard.last().unwrap().key.clone();
         let east = own.contains("east");
-        let said: Vec<&str> = heard.iter().filter(|one| one.key.contains("east") == east).map(|one| one.message.as_str()).collect();
+        let said: Vec<&str> = heard
+            .iter()
+            .filter(|one| one.key.contains("east") == east)
+            .map(|one| one.message.as_str())
+            .collect();
         reply(streams(accept), &said.join(" / "))
     };
     let (report, _) = play_against(echo_old, 6).await;
@@ -216,19 +232,27 @@ async fn an_excluded_value_is_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_starts_when_those_it_needs_are_complete() {
     let (_, heard) = play_against(|accept, _| reply(streams(accept), "ok"), 7).await;
-    let last = |session: &str| heard.iter().rposition(|one| one.key.contains("east") && one.session.starts_with(session)).unwrap();
-    let first = |session: &str| heard.iter().position(|one| one.key.contains("east") && one.session.starts_with(session)).unwrap();
+    let last = |session: &str| {
+        heard.iter().rposition(|one| one.key.contains("east") && one.session.starts_with(session)).unwrap()
+    };
+    let first = |session: &str| {
+        heard.iter().position(|one| one.key.contains("east") && one.session.starts_with(session)).unwrap()
+    };
     assert!(last("facts.") < first("questions."));
-    let keys: std::collections::HashSet<&str> = heard.iter().map(|one| one.idempotency_key.as_str()).collect();
+    let keys: std::collections::HashSet<&str> =
+        heard.iter().map(|one| one.idempotency_key.as_str()).collect();
     assert!(keys.iter().all(|key| !key.is_empty()));
-    assert!(heard.iter().all(|one| one.key == format!("Bearer hv_{}", one.key.trim_start_matches("Bearer hv_"))));
+    assert!(
+        heard.iter().all(|one| one.key == format!("Bearer hv_{}", one.key.trim_start_matches("Bearer hv_")))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seed_gives_the_same_values_again_and_another_seed_others() {
     let say = async |seed| {
         let (_, heard) = play_against(|accept, _| reply(streams(accept), "ok"), seed).await;
-        let mut messages: Vec<(String, String)> = heard.into_iter().map(|one| (one.key, one.message)).collect();
+        let mut messages: Vec<(String, String)> =
+            heard.into_iter().map(|one| (one.key, one.message)).collect();
         messages.sort();
         messages
     };
@@ -243,7 +267,8 @@ async fn a_busy_server_is_asked_again_with_the_same_idempotency_key() {
     let refused: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
     let busy_once = move |accept: &str, heard: &[Heard]| {
         let key = format!("{}{}", heard.last().unwrap().key, heard.last().unwrap().idempotency_key);
-        let times = refused.lock().unwrap().entry(key).and_modify(|times| *times += 1).or_insert(0).to_owned();
+        let times =
+            refused.lock().unwrap().entry(key).and_modify(|times| *times += 1).or_insert(0).to_owned();
         if times > 0 {
             return reply(streams(accept), "ok");
         }
@@ -266,8 +291,16 @@ async fn a_turn_without_an_answer_ends_its_conversation_and_is_reported() {
         reply(streams(accept), "ok")
     };
     let (report, _) = play_against(broken, 9).await;
-    let west: Vec<&Wrong> = report.failures.iter().filter(|failure| failure.tenant == "west").map(|failure| &failure.wrong).collect();
-    assert!(matches!(west[0], Wrong::Unanswered { error } if error.contains("HV0500") && error.contains("boom")), "{west:?}");
+    let west: Vec<&Wrong> = report
+        .failures
+        .iter()
+        .filter(|failure| failure.tenant == "west")
+        .map(|failure| &failure.wrong)
+        .collect();
+    assert!(
+        matches!(west[0], Wrong::Unanswered { error } if error.contains("HV0500") && error.contains("boom")),
+        "{west:?}"
+    );
     assert_eq!(west[1], &Wrong::NotSent);
     assert_eq!(report.answered, 6);
 }
@@ -287,12 +320,24 @@ fn a_mistake_in_a_file_is_named_with_line_and_column() {
         (good.replace("principal = \"p\"", "principal = \"P\""), (6, 13), "a principal is"),
         (good.replace("{x}", "{y}"), (8, 7), "`{y}` is not in [slots]"),
         (good.replace("hi {x}", "  "), (8, 7), "a turn says something"),
-        (good.replace("say = \"hi {x}\"", "say = \"a\"\nexpect = { contains = [\"{z}\"] }"), (9, 24), "`{z}`"),
+        (
+            good.replace("say = \"hi {x}\"", "say = \"a\"\nexpect = { contains = [\"{z}\"] }"),
+            (9, 24),
+            "`{z}`",
+        ),
         (good.replace("say = \"hi {x}\"", "say = \"a\"\nexpect = { holds = [] }"), (9, 12), "unknown field"),
-        (good.replace("principal = \"p\"", "principal = \"p\"\nafter = [\"nobody\"]"), (7, 10), "no session of this name"),
+        (
+            good.replace("principal = \"p\"", "principal = \"p\"\nafter = [\"nobody\"]"),
+            (7, 10),
+            "no session of this name",
+        ),
         (good.replace("principal = \"p\"", "principal = \"p\"\nafter = [\"s\"]"), (4, 1), "in a circle"),
         (format!("{good}[[conversation]]\nsession = \"s\"\nprincipal = \"p\"\n"), (10, 11), "stands above"),
-        (format!("{good}[[conversation]]\nsession = \"t\"\nprincipal = \"p\"\n"), (9, 1), "no [[conversation.turn]]"),
+        (
+            format!("{good}[[conversation]]\nsession = \"t\"\nprincipal = \"p\"\n"),
+            (9, 1),
+            "no [[conversation.turn]]",
+        ),
         ("tenant = \"a\"\n".to_owned(), (1, 1), "no [[conversation]]"),
     ];
     for (text, place, part) in cases {
@@ -319,9 +364,13 @@ fn a_mistake_outside_a_file_is_named_too() {
 #[test]
 fn the_exit_code_tells_what_kind_of_end_it_was() {
     let here = two_tenants();
-    let unmet = files(&[("west.toml", &WEST.replace("contains = [\"{manager}\"]", "contains = [\"a purple giraffe\"]"))]);
+    let unmet = files(&[(
+        "west.toml",
+        &WEST.replace("contains = [\"{manager}\"]", "contains = [\"a purple giraffe\"]"),
+    )]);
     let invalid = files(&[("a.toml", "tenant = 7")]);
-    let keys = files(&[("keys.toml", "[east]\nkim = \"hv_1_2\"\nsam = \"hv_1_2\"\n[west]\nkim = \"hv_1_2\"\n")]);
+    let keys =
+        files(&[("keys.toml", "[east]\nkim = \"hv_1_2\"\nsam = \"hv_1_2\"\n[west]\nkim = \"hv_1_2\"\n")]);
     let code = |arguments: &[&str]| run(here.path(), arguments);
     let path = |folder: &tempfile::TempDir| folder.path().to_str().unwrap().to_owned();
 
@@ -341,10 +390,15 @@ fn the_exit_code_tells_what_kind_of_end_it_was() {
 
     let refused = code(&["replay", &path(&invalid)]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(stderr(&refused).contains("HV0402") && stderr(&refused).contains("a.toml:1:10"), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("HV0402") && stderr(&refused).contains("a.toml:1:10"),
+        "{}",
+        stderr(&refused)
+    );
 
     let keys = keys.path().join("keys.toml");
-    let alone = code(&["replay", &path(&here), "--server", "http://127.0.0.1:1", "--keys", keys.to_str().unwrap()]);
+    let alone =
+        code(&["replay", &path(&here), "--server", "http://127.0.0.1:1", "--keys", keys.to_str().unwrap()]);
     assert_eq!(alone.status.code(), Some(3));
     assert!(stderr(&alone).contains("HV0403"), "{}", stderr(&alone));
 }
@@ -352,7 +406,8 @@ fn the_exit_code_tells_what_kind_of_end_it_was() {
 #[test]
 fn a_file_of_keys_that_is_wrong_is_not_repeated() {
     let here = files(&[("west.toml", WEST), ("keys.toml", "[west\nkim = \"hv_secretpart\"\n")]);
-    let refused = run(here.path(), &["replay", "west.toml", "--server", "http://127.0.0.1:1", "--keys", "keys.toml"]);
+    let refused =
+        run(here.path(), &["replay", "west.toml", "--server", "http://127.0.0.1:1", "--keys", "keys.toml"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(!stderr(&refused).contains("secretpart"), "{}", stderr(&refused));
 }

@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use reqwest::StatusCode;
 use serde_json::Value;
-use tracing::subscriber::with_default;
+use tracing::dispatcher::with_default;
 
 use super::harness::{Key, TestServer, json_of, problem, start_with_options};
 use super::program::{Program, settled};
@@ -52,7 +52,8 @@ async fn tree_of(server: &TestServer, key: &Key, session: &str, message: &str) -
 async fn every_unit_of_a_turn_hangs_in_one_tree_under_its_own_context() {
     let server = traced().await;
     let key = server.key("acme", "kim").await;
-    let (turn, tree) = tree_of(&server, &key, "s", "Our account manager is Robin Vega. Who is our account manager?").await;
+    let (turn, tree) =
+        tree_of(&server, &key, "s", "Our account manager is Robin Vega. Who is our account manager?").await;
     assert_eq!(tree.turn, turn);
     assert_eq!(tree.dropped, 0);
     let roots: Vec<_> = tree.units.iter().filter(|unit| unit.parent.is_none()).collect();
@@ -66,7 +67,10 @@ async fn every_unit_of_a_turn_hangs_in_one_tree_under_its_own_context() {
         assert_eq!(bound["tenant"], "acme", "{}", unit.name);
         assert_eq!(bound["principal"], "kim", "{}", unit.name);
         assert_eq!(bound["session"], "s", "{}", unit.name);
-        assert!(unit.context.variables.iter().all(|one| one.bound_at.contains(".rs:")), "where each was bound");
+        assert!(
+            unit.context.variables.iter().all(|one| one.bound_at.contains(".rs:")),
+            "where each was bound"
+        );
         assert_eq!(unit.context.boundary.as_deref(), Some("turn"));
     }
     let names: HashSet<&str> = tree.units.iter().map(|unit| unit.name.as_str()).collect();
@@ -86,7 +90,8 @@ async fn a_tree_on_the_blocking_pool_stays_in_the_tree() {
     let server = traced().await;
     let key = server.key("acme", "kim").await;
     let (_, tree) = tree_of(&server, &key, "s", "How do I reset the scanner?").await;
-    let pooled = tree.units.iter().find(|unit| unit.name == "blocking").unwrap_or_else(|| panic!("{:#?}", tree.units));
+    let pooled =
+        tree.units.iter().find(|unit| unit.name == "blocking").unwrap_or_else(|| panic!("{:#?}", tree.units));
     assert_eq!(tree.units[pooled.parent.unwrap() as usize].name, "tool");
 }
 
@@ -143,7 +148,7 @@ fn the_ring_is_bounded_in_turns_and_units_and_per_tenant() {
     let ring = Ring::new(Bounds { turns: 5, turns_per_tenant: 3, units_per_turn: 4 });
     let quiet = testing::tenant("quiet");
     let busy = testing::tenant("busy");
-    with_default(subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
+    with_default(&subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
         quiet.run(|| turn("q1", 1));
         busy.run(|| (0..50).for_each(|number| turn(&format!("b{number}"), 10)));
     });
@@ -151,14 +156,15 @@ fn the_ring_is_bounded_in_turns_and_units_and_per_tenant() {
     assert!(tree.complete);
     assert_eq!(tree.units.len(), 2);
     busy.run(|| {
-        let kept: Vec<usize> = (0..50).filter(|number| recorded(&ring, &format!("b{number}")).is_some()).collect();
+        let kept: Vec<usize> =
+            (0..50).filter(|number| recorded(&ring, &format!("b{number}")).is_some()).collect();
         assert_eq!(kept, [47, 48, 49]);
         let tree = recorded(&ring, "b49").unwrap();
         assert_eq!((tree.units.len(), tree.dropped), (4, 7));
     });
     // The bound over all tenants holds too: the oldest goes.
     let more = ["c", "d", "e"].map(testing::tenant);
-    with_default(subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
+    with_default(&subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
         for (visit, id) in more.iter().zip(["c1", "d1", "e1"]) {
             visit.run(|| turn(id, 0));
         }
@@ -171,7 +177,7 @@ fn the_ring_is_bounded_in_turns_and_units_and_per_tenant() {
 fn only_listed_fields_are_recorded_and_values_are_cut() {
     let ring = Ring::default();
     let visit = testing::tenant("acme");
-    with_default(subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
+    with_default(&subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
         visit.run(|| {
             let root = tracing::info_span!(target: OURS, "turn", turn = "t1", message = "canary", outcome = tracing::field::Empty);
             let long = "x".repeat(5_000);
@@ -189,7 +195,7 @@ fn only_listed_fields_are_recorded_and_values_are_cut() {
 fn a_unit_under_a_foreign_context_is_withheld() {
     let ring = Ring::default();
     let (owner, other) = (testing::tenant("acme"), testing::tenant("stranger"));
-    with_default(subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
+    with_default(&subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
         let root = owner.run(|| tracing::info_span!(target: OURS, "turn", turn = "t2"));
         other.run(|| drop(tracing::info_span!(target: OURS, parent: &root, "tool")));
     });
@@ -203,7 +209,7 @@ fn a_unit_under_a_foreign_context_is_withheld() {
 fn a_turn_id_cannot_be_taken_over() {
     let ring = Ring::default();
     let (owner, other) = (testing::tenant("acme"), testing::tenant("stranger"));
-    with_default(subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
+    with_default(&subscriber(&ring, None::<Log<Vec<u8>>>, None), || {
         owner.run(|| turn("t3", 0));
         other.run(|| turn("t3", 3));
         owner.run(|| turn("t3", 0));
@@ -218,11 +224,12 @@ fn principals_of_one_tenant_do_not_see_each_other() {
     let ring = Ring::default();
     let enter = |principal: &str| {
         testing::enter(|bind| {
-            bind.bind(&TENANT_ID, TenantId::new("acme").unwrap()).bind(&PRINCIPAL, Principal::new(principal).unwrap())
+            bind.bind(&TENANT_ID, TenantId::new("acme").unwrap())
+                .bind(&PRINCIPAL, Principal::new(principal).unwrap())
         })
     };
     let (kim, sam) = (enter("kim"), enter("sam"));
-    with_default(subscriber(&ring, None::<Log<Vec<u8>>>, None), || kim.run(|| turn("t4", 0)));
+    with_default(&subscriber(&ring, None::<Log<Vec<u8>>>, None), || kim.run(|| turn("t4", 0)));
     assert!(kim.run(|| recorded(&ring, "t4")).is_some());
     assert!(sam.run(|| recorded(&ring, "t4")).is_none());
     // A second visit of the same principal is the same reader.
@@ -253,7 +260,7 @@ impl Lines {
 fn log_something(style: Style) -> String {
     let lines = Lines::default();
     let log = Log { style, filter: filter("warn").unwrap(), sink: lines.clone() };
-    with_default(subscriber(&Ring::default(), Some(log), None), || {
+    with_default(&subscriber(&Ring::default(), Some(log), None), || {
         testing::session("acme\nERROR forged", "s1").run(|| {
             let _turn = tracing::info_span!(target: OURS, "turn", turn = "turn_9").entered();
             tracing::warn!(target: OURS, prompt = "canary", ms = 12, "something happened");
@@ -285,7 +292,10 @@ fn a_human_line_cannot_be_forged() {
     let text = log_something(Style::Human { color: false });
     assert_eq!(text.lines().count(), 2, "{text}");
     let first = text.lines().next().unwrap();
-    assert!(first.contains("WARN") && first.contains("something happened tenant=acme\u{fffd}ERROR forged"), "{first}");
+    assert!(
+        first.contains("WARN") && first.contains("something happened tenant=acme\u{fffd}ERROR forged"),
+        "{first}"
+    );
     assert!(first.contains("turn=turn_9"), "{first}");
 }
 
@@ -300,9 +310,13 @@ fn the_log_of_a_server_carries_ids_and_no_words() {
     let refused = program.raw("northwind", "s", "{\"message\": canaryqz}");
     assert!(refused.contains("HV0211"), "{refused}");
     let log = program.stop();
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
     assert!(!log.contains("canaryqz"), "{log}");
-    assert!(lines.iter().any(|line| line["fields"]["code"] == "HV0211" && line["request"].is_string()), "{log}");
+    assert!(
+        lines.iter().any(|line| line["fields"]["code"] == "HV0211" && line["request"].is_string()),
+        "{log}"
+    );
 }
 
 /// What a collector received.
@@ -316,8 +330,12 @@ struct Received {
 async fn collect(State(received): State<Received>, headers: HeaderMap, body: Bytes) -> &'static [u8] {
     let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
     for resource in request.resource_spans {
-        let about: Vec<(String, String)> =
-            resource.resource.into_iter().flat_map(|it| it.attributes).map(|it| (it.key.clone(), text_of(it.value))).collect();
+        let about: Vec<(String, String)> = resource
+            .resource
+            .into_iter()
+            .flat_map(|it| it.attributes)
+            .map(|it| (it.key.clone(), text_of(it.value)))
+            .collect();
         let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
         received.spans.lock().unwrap().extend(spans.map(|span| (span, about.clone())));
     }
@@ -342,7 +360,8 @@ async fn a_collector_gets_whole_trees_each_span_with_its_own_tenant() {
     let received = Received::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
-    let routes = axum::Router::new().route("/v1/traces", axum::routing::post(collect)).with_state(received.clone());
+    let routes =
+        axum::Router::new().route("/v1/traces", axum::routing::post(collect)).with_state(received.clone());
     let collector = haversack::spawn_detached(async move { axum::serve(listener, routes).await.unwrap() });
 
     let turns = haversack::spawn_blocking(move || two_tenants_at_once(&endpoint)).await.unwrap();
@@ -360,11 +379,18 @@ async fn a_collector_gets_whole_trees_each_span_with_its_own_tenant() {
         let roots: Vec<&Span> = spans.iter().filter(|span| span.parent_span_id.is_empty()).collect();
         let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
         assert_eq!(roots.len(), 1, "one tree: {names:?}");
-        assert!(spans.iter().all(|span| span.parent_span_id.is_empty() || ids.contains(&span.parent_span_id)));
+        assert!(
+            spans.iter().all(|span| span.parent_span_id.is_empty() || ids.contains(&span.parent_span_id))
+        );
         let Some(turn) = spans.iter().find_map(|span| attribute(span, "turn")) else { continue };
         let tenant = &turns[&turn];
         for span in spans {
             let bound = attribute(span, "haversack.context.tenant");
+            if span.name == "http" {
+                // Opened before the door: nobody is known yet.
+                assert_eq!(bound, None);
+                continue;
+            }
             assert_eq!(bound.as_deref(), Some(tenant.as_str()), "{} of {turn}", span.name);
             assert!(attribute(span, "haversack.context.session").is_some());
             assert!(span.events.is_empty(), "events are not exported");
@@ -414,7 +440,10 @@ fn two_tenants_at_once(endpoint: &str) -> BTreeMap<String, String> {
                 scope.spawn(move || {
                     for message in ["Our canary manager is Robin Vega.", "Who is our canary manager?"] {
                         let reply = program.say(tenant, &format!("s{session}"), message);
-                        turns.lock().unwrap().insert(reply["turn"].as_str().unwrap().to_owned(), tenant.to_owned());
+                        turns
+                            .lock()
+                            .unwrap()
+                            .insert(reply["turn"].as_str().unwrap().to_owned(), tenant.to_owned());
                     }
                 });
             }
