@@ -1,6 +1,6 @@
-//! The agent runtime behind HTTP: doors, keys, live turns, telemetry and the command line. A request enters a context
-//! at one of the doors in [`boundary`], and everything after it reads tenant and principal from that context alone.
-//! The binary calls [`cli::main`]; tests and benchmarks start a whole [`Server`] in process.
+//! The agent runtime behind HTTP: doors, keys, live turns, telemetry and the command line. A request enters a
+//! context at one of the doors in [`boundary`], and everything after it reads tenant and principal from that
+//! context alone. The binary calls [`cli::main`]; tests and benchmarks start a whole [`Server`] in process.
 #![forbid(unsafe_code)]
 
 pub mod auth;
@@ -11,9 +11,11 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod operator;
+mod panics;
 pub mod problem;
 pub mod server;
 pub mod telemetry;
+mod tls;
 pub mod turns;
 
 pub use server::Server;

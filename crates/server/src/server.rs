@@ -1,5 +1,5 @@
-//! A whole server: engine, boundary and listener, started and stopped as one. `serve` runs one until a signal comes; tests and
-//! benchmarks start as many as they like, each on a port of its own.
+//! A whole server: engine, boundary and listener, started and stopped as one. `serve` runs one until a signal
+//! comes; tests and benchmarks start as many as they like, each on a port of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub struct Options {
     pub model: Option<Arc<dyn ChatModel>>,
 }
 
-/// A running server. Stop it with [`shutdown`](Self::shutdown); dropping it leaves the stop to the end of the process.
+/// A running server. Stop it with [`shutdown`](Self::shutdown); dropping it leaves the stop to the end of the
+/// process.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -45,8 +46,8 @@ impl Server {
     /// Binds the address, opens the engine, and serves.
     ///
     /// # Errors
-    /// [`Code::AddressInUse`], before anything is opened; the faults of [`Engine::open`]; [`Code::DemoKeysExposed`] when demo keys
-    /// would be reachable from other machines. Nothing runs then.
+    /// [`Code::AddressInUse`], before anything is opened; the faults of [`Engine::open`];
+    /// [`Code::DemoKeysExposed`] when demo keys would be reachable from other machines. Nothing runs then.
     pub async fn start_with(config: Config, options: Options) -> Result<Self, Fault> {
         let exposed = !config.server.bind.ip().is_loopback();
         if exposed && config.server.demo_keys == Some(true) {
@@ -81,8 +82,8 @@ impl Server {
         &self.engine
     }
 
-    /// Stops: takes no new turns at once, lets running ones finish within the grace period while `/readyz` says no, answers what is
-    /// open, and closes the store.
+    /// Stops: takes no new turns at once, lets running ones finish within the grace period while `/readyz`
+    /// says no, answers what is open, and closes the store.
     ///
     /// # Errors
     /// The store's faults while it closes.
@@ -96,8 +97,8 @@ impl Server {
 
 fn demo_keys_exposed(address: SocketAddr) -> Fault {
     let detail = format!(
-        "Demo keys are active, and {address} can be reached from other machines. Issue keys with `haversack keys issue`, set \
-         `demo_keys = false` under `[server]`, revoke the demo keys, or bind to 127.0.0.1."
+        "Demo keys are active, and {address} can be reached from other machines. Issue keys with `haversack keys \
+         issue`, set `demo_keys = false` under `[server]` and revoke the demo keys, or bind to 127.0.0.1."
     );
     Fault::new(Code::DemoKeysExposed, detail)
 }

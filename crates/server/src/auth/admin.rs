@@ -1,5 +1,6 @@
-//! Administration of keys: issue, list, revoke, rotate, and the demo keys. Each change writes an audit row with who did it. The
-//! command line calls it, beside a running server or without one; there is no HTTP route to it.
+//! Administration of keys: issue, list, revoke, rotate, and the demo keys. Each change writes an audit row
+//! with who did it. The command line calls it, beside a running server or without one; there is no HTTP route
+//! to it.
 
 use haversack_store::{AuditRow, ControlDb, KeyRow, now_millis};
 use jiff::Timestamp;
@@ -61,8 +62,8 @@ pub async fn revoke(control: &ControlDb, id: &str, actor: &str) -> Result<KeyRow
     find(control, id).await
 }
 
-/// Issues a new key for the same tenant, principal and label, and ends the old one, both or neither: at once, or at
-/// `overlap_until`, so that callers have time to change over.
+/// Issues a new key for the same tenant, principal and label, and ends the old one, both or neither: at once,
+/// or at `overlap_until`, so that callers have time to change over.
 ///
 /// # Errors
 /// [`Code::KeyUnknown`] when no key has this id; [`Code::KeyRevoked`] when it is revoked already.
@@ -91,8 +92,8 @@ pub async fn rotate(
     Ok(issued)
 }
 
-/// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Only hashes are stored, so a key
-/// that is to be printed at each start is a new key at each start.
+/// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Only
+/// hashes are stored, so a key that is to be printed at each start is a new key at each start.
 ///
 /// # Errors
 /// The store's faults.

@@ -1,5 +1,6 @@
-//! The API key itself: `hv_<id>_<secret>`. The id is public and finds the row, the secret is 32 random bytes of which only the
-//! SHA-256 is stored. A slow hash would add nothing: the secret is random, so there is no dictionary to try.
+//! The API key itself: `hv_<id>_<secret>`. The id is public and finds the row, the secret is 32 random bytes
+//! of which only the SHA-256 is stored. A slow hash would add nothing: the secret is random, so there is no
+//! dictionary to try.
 
 use std::fmt;
 
@@ -73,7 +74,8 @@ impl PresentedKey {
         &self.id
     }
 
-    /// Whether the secret is the one whose hash is stored. Without a stored hash the work is the same and the answer no.
+    /// Whether the secret is the one whose hash is stored. Without a stored hash the work is the same and the
+    /// answer no.
     pub fn matches(&self, stored: Option<&[u8; 32]>) -> bool {
         let presented = hash(&self.secret);
         let against = stored.copied().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Who is calling: API keys. A [`Keyring`] turns an `Authorization` header into a [`Caller`], whose tenant and principal are
-//! those of the key and of nothing else in the request. The HTTP boundary authenticates with it; `keys` and the demo set-up
-//! administer keys through [`admin`].
+//! Who is calling: API keys. A [`Keyring`] turns an `Authorization` header into a [`Caller`], whose tenant
+//! and principal are those of the key and of nothing else in the request. The HTTP boundary authenticates
+//! with it; `keys` and the demo set-up administer keys through [`admin`].
 
 pub mod admin;
 pub mod key;
@@ -34,8 +34,9 @@ pub struct Keyring {
     known: Arc<Mutex<Known>>,
 }
 
-/// All keys as of one generation of the control file. There are few, so the whole list is kept: then an unknown id costs
-/// exactly what a wrong secret costs, and no stream of made-up ids can push real ones out of a cache.
+/// All keys as of one generation of the control file. There are few, so the whole list is kept: then an
+/// unknown id costs exactly what a wrong secret costs, and no stream of made-up ids can push real ones out of
+/// a cache.
 #[derive(Debug, Default)]
 struct Known {
     generation: Option<u64>,
@@ -51,8 +52,8 @@ impl Keyring {
     /// Authenticates a request by its headers.
     ///
     /// # Errors
-    /// [`Code::KeyMissing`] without a well-formed key; [`Code::KeyUnknown`] for an unknown id and for a wrong secret, with the same
-    /// work and the same words; [`Code::KeyRevoked`] only for who knows the secret.
+    /// [`Code::KeyMissing`] without a well-formed key; [`Code::KeyUnknown`] for an unknown id and for a wrong
+    /// secret, with the same work and the same words; [`Code::KeyRevoked`] only for who knows the secret.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
         let presented = presented(headers)?;
         let rows = self.rows().await?;
@@ -71,8 +72,8 @@ impl Keyring {
         Ok(Caller { tenant, principal })
     }
 
-    /// The keys now. The generation is asked for at each request, so a revocation holds from the next request on, also when
-    /// another process made it.
+    /// The keys now. The generation is asked for at each request, so a revocation holds from the next request
+    /// on, also when another process made it.
     async fn rows(&self) -> Result<Arc<HashMap<String, KeyRow>>, Fault> {
         let control = self.store.control();
         let generation = control.generation()?;
@@ -82,7 +83,8 @@ impl Keyring {
                 return Ok(known.rows.clone());
             }
         }
-        // Read after the generation: a change in between makes the list newer than its number, and the next request reads again.
+        // Read after the generation: a change in between makes the list newer than its number, and the next
+        // request reads again.
         let rows = control.keys().list().await?;
         let rows: Arc<HashMap<_, _>> = Arc::new(rows.into_iter().map(|row| (row.id.clone(), row)).collect());
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -1,5 +1,6 @@
-//! The rules for names. Inside, tenant, principal and session are opaque keys and any bytes are safe; at the boundary they are
-//! held to an alphabet that reads well in lists, paths and logs. Keys are issued, and sessions named, only through here.
+//! The rules for names. Inside, tenant, principal and session are opaque keys and any bytes are safe; at the
+//! boundary they are held to an alphabet that reads well in lists, paths and logs. Keys are issued, and
+//! sessions named, only through here.
 
 use haversack::well_known::SessionId;
 

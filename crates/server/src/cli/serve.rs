@@ -1,5 +1,6 @@
-//! The command `serve`: starts the server and runs it until a signal. Without any configuration it is a complete demo on loopback: two
-//! tenants, their keys, and a line to try. It prints where it listens and nothing else; what happens is in the log.
+//! The command `serve`: starts the server and runs it until a signal. Without any configuration it is a
+//! complete demo on loopback: two tenants, their keys, and a line to try. It prints where it listens and
+//! nothing else; what happens is in the log.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     config.server.demo_keys = Some(demo);
     config.check()?;
     let telemetry = Telemetry::install(&config.telemetry).map_err(telemetry_refused)?;
+    crate::panics::install();
     let runtime = super::runtime()?;
     let served = haversack::block_on(&runtime, serve(config, demo, telemetry.clone(), out));
     // Work on the blocking pool is done by now; what is not must not keep the process.

@@ -1,5 +1,6 @@
-//! Overrides from the environment: `HAVERSACK_<SECTION>__<KEY>`, deeper tables by further double underscores. A value is read as
-//! TOML when that fits and as plain text otherwise. Only `config` calls it; a variable of that shape that names no key is an error.
+//! Overrides from the environment: `HAVERSACK_<SECTION>__<KEY>`, deeper tables by further double underscores.
+//! A value is read as TOML when that fits and as plain text otherwise. Only `config` calls it; a variable of
+//! that shape that names no key is an error.
 
 use std::ffi::OsString;
 
@@ -16,7 +17,8 @@ pub(super) struct Override {
     raw: String,
 }
 
-/// Picks the overrides out of an environment, sorted by name, so that the outcome does not depend on its order.
+/// Picks the overrides out of an environment, sorted by name, so that the outcome does not depend on its
+/// order.
 pub(super) fn overrides(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<Override>, ConfigError> {

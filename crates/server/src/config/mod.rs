@@ -1,6 +1,6 @@
-//! The configuration: one TOML file, overridden by the environment. Each section is a struct that refuses unknown keys and
-//! values out of range, so an error names its line and column or its variable. The command line loads it, and nothing else
-//! in the workspace reads the process environment.
+//! The configuration: one TOML file, overridden by the environment. Each section is a struct that refuses
+//! unknown keys and values out of range, so an error names its line and column or its variable. The command
+//! line loads it, and nothing else in the workspace reads the process environment.
 
 mod environment;
 mod place;
@@ -112,7 +112,8 @@ impl Config {
         Ok(Loaded { config: Self::parse(path, &text, std::env::vars_os())?, file })
     }
 
-    /// Parses the text of `path` and applies `environment`, a list of variables as [`std::env::vars_os`] gives it.
+    /// Parses the text of `path` and applies `environment`, a list of variables as [`std::env::vars_os`]
+    /// gives it.
     ///
     /// # Errors
     /// [`ConfigError`] with the place of the first mistake.
@@ -131,7 +132,8 @@ impl Config {
         environment::apply(table, &overrides)
     }
 
-    /// Checks what the shape of the file does not: the agents, the limits against each other, and that every secret is there.
+    /// Checks what the shape of the file does not: the agents, the limits against each other, and that every
+    /// secret is there.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`], [`ConfigError::Secret`].

@@ -1,4 +1,5 @@
-//! Where in a file a mistake is. TOML errors carry byte offsets; people need line and column. Only `config` calls it.
+//! Where in a file a mistake is. TOML errors carry byte offsets; people need line and column. Only `config`
+//! calls it.
 
 use std::path::Path;
 
@@ -8,7 +9,8 @@ use super::ConfigError;
 pub(super) fn locate(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let offset = error.span().map_or(0, |span| span.start);
     let (line, column) = line_column(text, offset);
-    // The message alone: the error's own display quotes the line, and the line may hold what somebody meant to keep secret.
+    // The message alone: the error's own display quotes the line, and the line may hold what somebody meant
+    // to keep secret.
     ConfigError::At { path: path.to_owned(), line, column, message: error.message().replace('\n', "; ") }
 }
 

@@ -1,7 +1,8 @@
-//! What commands take from the process environment besides settings. Each variable has a function, so that this file is
-//! the list of them.
+//! What commands take from the process environment besides settings. Each variable has a function, so that
+//! this file is the list of them.
 
-/// The login name of whoever runs the command, for the audit. It is what the environment says and proves nothing.
+/// The login name of whoever runs the command, for the audit. It is what the environment says and proves
+/// nothing.
 pub fn user() -> String {
     let name = std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default();
     let kept: String =

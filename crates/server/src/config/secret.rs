@@ -1,5 +1,6 @@
-//! Secrets by reference: the configuration holds `env:NAME` or `file:PATH`, never the secret. A reference is resolved where the
-//! secret is used; this is the only place of the workspace that reads one. The server hands [`read`] to whoever needs a secret.
+//! Secrets by reference: the configuration holds `env:NAME` or `file:PATH`, never the secret. A reference is
+//! resolved where the secret is used; this is the only place of the workspace that reads one. The server
+//! hands [`read`] to whoever needs a secret.
 
 use haversack_agent::agent::{Secret, SecretRef};
 

@@ -1,5 +1,6 @@
-//! The sections of the configuration that the server owns. Every key has a default and a unit in its name or its text; numbers
-//! are checked against their range while they are read, so that the error has a line. `[agent]` belongs to the crate `agent`.
+//! The sections of the configuration that the server owns. Every key has a default and a unit in its name or
+//! its text; numbers are checked against their range while they are read, so that the error has a line.
+//! `[agent]` belongs to the crate `agent`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ pub struct Server {
     /// Address and port; port 0 takes a free one.
     #[schemars(with = "String")]
     pub bind: SocketAddr,
-    /// Make demo tenants with keys that are printed at each start. Unset: only when there is no configuration file.
+    /// Make demo tenants with keys that are printed at each start. Unset: only when there is no configuration
+    /// file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub demo_keys: Option<bool>,
     /// Seconds that running turns get to finish after a stop signal.
@@ -53,7 +55,8 @@ pub struct Store {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Synchronous {
-    /// Survives a killed process; the last commits may be lost when the machine loses power. Files are never damaged.
+    /// Survives a killed process; the last commits may be lost when the machine loses power. Files are never
+    /// damaged.
     Normal,
     /// Survives power loss; each commit waits for the disk.
     Full,

@@ -1,5 +1,6 @@
-//! The way in: the key, the tenant's rate limit, then the door. Authentication leaves a [`Caller`] in the request, and the door binds
-//! tenant and principal from it; no header, path or body has a say in who is asking.
+//! The way in: the key, the tenant's rate limit, then the door. Authentication leaves a [`Caller`] in the
+//! request, and the door binds tenant and principal from it; no header, path or body has a say in who is
+//! asking.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;

@@ -1,5 +1,6 @@
-//! What is open to everybody: whether the process lives, whether it takes work, its counters, and the pages of the error codes. None of
-//! it shows anything of a tenant. Load balancers, collectors and people who met an error code call it.
+//! What is open to everybody: whether the process lives, whether it takes work, its counters, and the pages
+//! of the error codes. None of it shows anything of a tenant. Load balancers, collectors and people who met
+//! an error code call it.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -21,7 +22,9 @@ pub(super) struct Health {
 }
 
 /// Whether the process lives.
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It lives.", body = Health)))]
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses(
+    (status = 200, description = "It lives.", body = Health),
+))]
 pub(super) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
@@ -29,7 +32,8 @@ pub(super) async fn live() -> Json<Health> {
 /// Whether the server takes new turns: it is not draining, and the store answers.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses(
     (status = 200, description = "It takes new turns.", body = Health),
-    (status = 503, description = "It drains, or its store cannot be used.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "It drains, or its store cannot be used.", body = Problem,
+        content_type = "application/problem+json"),
 ))]
 pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Fault> {
     if app.engine.turns().is_draining() {
@@ -45,7 +49,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Fault>
 
 /// Counters and histograms in the OpenMetrics text format. No label names a tenant, a principal or a session.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
-    (status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text"),
+    (status = 200, description = "OpenMetrics.", body = String, content_type = "application/openmetrics-text"),
 ))]
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let metrics = app.engine.telemetry().metrics();
@@ -57,8 +61,9 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 #[utoipa::path(get, path = "/errors/{code}", tag = "operations",
     params(("code" = String, Path, description = "The code, as in `HV0205`.")),
     responses(
-        (status = 200, description = "The page, Markdown.", body = String, content_type = "text/markdown"),
-        (status = 404, description = "No such code.", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The page.", body = String, content_type = "text/markdown"),
+        (status = 404, description = "No such code.", body = Problem,
+        content_type = "application/problem+json"),
     ))]
 pub(super) async fn error_page(Path(code): Path<String>) -> Result<Response, Fault> {
     let unknown = || Fault::new(Code::NoRoute, "No error has this code.");

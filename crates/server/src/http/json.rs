@@ -1,5 +1,5 @@
-//! Reading a JSON body: type, size, time and syntax, each with its code. Error texts give the place and the rule and never repeat what
-//! was sent. Handlers take a [`JsonBody`] as their last argument.
+//! Reading a JSON body: type, size, time and syntax, each with its code. Error texts give the place and the
+//! rule and never repeat what was sent. Handlers take a [`JsonBody`] as their last argument.
 
 use std::time::Duration;
 
@@ -9,14 +9,15 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use super::App;
 use crate::code::Code;
 use crate::problem::Fault;
 
-/// How much of a body over the limit is still read, so that the sender gets to read the answer instead of a broken pipe.
+/// How much of a body over the limit is still read, so that the sender gets to read the answer instead of a
+/// broken pipe.
 const DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
 /// A body that was JSON of this shape.
@@ -36,6 +37,11 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
         let reading = read(request.into_body(), declared, limit);
         let slow = |_| Fault::new(Code::BodyTimeout, "The request body did not arrive in time.");
         let bytes = tokio::time::timeout(time, reading).await.map_err(slow)??;
+        // Whether it is JSON at all comes first, so that a cut body is never called a wrong field.
+        serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| refused(&error))?;
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Fault::new(Code::FieldInvalid, "The body must be a JSON object."));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| refused(&error))
     }
 }

@@ -1,5 +1,5 @@
-//! The rate limit of each tenant: a token bucket in memory, one a tenant. It is asked once a request, after the key and before any
-//! work. Buckets that are full again say nothing and are dropped.
+//! The rate limit of each tenant: a token bucket in memory, one a tenant. It is asked once a request, after
+//! the key and before any work. Buckets that are full again say nothing and are dropped.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! The listener: accepts connections and serves the router on each. Connections are infrastructure and start detached; a slow head is
-//! cut off by a timer, and more connections than the limit wait unaccepted. [`crate::Server`] makes one and stops it.
+//! The listener: accepts connections and serves the router on each. Connections are infrastructure and start
+//! detached; a slow head is cut off by a timer, and more connections than the limit wait unaccepted.
+//! [`crate::Server`] makes one and stops it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,7 +69,8 @@ impl Listener {
 }
 
 impl Serving {
-    /// Accepts no more, lets requests that are being answered end, and returns when all connections are closed.
+    /// Accepts no more, lets requests that are being answered end, and returns when all connections are
+    /// closed.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.task.await;
@@ -97,7 +99,8 @@ async fn accept(
         let service = TowerToHyperService::new(router.clone());
         let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
         open.spawn(async move {
-            // How a connection ends is the client's business; what it asked for was answered or cancelled on its own.
+            // How a connection ends is the client's business; what it asked for was answered or cancelled on
+            // its own.
             let _ = connection.await;
             drop(permit);
         });

@@ -1,6 +1,6 @@
-//! The HTTP boundary: routes, authentication, limits, problems, event streams. A request passes the outermost layer (request id,
-//! panics, problems), the key, the tenant's rate limit and the door, in this order; only then a handler runs, and it reads who is
-//! asking from the context. [`crate::Server`] serves the router.
+//! The HTTP boundary: routes, authentication, limits, problems, event streams. A request passes the outermost
+//! layer (request id, panics, problems), the key, the tenant's rate limit and the door, in this order; only
+//! then a handler runs, and it reads who is asking from the context. [`crate::Server`] serves the router.
 
 mod access;
 mod health;

@@ -1,5 +1,5 @@
-//! The OpenAPI document, made from the handlers' own descriptions. It is served without a key, because it holds nothing but the shape of
-//! the interface; a law compares it with the routes and with real answers.
+//! The OpenAPI document, made from the handlers' own descriptions. It is served without a key, because it
+//! holds nothing but the shape of the interface; a law compares it with the routes and with real answers.
 
 use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -12,8 +12,8 @@ use crate::problem::Problem;
 #[openapi(
     info(
         title = "Haversack",
-        description = "Agents for many tenants. Tenant and principal come from the API key alone; every error is an RFC 9457 problem \
-                       with a code, and `/errors/{code}` has its page."
+        description = "Agents for many tenants. Tenant and principal come from the API key alone; every error is \
+                       an RFC 9457 problem with a code, and `/errors/{code}` has its page."
     ),
     paths(
         turns::start, turns::show, turns::events, traces::show,
@@ -54,7 +54,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses(
+    (status = 200, description = "OpenAPI 3.1.", body = Object),
+))]
 pub(super) async fn serve() -> Json<utoipa::openapi::OpenApi> {
     Json(document())
 }

@@ -1,5 +1,6 @@
-//! The outermost layer: gives each request its id, turns faults and panics into problems, counts and logs. Nothing inside it renders an
-//! error; nothing outside it sees a request. It logs method, route and status, never a path, a header or a body.
+//! The outermost layer: gives each request its id, turns faults and panics into problems, counts and logs.
+//! Nothing inside it renders an error; nothing outside it sees a request. It logs method, route and status,
+//! never a path, a header or a body.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;

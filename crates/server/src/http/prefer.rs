@@ -1,5 +1,6 @@
-//! The headers by which a client says how it wants a turn: `Accept`, `Prefer`, `Idempotency-Key`, `Last-Event-ID`. Each is read by its
-//! own standard (RFC 9110, RFC 7240, the idempotency-key draft, the HTML standard's event streams). Only the turn handlers call it.
+//! The headers by which a client says how it wants a turn: `Accept`, `Prefer`, `Idempotency-Key`,
+//! `Last-Event-ID`. Each is read by its own standard (RFC 9110, RFC 7240, the idempotency-key draft, the HTML
+//! standard's event streams). Only the turn handlers call it.
 
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, HeaderValue};

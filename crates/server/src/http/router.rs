@@ -1,5 +1,6 @@
-//! The routes. Everything under `/v1` is behind a key and a door; the rest is open and shows nothing of any tenant. The outermost
-//! layer is around all of it, so that also "no such route" is a problem with a request id.
+//! The routes. Everything under `/v1` is behind a key and a door; the rest is open and shows nothing of any
+//! tenant. The outermost layer is around all of it, so that also "no such route" is a problem with a request
+//! id.
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

@@ -1,9 +1,12 @@
-//! The schema of data that other crates serialise, for `/openapi.json`. Nothing makes values of these types: the law
-//! `every_answer_is_as_documented` holds real answers against them, so that the two cannot drift apart.
+//! The schema of data that other crates serialise, for `/openapi.json`. Nothing makes values of these types:
+//! the law `every_answer_is_as_documented` holds real answers against them, so that the two cannot drift
+//! apart.
 #![allow(dead_code)] // documentation only, see above
 
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::problem::Problem;
 
 /// The reply of a turn.
 #[derive(Serialize, ToSchema)]
@@ -136,7 +139,8 @@ pub(super) struct TurnView {
     session: String,
     /// Its number in the session, from one.
     number: u64,
-    /// How it ended, or that it runs: `running`, `completed`, `failed`, `cancelled`, `timed_out`, `interrupted`.
+    /// How it ended, or that it runs: `running`, `completed`, `failed`, `cancelled`, `timed_out`,
+    /// `interrupted`.
     status: String,
     /// When it began.
     started_at: i64,
@@ -175,4 +179,87 @@ pub(super) struct Receipt {
     attempts: u64,
     /// Facts that were told in it, superseded ones included.
     memories: u64,
+}
+
+/// What every route behind a key may answer.
+#[derive(IntoResponses)]
+pub(super) enum Refused {
+    /// HV0201, HV0202, HV0203
+    #[response(status = 401, content_type = "application/problem+json")]
+    Key(Problem),
+    /// HV0221, with `Retry-After`
+    #[response(status = 429, content_type = "application/problem+json")]
+    Rate(Problem),
+    /// HV0001, HV0002, HV0003, HV0106, HV0500
+    #[response(status = 500, content_type = "application/problem+json")]
+    Defect(Problem),
+    /// HV0102, HV0104, HV0105, HV0222
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+/// The session's name is refused.
+#[derive(IntoResponses)]
+pub(super) enum NoSession {
+    /// HV0207
+    #[response(status = 400, content_type = "application/problem+json")]
+    Name(Problem),
+    /// HV0205
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+}
+
+/// The turn is not there.
+#[derive(IntoResponses)]
+pub(super) enum NoTurn {
+    /// HV0206
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+}
+
+/// Why a turn is refused or has no reply, besides [`Refused`].
+#[derive(IntoResponses)]
+pub(super) enum NoReply {
+    /// HV0207, HV0209, HV0211
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(Problem),
+    /// HV0201, HV0202, HV0203
+    #[response(status = 401, content_type = "application/problem+json")]
+    Key(Problem),
+    /// HV0206: `Last-Event-ID` names no turn of yours in this session
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// HV0217
+    #[response(status = 408, content_type = "application/problem+json")]
+    Slow(Problem),
+    /// HV0204, HV0231, HV0232
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// HV0210
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// HV0214
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(Problem),
+    /// HV0212, HV0213, HV0304
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(Problem),
+    /// HV0220, HV0221, with `Retry-After`
+    #[response(status = 429, content_type = "application/problem+json")]
+    Busy(Problem),
+    /// HV0001, HV0002, HV0003, HV0106, HV0303, HV0500
+    #[response(status = 500, content_type = "application/problem+json")]
+    Defect(Problem),
+    /// HV0301
+    #[response(status = 502, content_type = "application/problem+json")]
+    Model(Problem),
+    /// HV0102, HV0104, HV0105, HV0222
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+    /// HV0230, HV0302
+    #[response(status = 504, content_type = "application/problem+json")]
+    TooSlow(Problem),
+    /// HV0107
+    #[response(status = 507, content_type = "application/problem+json")]
+    Full(Problem),
 }

@@ -1,5 +1,5 @@
-//! Sessions over HTTP: list, read, delete. The history is opened for the tenant and principal of the context, so a session of somebody
-//! else is no row here; nothing in a request can say whose sessions are meant.
+//! Sessions over HTTP: list, read, delete. The history is opened for the tenant and principal of the context,
+//! so a session of somebody else is no row here; nothing in a request can say whose sessions are meant.
 
 use axum::Json;
 use axum::extract::Query;
@@ -9,7 +9,7 @@ use haversack::well_known::SessionId;
 use serde::Deserialize;
 
 use super::App;
-use super::schema::{Receipt, SessionView};
+use super::schema::{NoSession, Receipt, Refused, SessionView};
 use super::wire::{SessionList, SessionPath};
 use crate::auth::name::session_name;
 use crate::code::Code;
@@ -32,14 +32,15 @@ pub(super) struct Page {
 /// List your sessions, the most recently active first.
 #[utoipa::path(get, path = "/v1/sessions", tag = "sessions", security(("api_key" = [])),
     params(
-        ("limit" = Option<u32>, Query, description = "Sessions of a page, 1 to 100; 50 when absent.", minimum = 1, maximum = 100),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
+            description = "Sessions of a page; 50 when absent."),
         ("before" = Option<String>, Query, description = "The `before` of the page that came first."),
     ),
     responses(
+        Refused,
         (status = 200, description = "A page of sessions.", body = SessionList),
-        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "HV0212", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "HV0212", body = Problem,
+            content_type = "application/problem+json"),
     ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -58,11 +59,9 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
     params(("session" = String, Path, description = "The session's name.")),
     responses(
+        Refused,
+        NoSession,
         (status = 200, description = "The session.", body = SessionView),
-        (status = 400, description = "HV0207", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "HV0205", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn show(
     State(app): State<App>,
@@ -75,11 +74,9 @@ pub(super) async fn show(
 #[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
     params(("session" = String, Path, description = "The session's name.")),
     responses(
+        Refused,
+        NoSession,
         (status = 200, description = "What was deleted.", body = Receipt),
-        (status = 400, description = "HV0207", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "HV0205", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -1,5 +1,6 @@
-//! A turn as an event stream (the HTML standard's server-sent events). Each event has the id `<turn>.<number>`, so that a client that
-//! lost its connection continues behind the last one it saw. The turn handlers answer with it.
+//! A turn as an event stream (the HTML standard's server-sent events). Each event has the id
+//! `<turn>.<number>`, so that a client that lost its connection continues behind the last one it saw. The
+//! turn handlers answer with it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The number of the last event of a turn whose events are gone.
 const LAST: u64 = u64::MAX;
 
-/// The events of `turn` behind number `after`. While the answer is read the client counts as waiting for the turn.
+/// The events of `turn` behind number `after`. While the answer is read the client counts as waiting for the
+/// turn.
 pub(super) fn events(turn: &Arc<LiveTurn>, after: u64) -> Response {
     if turn.last_event().is_some_and(|last| after >= last) {
         // The client has them all; this status tells an event source to stop asking.
@@ -43,7 +45,8 @@ pub(super) fn events(turn: &Arc<LiveTurn>, after: u64) -> Response {
 
 /// The one event that the history still has of a turn that is no longer live: its last.
 pub(super) fn last_event_of(state: &TurnState, after: Option<u64>) -> Response {
-    // The numbers of its events are gone with them. Whoever saw any of them has yet to see this one, unless it was this one.
+    // The numbers of its events are gone with them. Whoever saw any of them has yet to see this one, unless
+    // it was this one.
     if after == Some(LAST) {
         return StatusCode::NO_CONTENT.into_response();
     }

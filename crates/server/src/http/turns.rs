@@ -1,5 +1,6 @@
-//! Turns over HTTP: start one, ask for one, listen to one. Each handler reads who is asking from the context that the door made; what is
-//! live is found in [`crate::turns`], what ended long ago in the history. All shapes of the answer come from the same live turn.
+//! Turns over HTTP: start one, ask for one, listen to one. Each handler reads who is asking from the context
+//! that the door made; what is live is found in [`crate::turns`], what ended long ago in the history. All
+//! shapes of the answer come from the same live turn.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::json::JsonBody;
 use super::prefer::{self, Answer};
-use super::schema::Reply;
+use super::schema::{NoReply, NoTurn, Refused, Reply};
 use super::wire::{SessionPath, TurnPath, TurnRequest, TurnState};
 use super::{App, sse};
 use crate::code::Code;
@@ -24,36 +25,28 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 
 /// Start a turn: the person of the API key says something in a session, and an agent answers.
 ///
-/// The answer is the reply; with `Accept: text/event-stream` it is a stream of events whose last one is `finished` or `failed`; with
-/// `Prefer: respond-async` it comes at once and says where to ask later. Turns of one session run one after another. A client that goes
-/// away cancels its turn after the tool that runs, unless it preferred `respond-async`; a broken event stream has some seconds to
-/// come back, with `Last-Event-ID`, here or at `/v1/turns/{turn}/events`.
+/// The answer is the reply; with `Accept: text/event-stream` it is a stream of events whose last one is
+/// `finished` or `failed`; with `Prefer: respond-async` it comes at once and says where to ask later. Turns
+/// of one session run one after another. A client that goes away cancels its turn after the tool that runs,
+/// unless it preferred `respond-async`; a broken event stream has some seconds to come back, with
+/// `Last-Event-ID`, here or at `/v1/turns/{turn}/events`.
 #[utoipa::path(post, path = "/v1/sessions/{session}/turns", tag = "turns", security(("api_key" = [])),
     params(
-        ("session" = String, Path, description = "The session: 1 to 128 of `A-Z a-z 0-9 . _ : -`, not starting with a dot. It comes into being with its first turn."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this request: the same key with the same message gives the same reply, and never a second turn."),
-        ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 at once; the turn goes on without the connection."),
-        ("Last-Event-ID" = Option<String>, Header, description = "Continue the event stream of a turn of this session behind this event; the body is not used then."),
+        ("session" = String, Path, description = "1 to 128 of `A-Z a-z 0-9 . _ : -`, not starting with a dot. \
+            The session comes into being with its first turn."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this request: the same key with the \
+            same message gives the same reply, and never a second turn."),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 at once; the turn goes \
+            on without the connection."),
+        ("Last-Event-ID" = Option<String>, Header, description = "Continue the event stream of a turn of this \
+            session behind this event; the body is not used then."),
     ),
     request_body = TurnRequest,
     responses(
+        NoReply,
         (status = 200, description = "The reply, or the events.", content((Reply = "application/json"), (String = "text/event-stream"))),
         (status = 202, description = "The turn goes on; `Location` says where to ask.", body = TurnState),
         (status = 204, description = "`Last-Event-ID` was the last event."),
-        (status = 400, description = "HV0207, HV0209, HV0211", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "HV0206: `Last-Event-ID` names no turn of yours", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "HV0217", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "HV0204, HV0231, HV0232", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "HV0210", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "HV0214", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "HV0212, HV0213, HV0304", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "HV0220, HV0221, with `Retry-After`", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "HV0001, HV0002, HV0003, HV0106, HV0303, HV0500", body = Problem, content_type = "application/problem+json"),
-        (status = 502, description = "HV0301", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "HV0102, HV0104, HV0105, HV0222", body = Problem, content_type = "application/problem+json"),
-        (status = 504, description = "HV0230, HV0302", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "HV0107", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn start(
     State(app): State<App>,
@@ -82,10 +75,9 @@ pub(super) async fn start(
 #[utoipa::path(get, path = "/v1/turns/{turn}", tag = "turns", security(("api_key" = [])),
     params(("turn" = String, Path, description = "The turn's id.")),
     responses(
+        Refused,
+        NoTurn,
         (status = 200, description = "The turn.", body = TurnState),
-        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "HV0206", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn show(State(app): State<App>, TurnPath(turn): TurnPath) -> Result<Json<TurnState>, Fault> {
     let request = REQUEST_ID.get()?;
@@ -98,19 +90,20 @@ pub(super) async fn show(State(app): State<App>, TurnPath(turn): TurnPath) -> Re
 
 /// Listen to a turn: its events from the first, or behind `Last-Event-ID`, up to its end.
 ///
-/// The events of an ended turn are kept for a while; afterwards only the last one is sent, which holds the whole reply.
+/// The events of an ended turn are kept for a while; afterwards only the last one is sent, which holds the
+/// whole reply.
 #[utoipa::path(get, path = "/v1/turns/{turn}/events", tag = "turns", security(("api_key" = [])),
     params(
         ("turn" = String, Path, description = "The turn's id."),
         ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen."),
     ),
     responses(
+        Refused,
+        NoTurn,
         (status = 200, description = "The events.", body = String, content_type = "text/event-stream"),
         (status = 204, description = "`Last-Event-ID` was the last event."),
-        (status = 401, description = "HV0201, HV0202, HV0203", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "HV0206", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "HV0212: `Last-Event-ID` is none of this turn", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "HV0221", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "HV0212: `Last-Event-ID` is none of this turn", body = Problem,
+            content_type = "application/problem+json"),
     ))]
 pub(super) async fn events(
     State(app): State<App>,

@@ -1,5 +1,6 @@
-//! What goes over the wire besides the crates' own plain data: requests, the state of a turn, lists, and the parts of a path. The types
-//! with "documents" in their text are the schema of data that other crates serialise; a law compares the two.
+//! What goes over the wire besides the crates' own plain data: requests, the state of a turn, lists, and the
+//! parts of a path. The types with "documents" in their text are the schema of data that other crates
+//! serialise; a law compares the two.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};

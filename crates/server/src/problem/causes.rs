@@ -1,5 +1,5 @@
-//! How errors of the crates below become faults: one mapping each. Texts that may name files or variables stay in the cause,
-//! which the log and the command line show and an HTTP answer does not.
+//! How errors of the crates below become faults: one mapping each. Texts that may name files or variables
+//! stay in the cause, which the log and the command line show and an HTTP answer does not.
 
 use haversack::{ForeignContext, MissingContext, Refused};
 use haversack_agent::{ConfigError as AgentConfigError, TurnError};

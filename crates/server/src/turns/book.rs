@@ -1,6 +1,6 @@
-//! The book of live turns: who waits behind whom. One lane for each session of each tenant, its first turn runs, the others wait in
-//! the order of arrival; ended turns stay a while for clients that come back. Only [`super::Turns`] and its seats write in it, under
-//! one lock that is never held over an await.
+//! The book of live turns: who waits behind whom. One lane for each session of each tenant, its first turn
+//! runs, the others wait in the order of arrival; ended turns stay a while for clients that come back. Only
+//! [`super::Turns`] and its seats write in it, under one lock that is never held over an await.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! One live turn: its events so far, its outcome, and who listens. Events are numbered from 1 and kept until the turn leaves the book,
-//! so a client that comes back continues behind the last one it saw. The turn's task writes, any number of requests of the owner
-//! read.
+//! One live turn: its events so far, its outcome, and who listens. Events are numbered from 1 and kept until
+//! the turn leaves the book, so a client that comes back continues behind the last one it saw. The turn's
+//! task writes, any number of requests of the owner read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -143,7 +143,8 @@ impl LiveTurn {
         self.outlives_clients.store(true, Ordering::Relaxed);
     }
 
-    /// Counts a client. When the last one is dropped before the end, the turn is cancelled: at once, or after the time to reconnect.
+    /// Counts a client. When the last one is dropped before the end, the turn is cancelled: at once, or after
+    /// the time to reconnect.
     pub fn attach(self: &Arc<Self>, patience: Patience) -> Attached {
         lock(&self.listeners).attached += 1;
         Attached { turn: self.clone(), patience }
@@ -223,7 +224,8 @@ impl LiveTurn {
         self.log().status = Status::Running;
     }
 
-    /// Records an event of the turn. Its end is not among them: that is [`ends`](Self::ends), once, whatever ended it.
+    /// Records an event of the turn. Its end is not among them: that is [`ends`](Self::ends), once, whatever
+    /// ended it.
     pub(super) fn tell(&self, event: &TurnEvent) {
         if matches!(event, TurnEvent::Finished { .. } | TurnEvent::Failed { .. }) {
             return;

@@ -1,6 +1,7 @@
-//! Live turns: those that wait, run, or ended a moment ago. A turn runs in a task of its own under a visit that lives as long as
-//! the turn, so it can outlive the request that asked for it; turns of one session run one after another. The HTTP boundary submits
-//! turns and listens to them; nobody else starts one in a server.
+//! Live turns: those that wait, run, or ended a moment ago. A turn runs in a task of its own under a visit
+//! that lives as long as the turn, so it can outlive the request that asked for it; turns of one session run
+//! one after another. The HTTP boundary submits turns and listens to them; nobody else starts one in a
+//! server.
 
 mod book;
 mod live;
@@ -85,12 +86,14 @@ impl Turns {
         Self { inner: Arc::new(Inner { agents, limits, metrics, book: Mutex::default(), live }) }
     }
 
-    /// Starts a turn for the tenant and principal of the current context, or joins the live turn of the same session, owner and
-    /// idempotency key. Returns at once; the turn goes on whoever listens, until [`Attached`] says that nobody does.
+    /// Starts a turn for the tenant and principal of the current context, or joins the live turn of the same
+    /// session, owner and idempotency key. Returns at once; the turn goes on whoever listens, until
+    /// [`Attached`] says that nobody does.
     ///
     /// # Errors
-    /// [`Code::ShuttingDown`], [`Code::TenantLimit`], [`Code::QueueFull`], [`Code::IdempotencyConflict`] for a live turn of the same key
-    /// and another message; [`Code::MissingContext`] outside a door. Nothing was started then.
+    /// [`Code::ShuttingDown`], [`Code::TenantLimit`], [`Code::QueueFull`], [`Code::IdempotencyConflict`] for
+    /// a live turn of the same key and another message; [`Code::MissingContext`] outside a door. Nothing was
+    /// started then.
     pub fn submit(&self, new: NewTurn) -> Result<Arc<LiveTurn>, Fault> {
         let owner = Owner::current()?;
         let request_hash = Sha256::digest(new.message.as_bytes()).into();
@@ -123,7 +126,8 @@ impl Turns {
         Ok(live)
     }
 
-    /// A live or recently ended turn of the current tenant and principal; `None` also for a turn of somebody else.
+    /// A live or recently ended turn of the current tenant and principal; `None` also for a turn of somebody
+    /// else.
     ///
     /// # Errors
     /// [`Code::MissingContext`] outside a door.
@@ -132,7 +136,8 @@ impl Turns {
         Ok(self.inner.book().find(id).filter(|turn| *turn.owner() == reader))
     }
 
-    /// Forgets the ended turns of a session of the current tenant and principal; those that wait or run are cancelled, and waited for.
+    /// Forgets the ended turns of a session of the current tenant and principal; those that wait or run are
+    /// cancelled, and waited for.
     ///
     /// # Errors
     /// [`Code::MissingContext`] outside a door.
@@ -160,8 +165,8 @@ impl Turns {
         self.inner.book().draining = true;
     }
 
-    /// Waits until no turn is left: up to `grace` for them to finish, then cancels them, then ends their tasks. Call
-    /// [`stop_taking`](Self::stop_taking) first.
+    /// Waits until no turn is left: up to `grace` for them to finish, then cancels them, then ends their
+    /// tasks. Call [`stop_taking`](Self::stop_taking) first.
     pub async fn drain(&self, grace: Duration) {
         self.stop_taking();
         if tokio::time::timeout(grace, self.idle()).await.is_ok() {

@@ -1,5 +1,5 @@
-//! The task of one turn: wait for the session to be free, run, end. It runs in the turn's own context from its first poll on; the
-//! time limit, a cancel and a panic each become an outcome that listeners see.
+//! The task of one turn: wait for the session to be free, run, end. It runs in the turn's own context from
+//! its first poll on; the time limit, a cancel and a panic each become an outcome that listeners see.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,6 +12,10 @@ use haversack_agent::{EventSink, Reply, Turn, TurnError, TurnEvent};
 use super::{LiveTurn, Outcome, Seat};
 use crate::code::Code;
 use crate::problem::Fault;
+
+/// How much longer than its deadline a turn may take. It ends by itself at the deadline; this is for one that
+/// does not.
+const LATE: Duration = Duration::from_secs(2);
 
 /// How long a turn that was told to stop may take to do so.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -43,7 +47,7 @@ async fn wait_and_run(turn: Turn, live: &Arc<LiveTurn>, seat: &mut Seat) -> Outc
     })?;
     let limit = seat.time_limit();
     let mut running = std::pin::pin!(DEADLINE.scope(Deadline::after(limit), turn.run(sink)));
-    if let Ok(result) = tokio::time::timeout(limit, &mut running).await {
+    if let Ok(result) = tokio::time::timeout(limit + LATE, &mut running).await {
         return reply(result, false);
     }
     // Cancelling lets the tool that runs finish; who does not even notice that is dropped.

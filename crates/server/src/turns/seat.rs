@@ -1,5 +1,6 @@
-//! The seat of a live turn: as long as it exists the turn is in the book. The turn's task owns it, so that an error, a panic or an
-//! aborted task gives the lane free and gives every listener an end, exactly like a reply.
+//! The seat of a live turn: as long as it exists the turn is in the book. The turn's task owns it, so that an
+//! error, a panic or an aborted task gives the lane free and gives every listener an end, exactly like a
+//! reply.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

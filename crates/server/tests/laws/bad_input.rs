@@ -9,7 +9,8 @@ use super::harness::{Key, TestServer, problem, start};
 const TURNS: &str = "/v1/sessions/s/turns";
 
 async fn post(server: &TestServer, key: &Key, body: impl Into<reqwest::Body>) -> Response {
-    let request = server.request(Method::POST, TURNS, key).header(CONTENT_TYPE, "application/json").body(body);
+    let request =
+        server.request(Method::POST, TURNS, key).header(CONTENT_TYPE, "application/json").body(body);
     request.send().await.unwrap()
 }
 
@@ -46,12 +47,20 @@ async fn invalid_json_is_refused_with_its_place() {
     let text = problem(post(&server, &key, "{\"message\":\n  canary-7}").await, "HV0211").await;
     assert!(text.contains("line 2, column 3"), "{text}");
     assert!(!text.contains("canary-7"), "{text}");
-    for body in ["", "{", "{\"message\": \"a\"", "nonsense", "{\"message\": \"a\"} tail", "{\"message\": \"\\ud800\"}"] {
+    for body in [
+        "",
+        "{",
+        "{\"message\": \"a\"",
+        "nonsense",
+        "{\"message\": \"a\"} tail",
+        "{\"message\": \"\\ud800\"}",
+    ] {
         problem(post(&server, &key, body).await, "HV0211").await;
     }
     problem(post(&server, &key, vec![b'{', 0xff, b'}']).await, "HV0211").await;
     let deep = "[".repeat(100_000);
-    problem(post(&server, &key, deep).await, "HV0211").await;
+    problem(post(&server, &key, deep.clone()).await, "HV0211").await;
+    problem(post(&server, &key, deep + &"]".repeat(100_000)).await, "HV0212").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +70,7 @@ async fn a_field_of_the_wrong_shape_is_refused_and_not_repeated() {
     for body in [
         json!({}),
         json!([]),
+        json!(["canary-7"]),
         json!(null),
         json!("canary-7"),
         json!({ "message": 7 }),
@@ -85,7 +95,8 @@ async fn a_body_that_is_not_declared_as_json_is_refused() {
     }
     let request = server.request(Method::POST, TURNS, &key).body("{\"message\": \"a\"}");
     problem(request.send().await.unwrap(), "HV0214").await;
-    let request = server.request(Method::POST, TURNS, &key).header(CONTENT_TYPE, "Application/JSON; charset=utf-8");
+    let request =
+        server.request(Method::POST, TURNS, &key).header(CONTENT_TYPE, "Application/JSON; charset=utf-8");
     assert_eq!(request.body("{\"message\": \"hello\"}").send().await.unwrap().status(), 200);
 }
 
@@ -95,7 +106,19 @@ async fn a_session_name_outside_the_rules_is_refused_on_every_route() {
     let key = server.key("acme", "kim").await;
     let unicode = "%C3%BC".repeat(2048);
     let long = "a".repeat(129);
-    for name in ["..%2Fx", "%2E%2E%2Fx", "..%5Cx", ".hidden", "a%20b", "a%00b", "a%2Fb", "%FF", "a%25", &unicode, &long] {
+    for name in [
+        "..%2Fx",
+        "%2E%2E%2Fx",
+        "..%5Cx",
+        ".hidden",
+        "a%20b",
+        "a%00b",
+        "a%2Fb",
+        "%FF",
+        "a%25",
+        &unicode,
+        &long,
+    ] {
         problem(server.turn(&key, name, "hello").send().await.unwrap(), "HV0207").await;
         problem(server.get(&key, &format!("/v1/sessions/{name}")).await, "HV0207").await;
         let delete = server.request(Method::DELETE, &format!("/v1/sessions/{name}"), &key);
@@ -104,7 +127,8 @@ async fn a_session_name_outside_the_rules_is_refused_on_every_route() {
     let listed = server.get(&key, "/v1/sessions").await.text().await.unwrap();
     assert!(listed.contains("\"sessions\":[]"), "{listed}");
     let data = server.folder.path();
-    let outside = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let outside =
+        std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(outside, ["data"]);
 }
 
@@ -148,7 +172,7 @@ async fn unknown_paths_and_methods_are_problems_too() {
 async fn a_limit_or_cursor_outside_the_rules_is_refused() {
     let server = start().await;
     let key = server.key("acme", "kim").await;
-    for query in ["limit=0", "limit=101", "limit=-1", "limit=x", "before=x", "limit=1&limit=2"] {
+    for query in ["limit=0", "limit=101", "limit=-1", "limit=x", "before=..%2Fx", "limit=1&limit=2"] {
         problem(server.get(&key, &format!("/v1/sessions?{query}")).await, "HV0212").await;
     }
 }
@@ -176,4 +200,29 @@ async fn every_code_has_a_page_on_the_server() {
         assert_eq!(response.text().await.unwrap(), code.page());
     }
     problem(page("HV9999").await.unwrap(), "HV0215").await;
+}
+
+/// A model that panics with what it was told.
+struct Panicking;
+
+impl haversack_agent::model::ChatModel for Panicking {
+    fn name(&self) -> &str {
+        "panicking"
+    }
+
+    fn chat(&self, request: haversack_agent::model::ChatRequest) -> haversack_agent::model::ModelStream {
+        panic!("{request:?}")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_an_answer_without_detail_and_frees_the_session() {
+    let server = super::harness::start_with(|_| {}, Some(std::sync::Arc::new(Panicking))).await;
+    let key = server.key("acme", "kim").await;
+    for _ in 0..2 {
+        let response = server.turn(&key, "s", "canary-7").send().await.unwrap();
+        assert_eq!(response.status(), 500);
+        let text = problem(response, "HV0500").await;
+        assert!(!text.contains("canary-7") && !text.contains("panic"), "{text}");
+    }
 }

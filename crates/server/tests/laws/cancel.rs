@@ -1,5 +1,5 @@
-//! A client that goes away: its turn is cancelled after the tool that runs, unless it asked for the answer later or somebody else still
-//! listens.
+//! A client that goes away: its turn is cancelled after the tool that runs, unless it asked for the answer
+//! later or somebody else still listens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,8 +109,13 @@ async fn a_broken_event_stream_cancels_when_nobody_comes_back() {
     let model = Gated::closed();
     let server = start_with(|config| config.limits.reconnect_s = 0, Some(model.clone())).await;
     let kim = server.key("acme", "kim").await;
-    let mut stream =
-        server.turn(&kim, "s", "hello").header("Accept", "text/event-stream").send().await.unwrap().bytes_stream();
+    let mut stream = server
+        .turn(&kim, "s", "hello")
+        .header("Accept", "text/event-stream")
+        .send()
+        .await
+        .unwrap()
+        .bytes_stream();
     stream.next().await.unwrap().unwrap();
     model.called(1).await;
     drop(stream);

@@ -36,7 +36,7 @@ fn a_mistake_has_a_line_and_a_column() {
         ("[limits]\n\nsession_queue = 1001\n", 3, 17),
         ("[limits]\nturn_timeout_s = -1\n", 2, 18),
         ("[server]\nbind = \"nowhere\"\n", 2, 8),
-        ("[server]\nbind = [1\n", 3, 1),
+        ("[server]\nbind = [1\n", 2, 10),
         ("[sever]\n", 1, 2),
         ("# \u{fc}\u{fc}\n[store]\nsynchronous = \"never\"\n", 3, 15),
         ("[server]\ngrace_s = 1\n[server]\n", 3, 2),
@@ -59,8 +59,12 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
     let (line, _, message) = place("[agent.model]\napi_key = \"sk-canary-secret\"\n");
     assert_eq!(line, 2);
     assert!(!message.contains("canary"), "{message}");
-    let overridden = parse("", &[("HAVERSACK_AGENT__MODEL__API_KEY", "sk-canary-secret")]).unwrap_err().to_string();
-    assert!(overridden.contains("HAVERSACK_AGENT__MODEL__API_KEY") && !overridden.contains("canary"), "{overridden}");
+    let overridden =
+        parse("", &[("HAVERSACK_AGENT__MODEL__API_KEY", "sk-canary-secret")]).unwrap_err().to_string();
+    assert!(
+        overridden.contains("HAVERSACK_AGENT__MODEL__API_KEY") && !overridden.contains("canary"),
+        "{overridden}"
+    );
 }
 
 #[test]
@@ -160,5 +164,9 @@ fn the_schema_takes_what_the_parser_takes_and_refuses_what_it_refuses() {
         assert!(!fits(text) && parse(text, &[]).is_err(), "{text}");
     }
     let defaults = serde_json::to_value(Config::default()).unwrap();
-    assert!(validator.is_valid(&defaults), "{:?}", validator.iter_errors(&defaults).next().map(|e| e.to_string()));
+    assert!(
+        validator.is_valid(&defaults),
+        "{:?}",
+        validator.iter_errors(&defaults).next().map(|e| e.to_string())
+    );
 }

@@ -1,4 +1,5 @@
-//! Stopping: no new turns, running ones finish, the folder is given back; and after the grace period nothing hangs.
+//! Stopping: no new turns, running ones finish, the folder is given back; and after the grace period nothing
+//! hangs.
 
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ async fn a_stop_lets_running_turns_finish_and_takes_no_new_ones() {
     model.open();
     let first = json_of(running.await.unwrap().unwrap(), StatusCode::OK).await;
     stopping.await.unwrap().unwrap();
-    // The repetition was either answered with the same turn or came too late for any answer; never with another turn.
+    // The repetition was either answered with the same turn or came too late for any answer; never with
+    // another turn.
     if let Ok(answer) = joined.await.unwrap()
         && answer.status() == StatusCode::OK
     {
@@ -70,7 +72,8 @@ async fn after_the_grace_period_what_still_runs_is_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_does_not_hold_up_a_stop() {
     let server = start_with(|_| {}, None).await;
-    let keeping = reqwest::Client::builder().no_proxy().pool_idle_timeout(Duration::from_secs(600)).build().unwrap();
+    let keeping =
+        reqwest::Client::builder().no_proxy().pool_idle_timeout(Duration::from_secs(600)).build().unwrap();
     keeping.get(format!("{}/healthz", server.server.url())).send().await.unwrap().text().await.unwrap();
     server.server.shutdown().await.unwrap();
 }

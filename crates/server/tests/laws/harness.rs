@@ -1,5 +1,5 @@
-//! Starts servers for the laws: a temporary data folder, a free port, keys for whoever speaks, and a model that answers only when it may.
-//! Nothing here waits for time to pass; tests wait for what they caused.
+//! Starts servers for the laws: a temporary data folder, a free port, keys for whoever speaks, and a model
+//! that answers only when it may. Nothing here waits for time to pass; tests wait for what they caused.
 
 use std::sync::{Arc, Once};
 
@@ -72,7 +72,8 @@ impl TestServer {
 
     /// A request for a turn.
     pub fn turn(&self, key: &Key, session: &str, message: &str) -> RequestBuilder {
-        self.request(Method::POST, &format!("/v1/sessions/{session}/turns"), key).json(&json!({ "message": message }))
+        self.request(Method::POST, &format!("/v1/sessions/{session}/turns"), key)
+            .json(&json!({ "message": message }))
     }
 
     /// A turn that must give a reply; its text.
@@ -114,7 +115,9 @@ pub async fn problem(response: Response, code: &str) -> String {
     assert_eq!(problem["status"], status.as_u16(), "{text}");
     assert_eq!(problem["type"], format!("/errors/{code}"), "{text}");
     assert_eq!(problem["instance"], request_id, "{text}");
-    assert!(!problem["title"].as_str().unwrap().is_empty() && !problem["detail"].as_str().unwrap().is_empty());
+    assert!(
+        !problem["title"].as_str().unwrap().is_empty() && !problem["detail"].as_str().unwrap().is_empty()
+    );
     text
 }
 
@@ -128,7 +131,11 @@ pub struct Gated {
 impl Gated {
     /// A model whose gate is closed.
     pub fn closed() -> Arc<Self> {
-        Arc::new(Self { gate: Arc::new(Semaphore::new(0)), calls: watch::Sender::new(0), offline: Offline::default() })
+        Arc::new(Self {
+            gate: Arc::new(Semaphore::new(0)),
+            calls: watch::Sender::new(0),
+            offline: Offline::default(),
+        })
     }
 
     /// Lets every call through from now on.

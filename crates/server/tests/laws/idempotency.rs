@@ -29,7 +29,8 @@ async fn a_repetition_while_the_turn_runs_joins_it() {
         let again = keyed(&server, &kim, "hello");
         callers.spawn(async move { json_of(again.send().await.unwrap(), StatusCode::OK).await });
     }
-    // The joined ones are there when their answer comes; one that asks for later proves that the others were no new turns.
+    // The joined ones are there when their answer comes; one that asks for later proves that the others were
+    // no new turns.
     let later = keyed(&server, &kim, "hello").header("Prefer", "respond-async").send().await.unwrap();
     let turn = json_of(later, StatusCode::ACCEPTED).await["turn"].clone();
     model.open();
@@ -38,7 +39,10 @@ async fn a_repetition_while_the_turn_runs_joins_it() {
         replies.push(reply.unwrap());
     }
     assert_eq!(replies.len(), 5);
-    assert!(replies.iter().all(|reply| reply["turn"] == turn && reply["text"] == replies[0]["text"]), "{replies:?}");
+    assert!(
+        replies.iter().all(|reply| reply["turn"] == turn && reply["text"] == replies[0]["text"]),
+        "{replies:?}"
+    );
     assert_eq!(turns_of(&server, &kim).await, 1);
 }
 

@@ -44,7 +44,8 @@ async fn without_a_well_formed_key_nothing_opens() {
         assert!(!text.contains(&key[4..]), "{text}");
     }
     let twice = server.http.get(format!("{}/v1/sessions", server.server.url()));
-    let twice = twice.header(AUTHORIZATION, format!("Bearer {key}")).header(AUTHORIZATION, format!("Bearer {key}"));
+    let twice =
+        twice.header(AUTHORIZATION, format!("Bearer {key}")).header(AUTHORIZATION, format!("Bearer {key}"));
     problem(twice.send().await.unwrap(), "HV0201").await;
     assert_eq!(with(&server, &format!("bearer {key}")).await.status(), StatusCode::OK);
 }
@@ -150,7 +151,8 @@ async fn no_secret_is_in_the_data_folder_and_every_change_is_audited() {
     assert_eq!(acts, [("ops", "key.revoke"), ("ops", "key.rotate"), ("test", "key.issue")]);
     for text in [key.text, rotated.key.reveal()] {
         let secret = text.rsplit_once('_').unwrap().1;
-        let raw: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&secret[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let raw: Vec<u8> =
+            (0..32).map(|at| u8::from_str_radix(&secret[2 * at..2 * at + 2], 16).unwrap()).collect();
         for entry in std::fs::read_dir(server.folder.path().join("data")).unwrap() {
             let path = entry.unwrap().path();
             let Ok(bytes) = std::fs::read(&path) else { continue };

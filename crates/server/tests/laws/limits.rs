@@ -44,7 +44,10 @@ async fn one_more_than_the_queue_is_refused_and_other_sessions_go_on() {
         assert_eq!(later("s").await.unwrap().status(), StatusCode::ACCEPTED);
     }
     let refused = later("s").await.unwrap();
-    assert_eq!((refused.status(), &refused.headers()[RETRY_AFTER]), (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap()));
+    assert_eq!(
+        (refused.status(), &refused.headers()[RETRY_AFTER]),
+        (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap())
+    );
     problem(refused, "HV0220").await;
     assert_eq!(later("t").await.unwrap().status(), StatusCode::ACCEPTED);
     model.open();
@@ -131,7 +134,8 @@ async fn a_turn_over_its_time_ends_with_its_code_and_frees_its_session() {
 async fn a_body_that_never_comes_is_given_up() {
     let server = start_with(|config| config.limits.body_timeout_s = 1, None).await;
     let kim = server.key("acme", "kim").await;
-    let never = reqwest::Body::wrap_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let never =
+        reqwest::Body::wrap_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let request = server.request(reqwest::Method::POST, "/v1/sessions/s/turns", &kim);
     let response = request.header("Content-Type", "application/json").body(never).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);

@@ -1,5 +1,5 @@
-//! The laws of the server: a real server on a port of its own, a real client, and what goes over the wire between them. Each module
-//! holds the laws of one subject; `harness` starts servers and holds models back.
+//! The laws of the server: a real server on a port of its own, a real client, and what goes over the wire
+//! between them. Each module holds the laws of one subject; `harness` starts servers and holds models back.
 #![allow(missing_docs, unreachable_pub)]
 
 mod bad_input;

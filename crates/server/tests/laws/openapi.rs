@@ -10,13 +10,15 @@ use super::harness::{json_of, start};
 
 /// A validator of one schema of the document.
 fn validator(document: &Value, name: &str) -> jsonschema::Validator {
-    let schema = json!({ "$ref": format!("#/components/schemas/{name}"), "components": document["components"] });
+    let schema =
+        json!({ "$ref": format!("#/components/schemas/{name}"), "components": document["components"] });
     jsonschema::validator_for(&schema).unwrap()
 }
 
 fn check(document: &Value, name: &str, value: &Value) {
     let validator = validator(document, name);
-    let errors: Vec<_> = validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    let errors: Vec<_> =
+        validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
     assert!(errors.is_empty(), "{name}: {errors:?}\n{value:#}");
 }
 
@@ -27,7 +29,8 @@ async fn every_answer_is_as_documented() {
     let document = server.http.get(format!("{}/openapi.json", server.server.url())).send().await.unwrap();
     let document = json_of(document, StatusCode::OK).await;
     server.say(&kim, "s", "Remember that our account manager is Robin Vega.").await;
-    let reply = server.turn(&kim, "s", "I tried restarting. Who is our account manager?").send().await.unwrap();
+    let reply =
+        server.turn(&kim, "s", "I tried restarting. Who is our account manager?").send().await.unwrap();
     let reply = json_of(reply, StatusCode::OK).await;
     check(&document, "Reply", &reply);
     let turn = reply["turn"].as_str().unwrap();
@@ -104,8 +107,11 @@ fn every_code_in_the_document_has_the_status_it_stands_under() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for operation in operations.as_object().unwrap().values() {
             for (status, response) in operation["responses"].as_object().unwrap() {
-                let words = response["description"].as_str().unwrap().split(|c: char| !c.is_ascii_alphanumeric());
-                for code in words.filter_map(|word| word.starts_with("HV").then(|| Code::find(word)).flatten()) {
+                let words =
+                    response["description"].as_str().unwrap().split(|c: char| !c.is_ascii_alphanumeric());
+                for code in
+                    words.filter_map(|word| word.starts_with("HV").then(|| Code::find(word)).flatten())
+                {
                     assert_eq!(code.status().as_str(), status, "{path}: {code}");
                 }
             }

@@ -20,7 +20,8 @@ async fn a_session_of_another_principal_is_not_there() {
     let sam = server.key("acme", "sam").await;
     server.say(&kim, "s", "Remember that our account manager is Robin Canary.").await;
 
-    let taken = problem(server.turn(&sam, "s", "Who is our account manager?").send().await.unwrap(), "HV0204").await;
+    let taken =
+        problem(server.turn(&sam, "s", "Who is our account manager?").send().await.unwrap(), "HV0204").await;
     let unread = problem(server.get(&sam, "/v1/sessions/s").await, "HV0205").await;
     let delete = server.request(Method::DELETE, "/v1/sessions/s", &sam).send().await.unwrap();
     let kept = problem(delete, "HV0205").await;

@@ -1,4 +1,5 @@
-//! Starting, as the operator sees it: the real binary, its exit code, its one line of error with a code, and what it left behind.
+//! Starting, as the operator sees it: the real binary, its exit code, its one line of error with a code, and
+//! what it left behind.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -38,7 +39,8 @@ struct Running {
 impl Running {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
         let arguments = [&["--json", "serve", "--bind", "127.0.0.1:0"], arguments].concat();
-        let mut child = haversack(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            haversack(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let started = serde_json::from_str(&line).unwrap_or_else(|_| {
@@ -78,7 +80,8 @@ async fn without_configuration_a_demo_starts_on_loopback_and_its_line_works() {
     assert_eq!(first.started["demo_keys"].as_array().unwrap().len(), 2);
     let reply = say(first.url(), first.demo_key(0), "Remember that our account manager is Robin Vega.").await;
     assert_eq!(reply.status(), StatusCode::OK);
-    let other = say(first.url(), first.demo_key(1), "Who is our account manager?").await.text().await.unwrap();
+    let other =
+        say(first.url(), first.demo_key(1), "Who is our account manager?").await.text().await.unwrap();
     assert!(!other.contains("Robin Vega"), "{other}");
     let old_key = first.demo_key(0).to_owned();
     drop(first);
@@ -86,7 +89,8 @@ async fn without_configuration_a_demo_starts_on_loopback_and_its_line_works() {
     // Again: fresh keys that work, the old ones are void, what was said is there.
     let again = Running::start(folder.path(), &[]);
     assert_eq!(say(again.url(), &old_key, "hello").await.status(), StatusCode::UNAUTHORIZED);
-    let answer = say(again.url(), again.demo_key(0), "Who is our account manager?").await.text().await.unwrap();
+    let answer =
+        say(again.url(), again.demo_key(0), "Who is our account manager?").await.text().await.unwrap();
     assert!(answer.contains("Robin Vega"), "{answer}");
 }
 
@@ -161,7 +165,8 @@ fn a_data_folder_that_cannot_be_written_is_refused() {
     let may_write = std::fs::write(closed.join("probe"), "").is_ok();
     let data = if may_write { Path::new("/sys/haversack") } else { &closed };
     let data = data.to_str().unwrap().to_owned();
-    let said = refused(&run(folder.path(), &["serve", "--bind", "127.0.0.1:0", "--data", &data]), 3, "HV0102");
+    let said =
+        refused(&run(folder.path(), &["serve", "--bind", "127.0.0.1:0", "--data", &data]), 3, "HV0102");
     assert!(said.contains(&data), "{said}");
 }
 
@@ -171,7 +176,7 @@ fn a_newer_schema_is_refused_and_not_touched() {
     drop(Running::start(folder.path(), &[]));
     let control = folder.path().join("data/control.sqlite");
     let file = haversack_store::sqlite::Connection::open(&control).unwrap();
-    file.execute("UPDATE meta SET value = 99 WHERE key = 'schema_version'", []).unwrap();
+    file.execute("UPDATE meta SET schema_version = 99", []).unwrap();
     file.close().unwrap();
     let said = refused(&run(folder.path(), &["serve", "--bind", "127.0.0.1:0"]), 3, "HV0104");
     assert!(said.contains("control.sqlite") && said.contains("99"), "{said}");

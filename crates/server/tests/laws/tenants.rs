@@ -1,4 +1,5 @@
-//! Whose data it is comes from the key alone: nothing else in a request names a tenant, and two tenants with the same names never meet.
+//! Whose data it is comes from the key alone: nothing else in a request names a tenant, and two tenants with
+//! the same names never meet.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -35,7 +36,8 @@ async fn one_session_name_in_two_tenants_is_two_sessions() {
     let other = server.key("other", "kim").await;
     server.say(&acme, "s", "Remember that our account manager is Robin Canary.").await;
     server.say(&other, "s", "Remember that our account manager is Alex Other.").await;
-    for (key, own, foreign) in [(&acme, "Robin Canary", "Alex Other"), (&other, "Alex Other", "Robin Canary")] {
+    for (key, own, foreign) in [(&acme, "Robin Canary", "Alex Other"), (&other, "Alex Other", "Robin Canary")]
+    {
         let answer = server.say(key, "s", "Who is our account manager?").await;
         assert!(answer.contains(own) && !answer.contains(foreign), "{answer}");
         let view = server.get(key, "/v1/sessions/s").await.text().await.unwrap();
@@ -67,8 +69,12 @@ async fn one_idempotency_key_in_two_tenants_is_two_turns() {
     let acme = server.key("acme", "kim").await;
     let other = server.key("other", "kim").await;
     let later = async |key| {
-        let request = server.turn(key, "s", "hello").header("Idempotency-Key", "k").header("Prefer", "respond-async");
-        json_of(request.send().await.unwrap(), StatusCode::ACCEPTED).await["turn"].as_str().unwrap().to_owned()
+        let request =
+            server.turn(key, "s", "hello").header("Idempotency-Key", "k").header("Prefer", "respond-async");
+        json_of(request.send().await.unwrap(), StatusCode::ACCEPTED).await["turn"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     let (first, second) = (later(&acme).await, later(&other).await);
     assert_ne!(first, second);
