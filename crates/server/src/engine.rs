@@ -1,5 +1,6 @@
-//! The engine: store, memory, agents and live turns, opened from one configuration. It has no network; the server puts the HTTP
-//! boundary in front of it, and `chat` without a server drives it directly. Whoever opens it closes it.
+//! The engine: store, memory, agents and live turns, opened from one configuration. It has no network; the
+//! server puts the HTTP boundary in front of it, and `chat` without a server drives it directly. Whoever
+//! opens it closes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,8 @@ impl Engine {
     /// Opens the data folder and builds the agents. `model` replaces the configured one, for tests. Blocks.
     ///
     /// # Errors
-    /// The store's faults; [`crate::code::Code::ConfigInvalid`] and [`crate::code::Code::ModelMisconfigured`].
+    /// The store's faults; [`crate::code::Code::ConfigInvalid`] and
+    /// [`crate::code::Code::ModelMisconfigured`].
     pub fn open(
         config: &Config,
         telemetry: Telemetry,
@@ -98,6 +100,5 @@ fn memory_options(config: &config::Memory) -> MemoryOptions {
         attempt_ttl: Duration::from_secs(config.attempt_ttl_s),
         max_attempts: config.max_attempts,
         max_hits: config.max_hits,
-        ..MemoryOptions::default()
     }
 }

@@ -1,7 +1,7 @@
 //! The command line: one enum with every command, one module per command. Each module has an `Args` and a
-//! `run(args, &Output) -> anyhow::Result<ExitCode>`; only [`output`] prints. `main` parses, runs, and turns an error into
-//! one line with its code and an exit code: 0 done, 1 the thing asked for failed, 2 usage or configuration, 3 could not
-//! start or connect.
+//! `run(args, &Output) -> anyhow::Result<ExitCode>`; only [`output`] prints. `main` parses, runs, and turns
+//! an error into one line with its code and an exit code: 0 done, 1 the thing asked for failed, 2 usage or
+//! configuration, 3 could not start or connect.
 
 pub mod backup;
 pub mod chat;
@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::code::Code;
 use crate::problem::Fault;
 use output::Output;
 
@@ -110,5 +111,5 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()).map(Fault::code);
-    ExitCode::from(code.map_or(EXIT_FAILED, |code| code.exit()))
+    ExitCode::from(code.map_or(EXIT_FAILED, Code::exit))
 }

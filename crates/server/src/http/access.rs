@@ -30,6 +30,7 @@ pub(super) async fn authenticate(
 }
 
 /// The door of an authenticated request.
+#[allow(clippy::result_large_err)] // the shape that the layer asks for; it is made once a request
 pub(super) fn door<B>(request: &http::Request<B>) -> Result<Visit, Response> {
     let caller = request.extensions().get::<Caller>();
     let id = request.extensions().get::<RequestId>();

@@ -46,7 +46,9 @@ async fn wait_and_run(turn: Turn, live: &Arc<LiveTurn>, seat: &mut Seat) -> Outc
         listener.tell(&event);
     })?;
     let limit = seat.time_limit();
-    let mut running = std::pin::pin!(DEADLINE.scope(Deadline::after(limit), turn.run(sink)));
+    // A turn takes its context at the call of `run`, so the call is made inside the scope.
+    let running = async move { turn.run(sink).await };
+    let mut running = std::pin::pin!(DEADLINE.scope(Deadline::after(limit), running));
     if let Ok(result) = tokio::time::timeout(limit + LATE, &mut running).await {
         return reply(result, false);
     }

@@ -134,7 +134,7 @@ impl Gated {
         Arc::new(Self {
             gate: Arc::new(Semaphore::new(0)),
             calls: watch::Sender::new(0),
-            offline: Offline::default(),
+            offline: Offline::new(),
         })
     }
 
