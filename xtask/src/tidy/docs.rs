@@ -8,6 +8,7 @@ use super::{Finding, source::Source, tree::Tree};
 
 const CODES: &str = "crates/server/src/code.rs";
 const PAGES: &str = "docs/errors/";
+const THREATS: &str = "docs/threat-model.md";
 /// The program that the README shows, and the one that is built.
 pub const README: &str = "README.md";
 pub const EXAMPLE: &str = "crates/haversack/examples/tenant_follows.rs";
@@ -24,6 +25,7 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
         findings.extend(named_paths(tree, path, text));
         findings.extend(named_packages(&packages, path, text));
     }
+    findings.extend(tests_named(tree));
     findings.extend(example(tree));
     findings
 }
@@ -201,6 +203,26 @@ fn named_packages(packages: &BTreeSet<&str>, path: &str, text: &str) -> Vec<Find
     findings
 }
 
+/// The threat model names the test for each path; a test that was renamed or removed leaves a hole there.
+fn tests_named(tree: &Tree) -> Vec<Finding> {
+    let Some(text) = tree.text(THREATS) else { return Vec::new() };
+    let mut findings = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let names = line.split('`').skip(1).step_by(2).filter(|span| {
+            span.matches('_').count() >= 2
+                && span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        });
+        for name in names {
+            let declared = format!("fn {name}");
+            if !tree.sources.iter().any(|source| source.places_of(&declared).next().is_some()) {
+                let mend = "name the test that shows it, or write one";
+                findings.push(Finding::at(THREATS, number + 1, format!("there is no test `{name}`"), mend));
+            }
+        }
+    }
+    findings
+}
+
 /// The first Rust block of the README is the example.
 fn example(tree: &Tree) -> Option<Finding> {
     let readme = tree.text(README)?;
@@ -280,6 +302,16 @@ mod tests {
             ["there is no package `haversack-extra`"]
         );
         assert_eq!(found(&[("docs/a.md", "https://example.org/haversack-rs/x")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_threat_without_its_test_is_red() {
+        let test = ("crates/store/tests/laws/main.rs", "//! Laws.\nfn a_scope_is_loud() {}");
+        assert_eq!(found(&[test, (THREATS, "| x | `a_scope_is_loud` |")]), Vec::<String>::new());
+        assert_eq!(
+            found(&[test, (THREATS, "| x | `a_scope_is_mute` |")]),
+            ["there is no test `a_scope_is_mute`"]
+        );
     }
 
     #[test]
