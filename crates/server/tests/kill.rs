@@ -50,7 +50,11 @@ impl Running {
 fn haversack(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haversack"));
     // A folder of its own to run in, so that no configuration file of the tree is found.
-    command.current_dir(data.parent().expect("a parent")).arg("--json").args(arguments).env("HAVERSACK_STORE__PATH", data);
+    command
+        .current_dir(data.parent().expect("a parent"))
+        .arg("--json")
+        .args(arguments)
+        .env("HAVERSACK_STORE__PATH", data);
     command
 }
 
@@ -89,7 +93,9 @@ fn kill_nine_loses_no_answered_turn() {
 }
 
 fn issue(data: &Path, tenant: &str) -> String {
-    let output = haversack(data, &["keys", "issue", "--tenant", tenant, "--principal", "kim"]).output().expect("keys runs");
+    let output = haversack(data, &["keys", "issue", "--tenant", tenant, "--principal", "kim"])
+        .output()
+        .expect("keys runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let issued: Value = serde_json::from_slice(&output.stdout).expect("json");
     issued["key"].as_str().expect("a key").to_owned()
@@ -108,7 +114,9 @@ async fn talk_until_killed(server: Running, keys: &[String], round: usize, after
                 let session = format!("talk-{session}");
                 let mut answered = Vec::new();
                 for turn in 0.. {
-                    let message = format!("Remember that the seal of crate {round}-{turn} is s{tenant}x{round}x{turn}.");
+                    let message = format!(
+                        "Remember that the seal of crate {round}-{turn} is s{tenant}x{round}x{turn}."
+                    );
                     let request = http
                         .post(format!("{url}/v1/sessions/{session}/turns"))
                         .bearer_auth(&key)
@@ -148,18 +156,21 @@ async fn verify(url: &str, keys: &[String], answered: &[Answered]) {
     for turn in answered {
         let key = (turn.tenant, turn.session.as_str());
         if !sessions.contains_key(&key) {
-            let request = http.get(format!("{url}/v1/sessions/{}", turn.session)).bearer_auth(&keys[turn.tenant]);
+            let request =
+                http.get(format!("{url}/v1/sessions/{}", turn.session)).bearer_auth(&keys[turn.tenant]);
             let response = request.send().await.expect("an answer");
             assert!(response.status().is_success(), "{}", response.status());
             sessions.insert(key, response.json().await.expect("json"));
         }
-        let turns = sessions[&key]["turns"].as_array().expect("turns");
+        let turns = sessions[&key]["history"].as_array().expect("turns");
         let stored = turns.iter().find(|stored| stored["turn"] == turn.turn.as_str());
-        let reply = stored.and_then(|stored| stored["reply"].as_str());
+        let last = stored.and_then(|stored| stored["messages"].as_array()?.last());
+        let reply = last.and_then(|reply| reply["content"]["text"].as_str());
         assert_eq!(reply, Some(turn.text.as_str()), "turn {} of {}", turn.turn, turn.session);
     }
 }
 
 fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().expect("a client")
 }

@@ -11,7 +11,11 @@ fn every_mutant_is_seen() {
     for mutant in Mutant::ALL {
         let report = leak_check::run(Some(mutant.name()));
         let red = report.red();
-        println!("mutant {}: {}", mutant.name(), if red.is_empty() { "NOT SEEN".to_owned() } else { red.join(", ") });
+        println!(
+            "mutant {}: {}",
+            mutant.name(),
+            if red.is_empty() { "NOT SEEN".to_owned() } else { red.join(", ") }
+        );
         // Other checks may go red too; the one that is there for this fault must.
         if !red.contains(&expected(mutant)) {
             unseen.push(format!("{}: {report}", mutant.name()));

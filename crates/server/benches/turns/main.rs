@@ -80,6 +80,7 @@ async fn drive(
 ) -> anyhow::Result<(usize, Histogram<u64>, Duration)> {
     static ROUND: AtomicUsize = AtomicUsize::new(0);
     let round = ROUND.fetch_add(1, Ordering::Relaxed);
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build()?;
     let (url, keys): (Arc<str>, Arc<[String]>) = (url.into(), keys.into());
     let start = Instant::now();

@@ -2,40 +2,40 @@
 
 use std::collections::{HashMap, HashSet};
 
-pub const TENANTS: usize = 20;
-pub const SESSIONS: usize = 10;
+pub(crate) const TENANTS: usize = 20;
+pub(crate) const SESSIONS: usize = 10;
 
 /// One conversation: a tenant, a session name that every other tenant uses too, and its two canaries.
 #[derive(Clone, Debug)]
-pub struct Cell {
-    pub tenant: usize,
-    pub session: usize,
+pub(crate) struct Cell {
+    pub(crate) tenant: usize,
+    pub(crate) session: usize,
     /// A fact that goes into recall.
-    pub fact: String,
+    pub(crate) fact: String,
     /// An attempt that goes into the session cache.
-    pub attempt: String,
+    pub(crate) attempt: String,
 }
 
 impl Cell {
-    pub fn session_name(&self) -> String {
+    pub(crate) fn session_name(&self) -> String {
         format!("ward-{}", self.session)
     }
 }
 
-pub fn tenant_name(tenant: usize) -> String {
+pub(crate) fn tenant_name(tenant: usize) -> String {
     format!("clinic-{tenant:02}")
 }
 
 /// All conversations of a run.
-pub struct World {
-    pub cells: Vec<Cell>,
+pub(crate) struct World {
+    pub(crate) cells: Vec<Cell>,
     salt: String,
     owners: HashMap<String, usize>,
 }
 
 impl World {
     /// Fresh canaries. They are one word each, so that a model that cuts sentences keeps them whole.
-    pub fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         let mut random = [0_u8; 8];
         getrandom::fill(&mut random).expect("randomness");
         let salt: String = random.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
@@ -54,23 +54,27 @@ impl World {
         Self { cells, salt, owners }
     }
 
-    pub fn canaries(&self) -> impl Iterator<Item = (&str, usize)> {
+    pub(crate) fn canaries(&self) -> impl Iterator<Item = (&str, usize)> {
         self.owners.iter().map(|(canary, tenant)| (canary.as_str(), *tenant))
     }
 
     /// Every canary in raw bytes, found in one pass by the part that all share.
-    pub fn canaries_in(&self, bytes: &[u8]) -> HashSet<&str> {
+    pub(crate) fn canaries_in(&self, bytes: &[u8]) -> HashSet<&str> {
         let (before, behind) = ("fa".len(), self.salt.len() + "abq".len());
-        let places = bytes.windows(self.salt.len()).enumerate().filter(|(_, window)| *window == self.salt.as_bytes());
+        let places =
+            bytes.windows(self.salt.len()).enumerate().filter(|(_, window)| *window == self.salt.as_bytes());
         let words = places.filter_map(|(at, _)| bytes.get(at.checked_sub(before)?..at + behind));
         let known = words.filter_map(|word| self.owners.get_key_value(std::str::from_utf8(word).ok()?));
         known.map(|(canary, _)| canary.as_str()).collect()
     }
 
     /// The tenants, other than `own`, whose canaries are in `text`.
-    pub fn strangers_in(&self, text: &str, own: usize) -> Vec<usize> {
-        let mut found: Vec<usize> =
-            self.canaries().filter(|(canary, tenant)| *tenant != own && text.contains(canary)).map(|(_, t)| t).collect();
+    pub(crate) fn strangers_in(&self, text: &str, own: usize) -> Vec<usize> {
+        let mut found: Vec<usize> = self
+            .canaries()
+            .filter(|(canary, tenant)| *tenant != own && text.contains(canary))
+            .map(|(_, t)| t)
+            .collect();
         found.sort_unstable();
         found.dedup();
         found

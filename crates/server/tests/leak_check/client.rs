@@ -4,30 +4,30 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 #[derive(Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     http: reqwest::Client,
     base: String,
     key: String,
 }
 
 /// One answer, as it came.
-pub struct Answer {
-    pub status: StatusCode,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 }
 
 impl Caller {
-    pub fn new(http: &reqwest::Client, base: &str, key: String) -> Self {
+    pub(crate) fn new(http: &reqwest::Client, base: &str, key: String) -> Self {
         Self { http: http.clone(), base: base.to_owned(), key }
     }
 
-    pub async fn say(&self, session: &str, message: &str, key: &str) -> Answer {
+    pub(crate) async fn say(&self, session: &str, message: &str, key: &str) -> Answer {
         let request = self
             .http
             .post(format!("{}/v1/sessions/{session}/turns", self.base))
@@ -37,11 +37,11 @@ impl Caller {
         Self::answer(request).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path).await
     }
 
-    pub async fn call(&self, method: Method, path: &str) -> Answer {
+    pub(crate) async fn call(&self, method: Method, path: &str) -> Answer {
         Self::answer(self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)).await
     }
 

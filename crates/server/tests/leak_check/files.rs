@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::canary::{TENANTS, World, tenant_name};
 use super::child::Report;
 
-pub fn check(folder: &Path, world: &World, report: &mut Report) {
+pub(crate) fn check(folder: &Path, world: &World, report: &mut Report) {
     let files = read(folder);
     let names: BTreeMap<usize, String> =
         (0..TENANTS).map(|tenant| (tenant, file_stem(&tenant_name(tenant)))).collect();
@@ -20,10 +20,16 @@ pub fn check(folder: &Path, world: &World, report: &mut Report) {
             found.iter().filter(|(_, canaries)| canaries.contains(canary)).map(|(path, _)| *path).collect();
         let strangers = holders.iter().filter(|path| !path.to_string_lossy().contains(own.as_str())).count();
         if strangers > 0 {
-            report.add("raw files", format!("a canary of tenant {tenant} is in {strangers} files that are not its own"));
+            report.add(
+                "raw files",
+                format!("a canary of tenant {tenant} is in {strangers} files that are not its own"),
+            );
         }
         if holders.is_empty() {
-            report.add("raw files", format!("a canary of tenant {tenant} is nowhere: is the right folder searched?"));
+            report.add(
+                "raw files",
+                format!("a canary of tenant {tenant} is nowhere: is the right folder searched?"),
+            );
         }
     }
 }

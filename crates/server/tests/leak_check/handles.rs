@@ -21,7 +21,7 @@ fn question() -> Query {
     Query { text: "access word of ward 3".to_owned(), limit: 20 }
 }
 
-pub async fn check(engine: &Engine, world: &World, report: &mut Report) {
+pub(crate) async fn check(engine: &Engine, world: &World, report: &mut Report) {
     let a = enter(0, "ward-3");
     let b = enter(1, "ward-3");
     let memory = engine.memory();
@@ -65,7 +65,10 @@ pub async fn check(engine: &Engine, world: &World, report: &mut Report) {
                 let text = format!("{attempts:?}");
                 let others = world.cells.iter().filter(|other| other.attempt != cell.attempt);
                 if others.into_iter().any(|other| text.contains(&other.attempt)) {
-                    report.add("session cache", format!("session {} holds another's attempt", cell.session_name()));
+                    report.add(
+                        "session cache",
+                        format!("session {} holds another's attempt", cell.session_name()),
+                    );
                 }
                 if !text.contains(&cell.attempt) {
                     report.add("session cache", format!("tenant {} lost its attempt", cell.tenant));

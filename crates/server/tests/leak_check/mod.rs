@@ -13,8 +13,8 @@ mod handles;
 mod probe;
 mod talk;
 
-pub use child::run;
-pub use probe::main as probe;
+pub(crate) use child::run;
+pub(crate) use probe::main as probe;
 
 /// How many turns one run takes when every one is answered.
-pub const TURNS: usize = canary::TENANTS * canary::SESSIONS * 4;
+pub(crate) const TURNS: usize = canary::TENANTS * canary::SESSIONS * 4;

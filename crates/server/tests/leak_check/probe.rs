@@ -14,12 +14,12 @@ use super::client::Caller;
 use super::{files, handles, talk};
 
 /// The two people of a tenant. Every tenant has the same two.
-pub struct Tenant {
-    pub kim: Caller,
-    pub lee: Caller,
+pub(crate) struct Tenant {
+    pub(crate) kim: Caller,
+    pub(crate) lee: Caller,
 }
 
-pub fn main() {
+pub(crate) fn main() {
     let Ok(path) = std::env::var(REPORT) else { return };
     #[cfg(feature = "mutants")]
     if let Ok(name) = std::env::var(MUTANT) {
@@ -36,13 +36,16 @@ pub fn main() {
 async fn run() -> Report {
     let folder = tempfile::tempdir().expect("a folder");
     let world = World::fresh();
-    let mut report =
-        Report { canaries: world.canaries().map(|(canary, _)| canary.to_owned()).collect(), ..Report::default() };
+    let mut report = Report {
+        canaries: world.canaries().map(|(canary, _)| canary.to_owned()).collect(),
+        ..Report::default()
+    };
 
     let config = config(folder.path());
     let telemetry = Telemetry::install(&config.telemetry).expect("telemetry");
-    let server =
-        Server::start_with(config, Options { telemetry, ..Options::default() }).await.expect("the server starts");
+    let server = Server::start_with(config, Options { telemetry, ..Options::default() })
+        .await
+        .expect("the server starts");
     let tenants = tenants(server.engine(), &server.url()).await;
 
     talk::run(&world, &tenants, &mut report).await;
@@ -68,6 +71,7 @@ fn config(folder: &Path) -> Config {
 }
 
 async fn tenants(engine: &Engine, url: &str) -> Vec<Tenant> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let mut tenants = Vec::new();
     for tenant in 0..TENANTS {

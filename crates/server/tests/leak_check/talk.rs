@@ -10,7 +10,7 @@ use super::child::Report;
 use super::client::Answer;
 use super::probe::Tenant;
 
-pub async fn run(world: &World, tenants: &[Tenant], report: &mut Report) {
+pub(crate) async fn run(world: &World, tenants: &[Tenant], report: &mut Report) {
     let told = everyone(world, tenants, report, "tell", |cell| {
         format!("Please remember that the access word of ward {} is {}.", cell.session, cell.fact)
     })
@@ -19,11 +19,16 @@ pub async fn run(world: &World, tenants: &[Tenant], report: &mut Report) {
         format!("I tried the {} reset on the pump, it did not help.", cell.attempt)
     })
     .await;
-    let asked =
-        everyone(world, tenants, report, "ask", |cell| format!("What is the access word of ward {}?", cell.session)).await;
+    let asked = everyone(world, tenants, report, "ask", |cell| {
+        format!("What is the access word of ward {}?", cell.session)
+    })
+    .await;
     for (cell, answer) in &asked {
         if answer.status == StatusCode::OK && !answer.text.contains(&cell.fact) {
-            report.add("recall", format!("tenant {} does not get its own fact of ward {}", cell.tenant, cell.session));
+            report.add(
+                "recall",
+                format!("tenant {} does not get its own fact of ward {}", cell.tenant, cell.session),
+            );
         }
     }
     everyone(world, tenants, report, "else", |_| "What else can I try on the pump?".to_owned()).await;
@@ -56,10 +61,14 @@ async fn everyone(
         if answer.status == StatusCode::OK {
             report.turns += 1;
             if !whose.is_empty() {
-                report.add("replies", format!("`{key}` of tenant {} holds canaries of {whose:?}", cell.tenant));
+                report
+                    .add("replies", format!("`{key}` of tenant {} holds canaries of {whose:?}", cell.tenant));
             }
         } else {
-            report.add("answers", format!("`{key}` of tenant {}: {} {}", cell.tenant, answer.status, answer.text));
+            report.add(
+                "answers",
+                format!("`{key}` of tenant {}: {} {}", cell.tenant, answer.status, answer.text),
+            );
             if !whose.is_empty() {
                 report.add("error texts", format!("tenant {} reads canaries of {whose:?}", cell.tenant));
             }
@@ -78,7 +87,10 @@ async fn own_views(world: &World, tenants: &[Tenant], report: &mut Report, told:
         let kim = &tenants[cell.tenant].kim;
         let session = kim.get(&format!("/v1/sessions/{}", cell.session_name())).await;
         if !session.text.contains(&cell.fact) || !session.text.contains(&cell.attempt) {
-            report.add("history", format!("tenant {} misses its own words in {}", cell.tenant, cell.session_name()));
+            report.add(
+                "history",
+                format!("tenant {} misses its own words in {}", cell.tenant, cell.session_name()),
+            );
         }
         let tree = kim.get(&format!("/v1/turns/{}/context", turn_of(answer))).await;
         if tree.status != StatusCode::OK || !tree.text.contains(&super::canary::tenant_name(cell.tenant)) {
@@ -119,10 +131,14 @@ async fn foreign_views(world: &World, tenants: &[Tenant], report: &mut Report, t
             ] {
                 let answer = caller.get(&path).await;
                 if answer.status != StatusCode::NOT_FOUND {
-                    report.add(check, format!("{who} got {} for a turn of tenant {}", answer.status, cell.tenant));
+                    report.add(
+                        check,
+                        format!("{who} got {} for a turn of tenant {}", answer.status, cell.tenant),
+                    );
                 }
                 let whose = world.strangers_in(&answer.text, reader);
-                let said = who == "colleague" && (answer.text.contains(&cell.fact) || answer.text.contains(&cell.attempt));
+                let said = who == "colleague"
+                    && (answer.text.contains(&cell.fact) || answer.text.contains(&cell.attempt));
                 if !whose.is_empty() || said {
                     report.add("error texts", format!("{who} of tenant {} reads canaries", cell.tenant));
                 }
