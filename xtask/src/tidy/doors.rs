@@ -14,10 +14,12 @@ const DOORS: &[&str] = &[
     "crates/haversack/src/testing.rs",
 ];
 
-/// Crates whose scope comes from the context.
-const FENCED: &[&str] = &["memory"];
-/// Parameter names and types that would let a caller choose the scope.
-const SCOPES: &[&str] = &["tenant", "tenant_id", "session", "session_id", "TenantId", "SessionId", "Scope"];
+/// Crates whose scope comes from the context, and the parameter names and types that would let a caller choose it.
+/// In `agent` a person may say which of their own sessions is meant; nobody may say whose.
+const FENCED: &[(&str, &[&str])] = &[
+    ("memory", &["tenant", "tenant_id", "TenantId", "session", "session_id", "SessionId", "Scope"]),
+    ("agent", &["tenant", "tenant_id", "TenantId"]),
+];
 
 /// Crates in which a process-wide cell would be shared by all tenants. A constant that is computed once
 /// (`LazyLock`) is none: nobody can put anything into it.
@@ -28,8 +30,10 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in &tree.sources {
         findings.extend(boundaries(source));
-        if FENCED.iter().any(|folder| source.is_of(folder)) {
-            findings.extend(parameters(source));
+        for (folder, scopes) in FENCED {
+            if source.is_of(folder) {
+                findings.extend(parameters(source, scopes));
+            }
         }
         if CELL_FREE.iter().any(|folder| source.is_of(folder)) {
             findings.extend(cells(source));
@@ -53,7 +57,7 @@ fn boundaries(source: &Source) -> Vec<Finding> {
         .collect()
 }
 
-fn parameters(source: &Source) -> Vec<Finding> {
+fn parameters(source: &Source, scopes: &[&str]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for at in source.places_of("fn") {
         let line = source.line_of(at);
@@ -62,7 +66,7 @@ fn parameters(source: &Source) -> Vec<Finding> {
         }
         let Some((name, parameters)) = signature(&source.code[at..]) else { continue };
         let words = parameters.split(|c: char| !c.is_alphanumeric() && c != '_');
-        for scope in words.filter(|word| SCOPES.contains(word)) {
+        for scope in words.filter(|word| scopes.contains(word)) {
             findings.push(Finding::at(
                 &source.path,
                 line,
@@ -189,6 +193,11 @@ mod tests {
         ] {
             assert_eq!(found("crates/memory/src/recall/mod.rs", good), 0, "{good}");
         }
+        assert_eq!(found("crates/agent/src/history/mod.rs", "pub fn session(&self, id: SessionId) {}"), 0);
+        assert_eq!(
+            found("crates/agent/src/history/mod.rs", "pub fn sessions(&self, tenant: &TenantId) {}"),
+            2
+        );
         assert_eq!(found("crates/server/src/auth.rs", "pub fn issue(tenant: &str) {}"), 0);
     }
 
