@@ -23,6 +23,8 @@ use crate::auth::admin::{self, Grant};
 use crate::code::Code;
 use crate::config::{Config, LogFormat};
 use crate::problem::Fault;
+use crate::server::Options as ServerOptions;
+use crate::telemetry::Telemetry;
 pub use drive::Keys;
 use plan::Plan;
 pub use report::Report;
@@ -96,11 +98,14 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         Some(file) => Config::load(Some(file)).map_err(Fault::from)?.config,
         None => Config::default(),
     };
+    let seed = args.seed.map_or_else(random, Ok)?;
+    // Said before anything can go wrong: with it the same values can be had again.
+    out.note(&format!("seed {seed}"));
     let bar = progress(out);
     let options = Options {
         path: args.path,
         concurrency: args.concurrency.into(),
-        seed: args.seed,
+        seed: Some(seed),
         target,
         config,
         bar: Some(bar.clone()),
@@ -179,14 +184,17 @@ impl Own {
         config.limits.burst = 1_000_000;
         config.limits.concurrent_turns = 100_000;
         config.telemetry.log = LogFormat::Off;
-        let server = Server::start(config).await?;
+        let telemetry = Telemetry::install(&config.telemetry)?;
+        let server = Server::start_with(config, ServerOptions { telemetry, model: None }).await?;
         let url = server.url();
         let keys = issue(server.engine().store().control(), plan).await?;
         Ok(Self { server, url, keys, folder })
     }
 
     async fn stop(self) -> anyhow::Result<()> {
+        let telemetry = self.server.engine().telemetry().clone();
         self.server.shutdown().await?;
+        haversack::spawn_blocking(move || telemetry.flush()).await?;
         self.folder.close().context("the temporary folder of the replay could not be removed")
     }
 }
