@@ -1,5 +1,6 @@
-//! The doors: the only places of the product where a context begins. Each names what must be known before work may start, and
-//! binds it from a source that the caller cannot choose. HTTP requests, turns, the command line and the operator each have one.
+//! The doors: the only places of the product where a context begins. Each names what must be known before
+//! work may start, and binds it from a source that the caller cannot choose. HTTP requests, turns, the
+//! command line and the operator each have one.
 
 use haversack::Boundary;
 use haversack::well_known::{PRINCIPAL, SESSION_ID, TENANT_ID};

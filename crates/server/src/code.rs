@@ -1,6 +1,7 @@
-//! Every error code a user of the product can see, one variant each. A code is the number, the HTTP status, a short title
-//! and a page in `docs/errors/`, compiled in, so that a code without a page does not build. The HTTP boundary, the command
-//! line and `haversack explain` read it; a number is never reused for another meaning.
+//! Every error code a user of the product can see, one variant each. A code is the number, the HTTP status, a
+//! short title and a page in `docs/errors/`, compiled in, so that a code without a page does not build. The
+//! HTTP boundary, the command line and `haversack explain` read it; a number is never reused for another
+//! meaning.
 
 use std::fmt;
 
@@ -142,8 +143,8 @@ impl Code {
         Code::ALL.iter().copied().find(|code| code.id().strip_prefix("HV") == Some(number))
     }
 
-    /// The exit code of a command that ends with this error: 2 wrong usage or configuration, 3 could not start or
-    /// connect, 1 everything else.
+    /// The exit code of a command that ends with this error: 2 wrong usage or configuration, 3 could not
+    /// start or connect, 1 everything else.
     pub const fn exit(self) -> u8 {
         use crate::cli::{EXIT_FAILED, EXIT_START, EXIT_USAGE};
         match self {

@@ -1,5 +1,5 @@
-//! The binary `haversack`. It is one line on purpose: everything it does is in the library target, so that tests and
-//! benchmarks run the same code. Nothing but the operating system calls it.
+//! The binary `haversack`. It is one line on purpose: everything it does is in the library target, so that
+//! tests and benchmarks run the same code. Nothing but the operating system calls it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

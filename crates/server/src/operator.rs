@@ -1,5 +1,6 @@
-//! The operator door: the only code that names a tenant other than the caller's. It lists the tenants, *enters* each one like any
-//! other work, and writes an audit row before anything is read. Checks and maintenance over all tenants go through it.
+//! The operator door: the only code that names a tenant other than the caller's. It lists the tenants,
+//! *enters* each one like any other work, and writes an audit row before anything is read. Checks and
+//! maintenance over all tenants go through it.
 
 use haversack::Visit;
 use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};

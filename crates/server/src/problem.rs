@@ -1,6 +1,7 @@
-//! What a user is told when something is wrong. A [`Fault`] is a code, one sentence for the user and a cause for the log; at the
-//! HTTP boundary it becomes an RFC 9457 problem, on the command line one line with the code. Every module of the server
-//! returns faults; only the outermost HTTP layer renders them, because it knows the request id.
+//! What a user is told when something is wrong. A [`Fault`] is a code, one sentence for the user and a cause
+//! for the log; at the HTTP boundary it becomes an RFC 9457 problem, on the command line one line with the
+//! code. Every module of the server returns faults; only the outermost HTTP layer renders them, because it
+//! knows the request id.
 
 mod causes;
 
@@ -52,12 +53,14 @@ pub struct Problem {
 }
 
 impl Fault {
-    /// A fault. `detail` is shown to the user: it names what happened and what to do, and holds nothing of anybody's data.
+    /// A fault. `detail` is shown to the user: it names what happened and what to do, and holds nothing of
+    /// anybody's data.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Arc::new(Inner { code, detail: detail.into(), retry_after_s: None, source: None }))
     }
 
-    /// A fault with a cause. The cause is logged and printed on the command line; it never enters an HTTP answer.
+    /// A fault with a cause. The cause is logged and printed on the command line; it never enters an HTTP
+    /// answer.
     pub fn caused(
         code: Code,
         detail: impl Into<Cow<'static, str>>,
@@ -91,7 +94,8 @@ impl Fault {
         &self.0.detail
     }
 
-    /// The cause and its causes in one line, for the log. Error texts of this product hold nothing that was said or stored.
+    /// The cause and its causes in one line, for the log. Error texts of this product hold nothing that was
+    /// said or stored.
     pub fn causes(&self) -> String {
         let mut cause = self.source();
         let mut line = String::new();

@@ -1,5 +1,5 @@
-//! The command `config`: checks the configuration as `serve` would, or prints the JSON schema of the file. Also here: the arguments by
-//! which every command that needs a configuration finds it.
+//! The command `config`: checks the configuration as `serve` would, or prints the JSON schema of the file.
+//! Also here: the arguments by which every command that needs a configuration finds it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

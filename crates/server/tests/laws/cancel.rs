@@ -9,8 +9,13 @@ use reqwest::StatusCode;
 
 use super::harness::{Gated, Key, TestServer, json_of, start_with};
 
-/// Waits for the end of the only turn of a session, as the history has it.
+/// Waits for the end of the only turn of a session, as the history has it. One that never ends fails the test.
 async fn ended(server: &TestServer, key: &Key, session: &str) -> String {
+    let waiting = tokio::time::timeout(Duration::from_secs(60), end_of(server, key, session));
+    waiting.await.expect("the turn goes on and on")
+}
+
+async fn end_of(server: &TestServer, key: &Key, session: &str) -> String {
     loop {
         let response = server.get(key, &format!("/v1/sessions/{session}")).await;
         if response.status() == StatusCode::OK {

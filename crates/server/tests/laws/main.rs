@@ -16,6 +16,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod openapi;
+mod operator;
 mod program;
 mod replay;
 mod resume;
