@@ -600,7 +600,7 @@ struct More {
     id: u64,
     sets: u64,
     origin: Origin,
-    /// Arrays replaced while a borrow was out; dropped when the next one is replaced without, or with the frame.
+    /// Arrays replaced while a borrow was out; dropped at the next change without one, or with the frame.
     grave: Vec<Slots>,
 }
 
@@ -747,10 +747,18 @@ impl Frame {
             if let Some(place) = slots.unique(id) {
                 let old = mem::replace(place, new);
                 slots.refuse(withheld);
+                if self.more().is_some_and(|more| !more.grave.is_empty()) {
+                    self.empty_grave();
+                }
                 return old;
             }
         }
         self.replace_slow(id, new, withheld)
+    }
+
+    #[cold]
+    fn empty_grave(&self) {
+        drop(self.more_mut(|more| mem::take(&mut more.grave))); // runs destructors; the cell is free
     }
 
     #[cold]
@@ -764,11 +772,10 @@ impl Frame {
         };
         copy.refuse(withheld);
         let before = mem::replace(slots, copy);
-        let dead = self.more_mut(|more| {
-            more.grave.push(before);
-            if being_read() { Vec::new() } else { mem::take(&mut more.grave) }
-        });
-        drop(dead); // runs destructors; the cell is free
+        self.more_mut(|more| more.grave.push(before));
+        if !being_read() {
+            self.empty_grave();
+        }
         old
     }
 }

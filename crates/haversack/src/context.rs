@@ -41,14 +41,20 @@ impl Context {
     /// What a hand-over to another task or thread takes along: the current context without what is confined.
     #[inline]
     pub(crate) fn carried(at: &'static Location<'static>) -> Self {
-        let slots = current_slots();
+        Self::current().handed_over(at)
+    }
+
+    /// This context without what is confined, as another task or thread sees it.
+    #[inline]
+    pub(crate) fn handed_over(self, at: &'static Location<'static>) -> Self {
+        let Self { slots, span } = self;
         let bit = Crossing::Local.bit();
         let slots = if slots.may_withhold(bit) {
             slots.withhold(bit, |meta| Lost { variable: meta.name, crossing: Crossing::Local, at })
         } else {
             slots
         };
-        Self { slots, span: Captured::current() }
+        Self { slots, span }
     }
 
     /// This context with one more binding. Variables that are bound at doors do not compile here.

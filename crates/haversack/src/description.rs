@@ -102,14 +102,29 @@ impl fmt::Display for Description {
             return f.write_str("\n└─ nothing is bound");
         }
         let name = self.bindings.iter().map(|binding| binding.name.len()).max().unwrap_or(0);
-        let value = self.bindings.iter().map(|binding| binding.value.chars().count()).max().unwrap_or(0);
-        for (index, binding) in self.bindings.iter().enumerate() {
+        let values: Vec<String> = self.bindings.iter().map(|binding| on_one_line(&binding.value)).collect();
+        let value = values.iter().map(|value| value.chars().count()).max().unwrap_or(0);
+        for (index, (binding, v)) in self.bindings.iter().zip(&values).enumerate() {
             let branch = if index + 1 == self.bindings.len() { "└─" } else { "├─" };
             let how = if binding.own { "own" } else { "inherited" };
             let by = binding.boundary.unwrap_or("no boundary");
-            let BindingInfo { name: n, value: v, bound_at, .. } = binding;
+            let BindingInfo { name: n, bound_at, .. } = binding;
             write!(f, "\n{branch} {n:name$} = {v:value$}  {how}, bound at {bound_at} by {by}")?;
         }
         Ok(())
     }
+}
+
+/// The value with everything escaped that could end its line or turn its direction: a tenant's name must not be
+/// able to draw a binding that is not there.
+fn on_one_line(value: &str) -> String {
+    let mut line = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => line.extend(c.escape_unicode()),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
 }

@@ -135,9 +135,10 @@ impl<T: Send + Sync + 'static, F> Scope<T, F> {
         let this = self.project();
         let Some(Start { variable, value, made_in, at }) = this.start.take() else { return };
         let current = Context::current();
-        // Made inside an entry and polled outside of it: a foreign driver, whose context is not ours.
+        // Made inside an entry and polled outside of it: a foreign driver, whose context is not ours. Ours was
+        // handed over to it, so what is confined stays behind.
         let base = match made_in.entry() {
-            Some(entry) if current.entry() != Some(entry) => made_in,
+            Some(entry) if current.entry() != Some(entry) => made_in.handed_over(at),
             _ => current,
         };
         let (slots, span) = base.bind_at(variable, value, at).into_parts();

@@ -133,9 +133,11 @@ where
                 let (response, context) = ready!(inner.enter(|future| {
                     future.poll(waking).map(|response| (response, Context::carried(at)))
                 }));
-                let visit = visit.take();
+                // An error has no body to keep the entry open; this future does, until it is dropped.
                 Poll::Ready(
-                    response.map(|response| response.map(|body| ContextBody::new(body, context, visit, at))),
+                    response.map(|response| {
+                        response.map(|body| ContextBody::new(body, context, visit.take(), at))
+                    }),
                 )
             }
         }

@@ -23,7 +23,7 @@ impl Hop {
         match self {
             Self::Run => "run",
             Self::Scope => "scope",
-            Self::Wrapped => "wrapped future",
+            Self::Wrapped => "wrapped work",
             Self::Spawned => "spawn",
             Self::Thread => "thread",
             Self::Boundary => "boundary",

@@ -7,7 +7,7 @@ use std::io;
 use std::panic::Location;
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 
-use crate::Context;
+use super::wrap::carried;
 use crate::origin::Hop;
 
 /// As [`std::thread::spawn`], in the context of this call.
@@ -16,12 +16,7 @@ use crate::origin::Hop;
 /// When the system cannot start a thread, like the original; [`Builder::spawn`] gives an error instead.
 #[track_caller]
 pub fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    thread::spawn(carried(f, Location::caller()))
-}
-
-fn carried<T>(f: impl FnOnce() -> T, at: &'static Location<'static>) -> impl FnOnce() -> T {
-    let context = Context::carried(at);
-    move || context.run_as(Hop::Thread, at, f)
+    thread::spawn(carried(f, Hop::Thread, Location::caller()))
 }
 
 /// As [`std::thread::Builder`].
@@ -62,7 +57,7 @@ impl Builder {
         self,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<JoinHandle<T>> {
-        self.builder().spawn(carried(f, Location::caller()))
+        self.builder().spawn(carried(f, Hop::Thread, Location::caller()))
     }
 
     /// Starts the thread with nothing bound: for infrastructure, which outlives every request.
@@ -108,6 +103,6 @@ impl<'scope> Scope<'scope, '_> {
         self,
         f: impl FnOnce() -> T + Send + 'scope,
     ) -> ScopedJoinHandle<'scope, T> {
-        self.0.spawn(carried(f, Location::caller()))
+        self.0.spawn(carried(f, Hop::Thread, Location::caller()))
     }
 }

@@ -9,6 +9,7 @@ use std::panic::Location;
 use tokio::runtime::Runtime;
 use tokio::task::{self, AbortHandle, JoinError, JoinHandle};
 
+use super::wrap::carried;
 use crate::cell;
 use crate::future::WithContext;
 use crate::origin::Hop;
@@ -46,7 +47,8 @@ where
 
 /// As [`tokio::task::spawn_blocking`], in the context of this call.
 ///
-/// Cancellation: a closure that has started runs to its end, like the original.
+/// Cancellation: a closure that has started runs to its end, like the original; one that never starts is dropped
+/// inside its context.
 ///
 /// # Panics
 /// Outside of a tokio runtime, like the original.
@@ -56,9 +58,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let at = Location::caller();
-    let context = Context::carried(at);
-    task::spawn_blocking(move || context.run_as(Hop::Spawned, at, f))
+    task::spawn_blocking(carried(f, Hop::Spawned, Location::caller()))
 }
 
 /// As [`tokio::task::spawn_local`], in the context of this call.
@@ -145,9 +145,7 @@ impl<T: 'static> JoinSet<T> {
         F: FnOnce() -> T + Send + 'static,
         T: Send,
     {
-        let at = Location::caller();
-        let context = Context::carried(at);
-        self.0.spawn_blocking(move || context.run_as(Hop::Spawned, at, f))
+        self.0.spawn_blocking(carried(f, Hop::Spawned, Location::caller()))
     }
 
     /// The next task that ends, or `None` when the set is empty. Cancellation loses nothing.

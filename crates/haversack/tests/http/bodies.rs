@@ -1,0 +1,188 @@
+//! Response bodies: polled after the middleware returned, and still in the context of their request.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, Response, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use futures_util::stream::{self, Stream};
+use haversack::body::ContextBody;
+use haversack::{ContextLayer, ContextVar, Entry};
+use tokio::sync::{Mutex, mpsc};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::runtimes::on_both;
+use crate::server::{Probe, arrive, ask, client, door, serve, tenant};
+
+static LOCALE: ContextVar<String> = ContextVar::new("locale");
+
+/// What the context says at one poll.
+fn line() -> String {
+    let entry = Entry::current().map(|entry| entry.number());
+    format!("{:?} {:?} {:?}\n", tenant(), LOCALE.get().ok(), entry.ok())
+}
+
+/// One line a permit, each read when it is polled.
+fn lines(
+    permits: mpsc::UnboundedReceiver<()>,
+    probe: Option<Probe>,
+) -> impl Stream<Item = Result<String, Infallible>> {
+    stream::unfold((permits, probe), |(mut permits, probe)| async {
+        permits.recv().await?;
+        Some((Ok(line()), (permits, probe)))
+    })
+}
+
+/// A handler that sets, and answers with a body that waits for permits.
+fn streaming(permits: mpsc::UnboundedReceiver<()>, probe: Option<Probe>) -> Router {
+    let once = Arc::new(Mutex::new(Some((permits, probe))));
+    let handler = move || async move {
+        let (permits, probe) = once.lock().await.take().unwrap();
+        drop(LOCALE.set("set by the handler".to_owned()).unwrap());
+        (
+            [("x-entry", Entry::current().unwrap().number().to_string())],
+            Body::from_stream(lines(permits, probe)),
+        )
+    };
+    Router::new().route("/", get(handler)).layer(ContextLayer::new(door))
+}
+
+fn expected(response: &reqwest::Response, tenant: &str) -> String {
+    let entry = response.headers()["x-entry"].to_str().unwrap();
+    format!("Some({tenant:?}) Some(\"set by the handler\") Some({entry})\n")
+}
+
+#[test]
+fn a_streaming_body_sees_what_its_handler_set_after_the_middleware_returned() {
+    on_both(|| async {
+        let (permit, permits) = mpsc::unbounded_channel();
+        let base = serve(streaming(permits, None)).await;
+        // The head is here, so handler and middleware have returned, and nothing of the body was polled to a line.
+        let mut response = ask(&client(), &base, "acme").send().await.unwrap();
+        let expected = expected(&response, "acme");
+        for _ in 0..3 {
+            permit.send(()).unwrap();
+            assert_eq!(response.chunk().await.unwrap().unwrap(), expected);
+        }
+        drop(permit);
+        assert_eq!(response.chunk().await.unwrap(), None);
+    });
+}
+
+#[test]
+fn bodies_of_two_tenants_read_in_turns_keep_to_their_own() {
+    on_both(|| async {
+        let client = client();
+        let mut open = Vec::new();
+        for name in ["a", "b"] {
+            let (permit, permits) = mpsc::unbounded_channel();
+            let base = serve(streaming(permits, None)).await;
+            let response = ask(&client, &base, name).send().await.unwrap();
+            open.push((permit, expected(&response, name), response));
+        }
+        for _ in 0..5 {
+            for (permit, expected, response) in &mut open {
+                permit.send(()).unwrap();
+                assert_eq!(response.chunk().await.unwrap().unwrap(), *expected);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_half_read_body_is_dropped_inside_its_context() {
+    on_both(|| async {
+        let (dropped, mut seen) = mpsc::unbounded_channel();
+        let (permit, permits) = mpsc::unbounded_channel();
+        let base = serve(streaming(permits, Some(Probe(dropped)))).await;
+        let mut response = ask(&client(), &base, "acme").send().await.unwrap();
+        permit.send(()).unwrap();
+        response.chunk().await.unwrap().unwrap();
+        drop(response);
+        assert_eq!(seen.recv().await.unwrap().as_deref(), Some("acme"));
+    });
+}
+
+#[test]
+fn a_body_polled_under_another_tenant_reads_its_own() {
+    on_both(|| async {
+        let service = service_fn(|_: Request<Body>| async {
+            drop(LOCALE.set("ours".to_owned()).unwrap());
+            let lines = stream::iter(0..3).then_line();
+            Ok::<_, Infallible>(Response::new(Body::from_stream(lines)))
+        });
+        let request = Request::builder().header("x-tenant", "ours").body(Body::empty()).unwrap();
+        let response = ContextLayer::new(door).layer(service).oneshot(request).await.unwrap();
+        let body = Body::new(response.into_body());
+        let read = arrive("theirs").wrap(async move {
+            let read = axum::body::to_bytes(body, 1000).await.unwrap();
+            assert_eq!(tenant().as_deref(), Some("theirs"));
+            assert!(LOCALE.get().is_err());
+            read
+        });
+        let read = String::from_utf8(read.await.to_vec()).unwrap();
+        assert_eq!(read.lines().count(), 3);
+        for line in read.lines() {
+            assert!(line.starts_with("Some(\"ours\") Some(\"ours\") Some("), "{line}");
+        }
+    });
+}
+
+/// A line at each element, read when it is polled.
+trait ThenLine: Stream<Item = i32> + Sized {
+    fn then_line(self) -> impl Stream<Item = Result<String, Infallible>> {
+        futures_util::StreamExt::map(self, |_| Ok(line()))
+    }
+}
+
+impl<S: Stream<Item = i32>> ThenLine for S {}
+
+#[test]
+fn the_size_of_a_body_is_kept() {
+    on_both(|| async {
+        let router = Router::new()
+            .route("/full", get(|| async { "twelve bytes" }))
+            .route("/empty", get(|| async { Body::empty() }))
+            .layer(ContextLayer::new(door));
+        let base = serve(router).await;
+        for (path, length) in [("full", "12"), ("empty", "0")] {
+            let response = ask(&client(), &format!("{base}/{path}"), "acme").send().await.unwrap();
+            assert_eq!(response.headers()[header::CONTENT_LENGTH], length, "{path}");
+            assert!(!response.headers().contains_key(header::TRANSFER_ENCODING), "{path}");
+        }
+    });
+    let full = ContextBody::in_current_context(Body::from("twelve bytes"));
+    assert_eq!((full.size_hint().exact(), full.is_end_stream()), (Some(12), false));
+    let empty = ContextBody::in_current_context(Body::empty());
+    assert_eq!((empty.size_hint().exact(), empty.is_end_stream()), (Some(0), true));
+    let open =
+        ContextBody::in_current_context(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
+    assert_eq!((open.size_hint().exact(), open.is_end_stream()), (None, false));
+}
+
+#[test]
+fn a_body_may_be_put_into_the_context_of_a_call_by_hand() {
+    on_both(|| async {
+        let body = arrive("ours")
+            .run(|| ContextBody::in_current_context(Body::from_stream(stream::iter(0..1).then_line())));
+        let read = arrive("theirs").wrap(axum::body::to_bytes(Body::new(body), 1000)).await.unwrap();
+        assert!(read.starts_with(b"Some(\"ours\")"));
+    });
+}
+
+#[test]
+fn the_body_of_a_refusal_belongs_to_nobody() {
+    on_both(|| async {
+        let refuses =
+            |_: &Request<Body>| Err(Body::from_stream(stream::iter(0..1).then_line()).into_response());
+        let service =
+            service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
+        let refused = ContextLayer::new(refuses).layer(service).oneshot(Request::new(Body::empty())).await;
+        let body = Body::new(refused.unwrap().into_body());
+        let read = arrive("theirs").wrap(axum::body::to_bytes(body, 1000)).await.unwrap();
+        assert_eq!(read, "None None None\n");
+    });
+}

@@ -1,0 +1,100 @@
+//! Contexts as values: captured in constant time, never changed, run as often as wanted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use haversack::{Context, ContextVar};
+
+static STOP: ContextVar<u32> = ContextVar::new("stop");
+
+#[test]
+fn later_changes_on_either_side_are_invisible_to_the_other() {
+    STOP.sync_scope(1, || {
+        let captured = Context::current();
+        let _kept = STOP.set(2).unwrap();
+        captured.clone().run(|| {
+            assert_eq!(STOP.get().unwrap(), 1, "the capture does not see the later set");
+            let _kept = STOP.set(3).unwrap();
+        });
+        assert_eq!(STOP.get().unwrap(), 2, "nor the other way round");
+        assert_eq!(captured.run(|| STOP.get().unwrap()), 1);
+    });
+}
+
+#[test]
+fn a_capture_copies_no_value() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Clone for Counted {
+        fn clone(&self) -> Self {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Self(self.0.clone())
+        }
+    }
+    static COUNTED: ContextVar<Counted> = ContextVar::new("counted");
+    static OTHER: ContextVar<u32> = ContextVar::new("other");
+
+    let clones = Arc::new(AtomicUsize::new(0));
+    COUNTED.sync_scope(Counted(clones.clone()), || {
+        let captured: Vec<Context> = (0..100).map(|_| Context::current()).collect();
+        // A change copies the array of bindings, and still no value.
+        let _kept = OTHER.set(1).unwrap();
+        captured[0].clone().run(|| COUNTED.with(|_| ()).unwrap());
+    });
+    assert_eq!(clones.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn values_live_as_long_as_the_last_context_that_holds_them() {
+    static HELD: ContextVar<Arc<()>> = ContextVar::new("held");
+    let value = Arc::new(());
+    let captured = HELD.sync_scope(value.clone(), Context::current);
+    let inside = HELD.sync_scope(value.clone(), || {
+        let captured = Context::current();
+        drop(HELD.set(Arc::new(())).unwrap());
+        captured
+    });
+    assert_eq!(Arc::strong_count(&value), 3, "each capture holds it, no ended frame does");
+    drop(captured);
+    assert_eq!(Arc::strong_count(&value), 2);
+    drop(inside);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn bind_leaves_the_original_as_it_is() {
+    let one = Context::empty().bind(&STOP, 1);
+    let two = one.clone().bind(&STOP, 2);
+    assert_eq!(one.run(|| STOP.get().unwrap()), 1);
+    assert_eq!(two.run(|| STOP.get().unwrap()), 2);
+}
+
+#[test]
+fn outside_of_any_frame_the_context_is_empty() {
+    let context = Context::current();
+    assert!(context.describe().bindings.is_empty());
+    assert_eq!(context.entry(), None);
+}
+
+#[test]
+fn a_context_may_run_inside_itself_and_on_many_threads_at_once() {
+    let context = Context::empty().bind(&STOP, 7);
+    context.clone().run(|| {
+        context.clone().run(|| {
+            let _kept = STOP.set(8).unwrap();
+        });
+        assert_eq!(STOP.get().unwrap(), 7);
+    });
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for round in 0..200 {
+                    context.clone().run(|| {
+                        assert_eq!(STOP.get().unwrap(), 7);
+                        let _kept = STOP.set(round).unwrap();
+                        assert_eq!(STOP.get().unwrap(), round);
+                    });
+                }
+            });
+        }
+    });
+}

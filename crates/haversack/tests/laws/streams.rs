@@ -1,0 +1,138 @@
+//! Streams: their own context at each poll and at the drop, whoever consumes them.
+
+use std::pin::Pin;
+use std::task::{Context as Waking, Poll};
+
+use futures_util::stream::{self, Stream, StreamExt as _};
+use haversack::{Context, FutureExt, StreamExt};
+
+use crate::door::{arrive, tenant};
+use crate::probe::{MARK, Probe, probe};
+use crate::runtimes::{as_task_on_both, on_both};
+
+fn marked(mark: u32) -> Context {
+    Context::empty().bind(&MARK, mark)
+}
+
+/// Reads the mark at each poll, three times, then ends; holds a probe.
+struct Reading {
+    left: u32,
+    _probe: Option<Probe>,
+}
+
+impl Stream for Reading {
+    type Item = Option<u32>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Waking<'_>) -> Poll<Option<Self::Item>> {
+        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+        self.left = left;
+        Poll::Ready(Some(MARK.get().ok()))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+#[test]
+fn a_stream_reads_its_own_context_whoever_consumes_it() {
+    as_task_on_both(|| {
+        async {
+            let mut stream = Reading { left: 3, _probe: None }.with_context(marked(1));
+            assert_eq!(stream.next().await, Some(Some(1)));
+            let rest = tokio::spawn(
+                async move {
+                    let read = stream.next().await;
+                    (read, stream, MARK.get().unwrap())
+                }
+                .with_context(marked(2)),
+            );
+            let (read, mut stream, consumer) = rest.await.unwrap();
+            assert_eq!((read, consumer), (Some(Some(1)), 2));
+            assert_eq!((stream.next().await, stream.next().await), (Some(Some(1)), None));
+        }
+        .with_context(marked(9))
+    });
+}
+
+#[test]
+fn a_stream_takes_the_context_of_the_call() {
+    on_both(|| async {
+        let stream = marked(1).run(|| Reading { left: 2, _probe: None }.in_current_context());
+        let read: Vec<_> = marked(2).run(|| FutureExt::in_current_context(stream.collect())).await;
+        assert_eq!(read, [Some(1), Some(1)]);
+    });
+}
+
+#[test]
+fn a_stream_is_dropped_inside_its_context() {
+    let (probe, seen) = probe();
+    let stream = Reading { left: 3, _probe: Some(probe) }.with_context(marked(1));
+    assert!(seen.not_yet());
+    marked(9).run(|| drop(stream));
+    assert_eq!(seen.at_drop(), Some(1));
+}
+
+#[test]
+fn a_half_read_generator_cleans_up_inside_its_context() {
+    on_both(|| async {
+        let (probe, seen) = probe();
+        let generator = stream::unfold(Some(probe), |probe| async move {
+            tokio::task::yield_now().await;
+            probe.map(|probe| (MARK.get().ok(), Some(probe)))
+        });
+        let mut generator = Box::pin(StreamExt::with_context(generator, marked(1)));
+        assert_eq!(generator.next().await, Some(Some(1)));
+        async move { drop(generator) }.with_context(marked(2)).await;
+        assert_eq!(seen.at_drop(), Some(1));
+    });
+}
+
+#[test]
+fn what_a_stream_sets_survives_its_polls_and_does_not_reach_its_consumer() {
+    on_both(|| {
+        async {
+            let counting = stream::unfold((), |()| async {
+                let next = MARK.get().unwrap() + 1;
+                drop(MARK.set(next).unwrap());
+                (next < 5).then_some((next, ()))
+            });
+            let counting = StreamExt::with_context(counting, marked(0));
+            assert_eq!(counting.collect::<Vec<_>>().await, [1, 2, 3, 4]);
+            assert_eq!(MARK.get().unwrap(), 9);
+        }
+        .with_context(marked(9))
+    });
+}
+
+#[test]
+fn two_streams_merged_by_one_consumer_read_their_own_tenants() {
+    as_task_on_both(|| {
+        let of = |name| {
+            let visit = arrive(name);
+            visit.run(|| {
+                let reads = stream::repeat_with(tenant).take(50).then(|read| async {
+                    tokio::task::yield_now().await;
+                    (read, tenant())
+                });
+                StreamExt::in_current_context(reads)
+            })
+        };
+        let tagged = [of("a").map(|read| ("a", read)).boxed(), of("b").map(|read| ("b", read)).boxed()];
+        arrive("consumer").wrap(async move {
+            let mut merged = stream::select_all(tagged);
+            let mut count = 0;
+            while let Some((name, read)) = merged.next().await {
+                assert_eq!(read, (Some(name.to_owned()), Some(name.to_owned())));
+                count += 1;
+            }
+            assert_eq!((count, tenant().as_deref()), (100, Some("consumer")));
+        })
+    });
+}
+
+#[test]
+fn the_size_hint_of_a_stream_is_kept() {
+    let stream = Reading { left: 3, _probe: None }.with_context(marked(1));
+    assert_eq!(stream.size_hint(), (3, Some(3)));
+}

@@ -1,0 +1,179 @@
+//! Strict mode: what a debug build reports, and that it reports nothing else.
+
+use std::sync::{Mutex, MutexGuard, Once};
+
+use haversack::strict::{self, Report};
+use haversack::{Context, ContextVar, Entry, FutureExt};
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use crate::door::{arrive, tenant};
+use crate::runtimes::{as_task_on_both, current_thread, on_both};
+
+static REPORTS: Mutex<Vec<Report>> = Mutex::new(Vec::new());
+
+/// The reports of this process so far. The hook is one for all tests, so each looks for its own.
+fn reports() -> MutexGuard<'static, Vec<Report>> {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| strict::on_report(|report| REPORTS.lock().unwrap().push(*report)));
+    REPORTS.lock().unwrap()
+}
+
+/// The lines of this file in which a bare task read the variable.
+fn bare_reads(name: &str) -> Vec<u32> {
+    let found = reports();
+    let reads = found.iter().filter_map(|report| match report {
+        Report::BareTask { variable, at } if *variable == name => Some(at.line()),
+        _ => None,
+    });
+    reads.collect()
+}
+
+/// Where work was handed over that went on after `entry` ended.
+fn outlived(entry: Entry) -> Vec<u32> {
+    let found = reports();
+    let places = found.iter().filter_map(|report| match report {
+        Report::OutlivedEntry { entry: ended, handed_over_at } if *ended == entry => {
+            Some(handed_over_at.line())
+        }
+        _ => None,
+    });
+    places.collect()
+}
+
+#[test]
+fn a_bare_task_that_reads_somebodys_frame_is_reported() {
+    static READ: ContextVar<u32> = ContextVar::new("read by a bare task");
+    drop(reports());
+    let runtime = current_thread();
+    let mut line = 0;
+    READ.sync_scope(1, || {
+        runtime.block_on(async {
+            line = line!() + 1;
+            let bare = tokio::spawn(async { READ.get().unwrap() });
+            bare.await.unwrap();
+        });
+    });
+    assert_eq!(bare_reads(READ.name()), [line]);
+    let text = reports().iter().find(|report| report.to_string().contains(READ.name())).unwrap().to_string();
+    assert!(text.contains("strict.rs") && text.contains("haversack::spawn"), "{text}");
+}
+
+#[test]
+fn a_bare_local_task_that_borrows_somebodys_frame_is_reported() {
+    static BORROWED: ContextVar<u32> = ContextVar::new("borrowed by a bare local task");
+    drop(reports());
+    let mut line = 0;
+    let driver = async {
+        let members = async {
+            line = line!() + 1;
+            let bare = tokio::task::spawn_local(async { BORROWED.with(|value| *value).unwrap() });
+            bare.await.unwrap();
+        };
+        LocalSet::new().run_until(members).await;
+    };
+    current_thread().block_on(driver.with_context(Context::empty().bind(&BORROWED, 1)));
+    assert_eq!(bare_reads(BORROWED.name()), [line]);
+}
+
+#[test]
+fn work_that_keeps_to_the_rules_is_not_reported() {
+    static QUIET: ContextVar<u32> = ContextVar::new("quiet");
+    drop(reports());
+    let entries = Mutex::new(Vec::new());
+    as_task_on_both(|| {
+        let visit = arrive("acme");
+        entries.lock().unwrap().push(visit.entry());
+        visit.wrap(async {
+            drop(QUIET.set(1).unwrap());
+            let read = || QUIET.get().unwrap();
+            haversack::spawn(async move { read() }).await.unwrap();
+            haversack::spawn_blocking(read).await.unwrap();
+            haversack::spawn_blocking(move || {
+                let handle = tokio::runtime::Handle::current();
+                handle.block_on(async move { read() });
+                haversack::block_on(&current_thread(), async move { read() })
+            })
+            .await
+            .unwrap();
+            async move { read() }.isolated().await;
+            QUIET.scope(2, async move { read() }).await;
+            QUIET.sync_scope(3, read);
+            haversack::thread::spawn(read).join().unwrap();
+            futures_util::join!(async move { read() }, async move { read() }.in_current_context());
+            haversack::spawn_detached(async { drop(QUIET.set(1).unwrap()) }).await.unwrap();
+            tokio::task::unconstrained(async move { read() }).await;
+            assert_eq!(tenant().as_deref(), Some("acme"));
+        })
+    });
+    assert_eq!(bare_reads(QUIET.name()), Vec::<u32>::new());
+    for entry in entries.into_inner().unwrap() {
+        assert_eq!(outlived(entry), Vec::<u32>::new());
+    }
+}
+
+#[test]
+fn work_that_goes_on_after_its_entry_ended_is_reported_once() {
+    drop(reports());
+    on_both(|| async {
+        let visit = arrive("acme");
+        let entry = visit.entry();
+        let (end, ended) = oneshot::channel::<()>();
+        let work = async {
+            ended.await.unwrap();
+            tokio::task::yield_now().await;
+        };
+        let line = line!() + 1;
+        let task = visit.run(|| haversack::spawn(work));
+        // It has been polled while the visit was open, or not yet; only what follows the end counts.
+        drop(visit);
+        end.send(()).unwrap();
+        task.await.unwrap();
+        assert_eq!(outlived(entry), [line]);
+        let text = reports()
+            .iter()
+            .find(|report| report.to_string().contains(&entry.to_string()))
+            .unwrap()
+            .to_string();
+        assert!(text.contains("strict.rs") && text.contains("detach"), "{text}");
+    });
+}
+
+#[test]
+fn a_wrapped_future_keeps_its_entry_open_until_it_has_been_dropped() {
+    struct ReadsAtDrop;
+    impl Drop for ReadsAtDrop {
+        fn drop(&mut self) {
+            haversack::wrap(tenant)();
+        }
+    }
+    drop(reports());
+    on_both(|| async {
+        let visit = arrive("acme");
+        let entry = visit.entry();
+        visit
+            .wrap(async {
+                let _reads = ReadsAtDrop;
+                tokio::task::yield_now().await;
+            })
+            .await;
+        assert_eq!(outlived(entry), Vec::<u32>::new());
+
+        let visit = arrive("acme");
+        let entry = visit.entry();
+        let reads = ReadsAtDrop;
+        drop(visit.wrap(async move { drop(reads) }));
+        assert_eq!(outlived(entry), Vec::<u32>::new(), "dropped before its first poll");
+    });
+}
+
+#[test]
+fn a_context_kept_after_its_visit_is_reported_where_it_is_run() {
+    drop(reports());
+    let visit = arrive("acme");
+    let (entry, context) = (visit.entry(), visit.context());
+    drop(visit);
+    assert_eq!(outlived(entry), Vec::<u32>::new(), "keeping it is no work");
+    context.run(|| ());
+    assert_eq!(outlived(entry), [line!() - 1]);
+}
