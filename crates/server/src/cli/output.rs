@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
+use crate::config::process;
 use crate::problem::Fault;
 
 /// Where a command writes its answer.
@@ -31,8 +32,7 @@ struct JsonErrorBody<'a> {
 impl Output {
     /// An output; `json` chooses machine-readable lines.
     pub fn new(json: bool) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { json, color: !json && wanted && std::io::stdout().is_terminal() }
+        Self { json, color: !json && !process::no_color() && std::io::stdout().is_terminal() }
     }
 
     /// Whether `--json` was given.

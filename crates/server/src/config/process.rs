@@ -9,3 +9,8 @@ pub fn user() -> String {
         name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(64).collect();
     if kept.is_empty() { "unknown".to_owned() } else { kept }
 }
+
+/// Whether the terminal's owner asked for text without colour, as on <https://no-color.org>.
+pub fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
