@@ -22,7 +22,7 @@ tenant = "east"
 [slots]
 manager = "person"
 old_manager = "person"
-depot = "city"
+contract = "code"
 price = "money"
 
 [[conversation]]
@@ -31,9 +31,9 @@ principal = "kim"
 [[conversation.turn]]
 say = "Our account manager is {old_manager}."
 [[conversation.turn]]
-say = "Our account manager is no longer {old_manager}, it is {manager}."
+say = "Our account manager is {manager}."
 [[conversation.turn]]
-say = "Our depot is in {depot}."
+say = "Our contract number is {contract}."
 
 [[conversation]]
 session = "questions"
@@ -43,8 +43,8 @@ after = ["facts"]
 say = "Who is our account manager?"
 expect = { contains = ["{manager}"], excludes = ["{old_manager}"] }
 [[conversation.turn]]
-say = "In which town is our depot?"
-expect = { contains = ["{depot}"] }
+say = "What is our contract number?"
+expect = { contains = ["{contract}"] }
 [[conversation.turn]]
 say = "What does a pallet cost?"
 expect = { contains = ["{price}"] }
