@@ -23,6 +23,7 @@ use serde_json::Value;
 
 pub use error::ToolError;
 pub use note_attempt::{NOTE_ATTEMPT, note_attempt};
+pub(crate) use recall::{Answer as RecallAnswer, Fact as RecalledFact};
 pub use recall::{RECALL, recall};
 pub use registry::Toolbox;
 pub use remember::{REMEMBER, remember};

@@ -1,0 +1,20 @@
+//! The laws of the agents, each named as it is written down, on real files, real HTTP and a real clock.
+//!
+//! A test looks at effects: what lies in a tenant's file, what a model was asked, which spans there were.
+
+#![forbid(unsafe_code)]
+// `unwrap` ends a test wherever it stands, and `#[tokio::test]` blocks on its runtime where no frame is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod config;
+mod conversations;
+mod history;
+mod house;
+mod isolation;
+mod knowledge;
+mod model;
+#[cfg(feature = "genai")]
+mod provider;
+mod spans;
+mod tools;
+mod turn;
