@@ -68,6 +68,8 @@ fn mutants(steps: &mut Steps, metadata: &Metadata, filter: &[String]) -> Result<
 fn tests(words: &[&str], features: &str) -> Command {
     let mut command = Command::new(cargo());
     command.current_dir(root()).args(words).args(["--workspace", "--features", features]);
+    // A snapshot that differs is red and nothing else: no file is written beside the test.
+    command.env("INSTA_UPDATE", "no");
     command
 }
 
