@@ -248,6 +248,8 @@ async fn doctor_is_content_beside_a_healthy_server() {
 #[test]
 fn doctor_finds_what_is_wrong_and_changes_nothing() {
     let here = tempfile::tempdir().unwrap();
+    // The default port may be taken by somebody else on this machine.
+    std::fs::write(here.path().join("haversack.toml"), "[server]\nbind = \"127.0.0.1:0\"\n").unwrap();
     let looked = run(here.path(), &["doctor"]);
     assert!(looked.status.success(), "nothing is wrong with nothing: {}", stdout(&looked));
     assert!(!here.path().join("data").exists());
