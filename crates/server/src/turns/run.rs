@@ -23,10 +23,13 @@ const STOPPING: Duration = Duration::from_secs(5);
 pub(super) async fn drive(turn: Turn, live: Arc<LiveTurn>, mut seat: Seat) {
     let outcome = AssertUnwindSafe(wait_and_run(turn, &live, &mut seat)).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|_panic| Err(Fault::internal("a turn panicked")));
-    if let Err(fault) = &outcome
-        && fault.code().status().is_server_error()
-    {
-        tracing::error!(turn = live.id(), code = %fault.code(), cause = fault.causes(), "the turn failed");
+    // One line a turn, written in its context: the log says whose it was, and nothing of what was said.
+    match &outcome {
+        Ok(reply) => tracing::info!(turn = live.id(), agent = reply.agent, "a turn was answered"),
+        Err(fault) if fault.code().status().is_server_error() => {
+            tracing::error!(turn = live.id(), code = %fault.code(), cause = fault.causes(), "a turn failed");
+        }
+        Err(fault) => tracing::info!(turn = live.id(), code = %fault.code(), "a turn has no reply"),
     }
     seat.ends(outcome);
 }
