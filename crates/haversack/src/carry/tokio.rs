@@ -132,6 +132,10 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
+        #[cfg(feature = "mutants")]
+        if crate::mutants::active(crate::mutants::Mutant::SpawnWrapper) {
+            return self.0.spawn(future);
+        }
         self.0.spawn(spawned(future, Location::caller()))
     }
 
