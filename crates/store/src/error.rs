@@ -78,10 +78,20 @@ pub enum StoreError {
         path: PathBuf,
     },
 
-    /// Another process held a lock for longer than the busy timeout. A change was rolled back whole; an erasure
-    /// is committed, and asking again finishes cleaning the raw file.
+    /// Another process held a lock for longer than the busy timeout. Nothing of this change was kept.
     #[error("another process held the database for longer than the busy timeout; try again")]
     Busy,
+
+    /// An erasure is committed, but another process still reads an older state, so the erased text may still stand
+    /// in the log beside the file.
+    #[error(
+        "the data is deleted, but another process still reads {}; delete again when it ended, to clean the file",
+        .path.display()
+    )]
+    LogHeld {
+        /// The file whose log could not be emptied.
+        path: PathBuf,
+    },
 
     /// SQLite refused a statement for another reason.
     #[error("{what}: SQLite refused ({source})")]

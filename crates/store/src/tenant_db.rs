@@ -108,8 +108,8 @@ impl TenantDb {
     /// Out of reach: backups, copies made before a migration, and what a file system keeps of freed blocks.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`StoreError::Busy`] when the change is committed but another process still reads
-    /// the log. Asking again finishes the job.
+    /// As [`read`](Self::read); [`StoreError::LogHeld`] when the change is committed but another process still reads
+    /// the log. Erasing again finishes the job, also when nothing is left to delete.
     ///
     /// # Panics
     /// When it is polled outside a tokio runtime.

@@ -37,9 +37,11 @@ CREATE TABLE turns (
     status          TEXT    NOT NULL,
     started_at      INTEGER NOT NULL,
     ended_at        INTEGER,
-    UNIQUE (session_id, number),
-    UNIQUE (session_id, idempotency_key)
+    UNIQUE (session_id, number)
 ) STRICT;
+
+-- Partial, because most turns come without a key and need no entry.
+CREATE UNIQUE INDEX turns_by_key ON turns (session_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE messages (
     session_id TEXT    NOT NULL REFERENCES sessions (session_id)

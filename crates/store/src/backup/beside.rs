@@ -13,7 +13,7 @@ use crate::tenant_files::open_checked;
 use crate::{StoreError, StoreOptions, inspect, now_millis};
 
 /// Copies the data folder `data` to `dest`, as [`Store::backup`](crate::Store::backup) does, without taking the
-/// folder. Blocks. While a file is copied, an erasure in the other process may answer [`StoreError::Busy`].
+/// folder. Blocks. While a file is copied, an erasure in the other process may answer [`StoreError::LogHeld`].
 ///
 /// # Errors
 /// [`StoreError::BackupRefused`] when `dest` is not empty or lies in `data`, or `data` holds no control file; those of

@@ -119,8 +119,7 @@ impl TenantFile {
     ) -> Result<R, StoreError> {
         self.with_writer(what, |conn| {
             let outcome = writing(conn, work)?;
-            empty_log(conn)?;
-            Ok(outcome)
+            if empty_log(conn)? { Ok(outcome) } else { Err(StoreError::LogHeld { path: self.path.clone() }) }
         })
     }
 
@@ -130,7 +129,8 @@ impl TenantFile {
         let writer = hold(&self.writer).take();
         *hold(&self.ready) = false;
         match writer {
-            Some(conn) => empty_log(&conn).map_err(|cause| cause.located("close", &self.path)),
+            // A backup by another process may keep the log; it stays valid where it is.
+            Some(conn) => empty_log(&conn).map(|_| ()).map_err(|cause| cause.located("close", &self.path)),
             None => Ok(()),
         }
     }

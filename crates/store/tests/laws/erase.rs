@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haversack::testing::tenant;
-use haversack_store::sqlite::params;
+use haversack_store::StoreError;
+use haversack_store::sqlite::{Connection, params};
 
-use crate::{fresh, on_disk};
+use crate::{fresh, on_disk, tenant_files};
 
 #[tokio::test]
 async fn erased_text_is_in_no_raw_file() {
@@ -52,6 +53,38 @@ async fn erased_text_is_in_no_raw_file() {
                 .await
                 .unwrap();
             assert_eq!(intact, "ok");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_erasure_that_cannot_finish_says_so() {
+    let (dir, store) = fresh();
+    let root = dir.path().to_path_buf();
+    tenant("a")
+        .wrap(async move {
+            let db = store.tenant().unwrap();
+            db.write("remember", |tx| {
+                Ok(tx.execute(
+                    "INSERT INTO memories (id, text, text_hash, source, created_at, valid_from)
+                     VALUES ('m', 'wumpuscanaryq', x'00', 'user', 1, 1)",
+                    [],
+                )?)
+            })
+            .await
+            .unwrap();
+            // What a backup by another process does: it reads a state from before the erasure.
+            let beside = Connection::open(&tenant_files(&root)[0]).unwrap();
+            beside.execute_batch("BEGIN; SELECT count(*) FROM memories;").unwrap();
+            let forget = || db.erase("forget", |tx| Ok(tx.execute("DELETE FROM memories", [])?));
+            let held = forget().await.unwrap_err();
+            assert!(matches!(held, StoreError::LogHeld { .. }), "{held:?}");
+            assert!(held.to_string().contains("deleted"), "{held}");
+
+            beside.execute_batch("COMMIT").unwrap();
+            assert_eq!(forget().await.unwrap(), 0, "it was committed the first time");
+            drop(beside);
+            assert_eq!(on_disk(&root, "wumpuscanaryq"), Vec::<std::path::PathBuf>::new());
         })
         .await;
 }

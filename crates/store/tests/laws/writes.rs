@@ -154,6 +154,44 @@ async fn a_read_cannot_write() {
 }
 
 #[tokio::test]
+async fn an_idempotency_key_is_used_once_a_session() {
+    let (_dir, store) = fresh();
+    tenant("a")
+        .wrap(async {
+            let db = store.tenant().unwrap();
+            add_session(&db, "s1").await.unwrap();
+            add_session(&db, "s2").await.unwrap();
+            let turn = |id: &'static str, session: &'static str, number: i64, key: Option<&'static str>| {
+                db.write("a turn", move |tx| {
+                    Ok(tx.execute(
+                        "INSERT INTO turns (turn_id, session_id, number, principal, idempotency_key, status, started_at)
+                         VALUES (?1, ?2, ?3, 'tester', ?4, 'done', 1)",
+                        (id, session, number, key),
+                    )?)
+                })
+            };
+            turn("t1", "s1", 1, Some("k")).await.unwrap();
+            turn("t2", "s2", 1, Some("k")).await.unwrap();
+            turn("t3", "s1", 2, None).await.unwrap();
+            turn("t4", "s1", 3, None).await.unwrap();
+            turn("t5", "s1", 4, Some("k")).await.unwrap_err();
+            turn("t6", "s1", 3, None).await.unwrap_err();
+            let plan: String = db
+                .read("how a key is found", |conn| {
+                    Ok(conn.query_row(
+                        "EXPLAIN QUERY PLAN SELECT turn_id FROM turns WHERE session_id = ?1 AND idempotency_key = ?2",
+                        ["s1", "k"],
+                        |row| row.get("detail"),
+                    )?)
+                })
+                .await
+                .unwrap();
+            assert!(plan.contains("turns_by_key"), "{plan}");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn messages_are_append_only() {
     let (_dir, store) = fresh();
     tenant("a")
