@@ -60,10 +60,12 @@ pub enum TurnEvent {
     },
 }
 
+type Listen = dyn Fn(TurnEvent) + Send + Sync;
+
 /// Where the events of a turn go. Cheap to clone.
 #[derive(Clone)]
 pub struct EventSink {
-    listener: Option<(Entry, Arc<dyn Fn(TurnEvent) + Send + Sync>)>,
+    listener: Option<(Entry, Arc<Listen>)>,
 }
 
 impl EventSink {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use haversack::well_known::{CANCEL, DEADLINE};
+use haversack::well_known::{CANCEL, DEADLINE, Deadline};
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -121,7 +121,7 @@ pub(crate) async fn cancelled() {
 
 /// Resolves at the turn's deadline; never where no `DEADLINE` is bound.
 async fn out_of_time() {
-    match DEADLINE.get().map(|deadline| deadline.remaining()) {
+    match DEADLINE.get().map(Deadline::remaining) {
         Ok(Duration::ZERO) => {}
         Ok(left) => tokio::time::sleep(left).await,
         Err(_) => std::future::pending().await,

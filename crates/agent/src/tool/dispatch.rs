@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use haversack::well_known::{CANCEL, DEADLINE};
+use haversack::well_known::{CANCEL, DEADLINE, Deadline};
 use haversack::{Entry, JoinSet};
 use haversack_memory::MemoryError;
 use haversack_store::StoreError;
@@ -104,7 +104,7 @@ impl Dispatch {
     }
 
     fn limit(&self) -> Duration {
-        let left = DEADLINE.get().map(|deadline| deadline.remaining());
+        let left = DEADLINE.get().map(Deadline::remaining);
         left.map_or(self.timeout, |left| left.min(self.timeout))
     }
 

@@ -36,7 +36,11 @@ fn all_well(wrong: &[String]) {
 #[tokio::test]
 async fn a_fact_is_found_in_a_later_session_in_other_words() {
     let table: &[(&str, &str, &str)] = &[
-        ("Please remember that our account manager is Ilse Quandt.", "Who looks after our account?", "Ilse Quandt"),
+        (
+            "Please remember that our account manager is Ilse Quandt.",
+            "Who looks after our account?",
+            "Ilse Quandt",
+        ),
         ("Our account manager is Ilse Quandt.", "Who is our contact person for the account?", "Ilse Quandt"),
         ("FYI, Ilse Quandt handles our account now.", "Who is responsible for our account?", "Ilse Quandt"),
         ("Our delivery address is Tarnweg 8, Osthafen.", "Where do our parcels go?", "Tarnweg 8"),
@@ -46,17 +50,33 @@ async fn a_fact_is_found_in_a_later_session_in_other_words() {
         ("The contract renews on 2031-03-09.", "When is our contract renewal?", "2031-03-09"),
         ("Our contract ends on 2031-03-09.", "When does our agreement expire?", "2031-03-09"),
         ("We have 43 licences.", "How many seats do we have?", "43"),
-        ("Invoices go to billing@tarn.example.", "Which email address do our bills go to?", "billing@tarn.example"),
-        ("Please send our invoices to billing@tarn.example.", "Where do you send our invoices?", "billing@tarn.example"),
+        (
+            "Invoices go to billing@tarn.example.",
+            "Which email address do our bills go to?",
+            "billing@tarn.example",
+        ),
+        (
+            "Please send our invoices to billing@tarn.example.",
+            "Where do you send our invoices?",
+            "billing@tarn.example",
+        ),
         ("The code for the back gate is 7741.", "What is the PIN for the back door?", "7741"),
         ("Our carrier is Ostwind.", "Which courier do we use?", "Ostwind"),
         ("We use Ostwind as our carrier.", "Who ships our goods?", "Ostwind"),
-        ("You can reach our night desk at 555-0142.", "What is the phone number of the night desk?", "555-0142"),
+        (
+            "You can reach our night desk at 555-0142.",
+            "What is the phone number of the night desk?",
+            "555-0142",
+        ),
         ("The technician visits us on Thursday.", "When does the engineer come?", "Thursday"),
         ("Our warehouse moved to Brunnholt.", "Where is our warehouse?", "Brunnholt"),
         ("My colleague Per Ask approves all refunds.", "Who authorises reimbursements?", "Per Ask"),
         ("Our budget for spare parts is 1200 EUR.", "How much can we spend on spare parts?", "1200 EUR"),
-        ("The serial number of the grinder is GR-8812.", "Can you give me the grinder's serial number?", "GR-8812"),
+        (
+            "The serial number of the grinder is GR-8812.",
+            "Can you give me the grinder's serial number?",
+            "GR-8812",
+        ),
         ("We close at 16:30 on Fridays.", "What time do we shut on Friday?", "16:30"),
         ("The guest wifi password is moorhen.", "What is the password of the guest wi-fi?", "moorhen"),
         ("Lena Brook replaces Per Ask as our technician.", "Who is our technician?", "Lena Brook"),
@@ -76,22 +96,89 @@ async fn a_fact_is_found_in_a_later_session_in_other_words() {
 #[tokio::test]
 async fn a_newer_fact_takes_the_place_of_the_older() {
     let table: &[(&str, &str, &str, &str, &str)] = &[
-        ("Our delivery address is Tarnweg 8.", "The delivery address has changed to Moorgasse 4.", "Where should parcels go?", "Moorgasse 4", "Tarnweg 8"),
-        ("Our delivery address is Tarnweg 8.", "From now on please ship everything to Moorgasse 4.", "What is our delivery address?", "Moorgasse 4", "Tarnweg 8"),
-        ("Our delivery address is Tarnweg 8.", "We have changed the delivery address from Tarnweg 8 to Moorgasse 4.", "Where do you deliver to?", "Moorgasse 4", "Tarnweg 8"),
-        ("Our account manager is Ilse Quandt.", "Jon Vale is our new account manager.", "Who looks after our account?", "Jon Vale", "Ilse Quandt"),
-        ("Our account manager is Ilse Quandt.", "Jon Vale has taken over as our account manager.", "Who manages our account?", "Jon Vale", "Ilse Quandt"),
+        (
+            "Our delivery address is Tarnweg 8.",
+            "The delivery address has changed to Moorgasse 4.",
+            "Where should parcels go?",
+            "Moorgasse 4",
+            "Tarnweg 8",
+        ),
+        (
+            "Our delivery address is Tarnweg 8.",
+            "From now on please ship everything to Moorgasse 4.",
+            "What is our delivery address?",
+            "Moorgasse 4",
+            "Tarnweg 8",
+        ),
+        (
+            "Our delivery address is Tarnweg 8.",
+            "We have changed the delivery address from Tarnweg 8 to Moorgasse 4.",
+            "Where do you deliver to?",
+            "Moorgasse 4",
+            "Tarnweg 8",
+        ),
+        (
+            "Our account manager is Ilse Quandt.",
+            "Jon Vale is our new account manager.",
+            "Who looks after our account?",
+            "Jon Vale",
+            "Ilse Quandt",
+        ),
+        (
+            "Our account manager is Ilse Quandt.",
+            "Jon Vale has taken over as our account manager.",
+            "Who manages our account?",
+            "Jon Vale",
+            "Ilse Quandt",
+        ),
         ("We have 43 licences.", "We now have 51 licences.", "How many licences do we have?", "51", "43"),
-        ("The PO number is PQ-5512.", "Update: the PO number is PQ-7700.", "What is the purchase order number?", "PQ-7700", "PQ-5512"),
-        ("The audit is on 4 May.", "The audit has been moved to 9 June.", "When is the audit?", "9 June", "4 May"),
-        ("Our budget is 1200 EUR.", "We raised our budget to 1500 EUR.", "What is our budget?", "1500 EUR", "1200 EUR"),
-        ("Send invoices to a@tarn.example.", "Could you change our invoice email to b@tarn.example?", "Which email do invoices go to?", "b@tarn.example", "a@tarn.example"),
-        ("The gate code is 7741.", "The new gate code is 9020.", "What is the code for the gate?", "9020", "7741"),
-        ("Our warehouse is in Brunnholt.", "We moved the warehouse to Kestrel Bay.", "Where is our warehouse located?", "Kestrel Bay", "Brunnholt"),
+        (
+            "The PO number is PQ-5512.",
+            "Update: the PO number is PQ-7700.",
+            "What is the purchase order number?",
+            "PQ-7700",
+            "PQ-5512",
+        ),
+        (
+            "The audit is on 4 May.",
+            "The audit has been moved to 9 June.",
+            "When is the audit?",
+            "9 June",
+            "4 May",
+        ),
+        (
+            "Our budget is 1200 EUR.",
+            "We raised our budget to 1500 EUR.",
+            "What is our budget?",
+            "1500 EUR",
+            "1200 EUR",
+        ),
+        (
+            "Send invoices to a@tarn.example.",
+            "Could you change our invoice email to b@tarn.example?",
+            "Which email do invoices go to?",
+            "b@tarn.example",
+            "a@tarn.example",
+        ),
+        (
+            "The gate code is 7741.",
+            "The new gate code is 9020.",
+            "What is the code for the gate?",
+            "9020",
+            "7741",
+        ),
+        (
+            "Our warehouse is in Brunnholt.",
+            "We moved the warehouse to Kestrel Bay.",
+            "Where is our warehouse located?",
+            "Kestrel Bay",
+            "Brunnholt",
+        ),
     ];
     let mut wrong = Vec::new();
     for (first, then, ask, new, old) in table {
-        let turns: &[Said<'_>] = &[("one", first, &[old], &[]), ("two", then, &[new], &[]), ("three", ask, &[new], &[old])];
+        let turns: &[Said<'_>] =
+            &[("one", first, &[old], &[]), ("two", then, &[new], &[]), ("three", ask, &[new], &[old])];
         wrong.extend(hold(&[], turns).await);
     }
     all_well(&wrong);
@@ -100,18 +187,61 @@ async fn a_newer_fact_takes_the_place_of_the_older() {
 #[tokio::test]
 async fn a_correction_is_kept_as_a_whole_sentence() {
     let table: &[(&str, &str, &str, &str, &str)] = &[
-        ("Our PO number is PQ-5512.", "Sorry, I meant PQ-7700.", "What is our PO number?", "PQ-7700", "PQ-5512"),
-        ("Our PO number is PQ-5512.", "No, it is PQ-7700, not PQ-5512.", "What is our PO number?", "PQ-7700", "PQ-5512"),
-        ("Our PO number is PQ-5512.", "Correction: the PO number is PQ-7700.", "What is our PO number?", "PQ-7700", "PQ-5512"),
-        ("Our account manager is Ilse Quandt.", "Actually it is Jon Vale.", "Who is our account manager?", "Jon Vale", "Ilse Quandt"),
-        ("The audit is on 4 May.", "I made a mistake, it should be 9 June.", "When is the audit?", "9 June", "4 May"),
-        ("The audit is on 4 May.", "Sorry, the audit is on 9 June, not on 4 May.", "When is the audit?", "9 June", "4 May"),
-        ("Our delivery address is Tarnweg 8.", "The address changed to Moorgasse 4.", "What is the delivery address?", "Moorgasse 4", "Tarnweg 8"),
+        (
+            "Our PO number is PQ-5512.",
+            "Sorry, I meant PQ-7700.",
+            "What is our PO number?",
+            "PQ-7700",
+            "PQ-5512",
+        ),
+        (
+            "Our PO number is PQ-5512.",
+            "No, it is PQ-7700, not PQ-5512.",
+            "What is our PO number?",
+            "PQ-7700",
+            "PQ-5512",
+        ),
+        (
+            "Our PO number is PQ-5512.",
+            "Correction: the PO number is PQ-7700.",
+            "What is our PO number?",
+            "PQ-7700",
+            "PQ-5512",
+        ),
+        (
+            "Our account manager is Ilse Quandt.",
+            "Actually it is Jon Vale.",
+            "Who is our account manager?",
+            "Jon Vale",
+            "Ilse Quandt",
+        ),
+        (
+            "The audit is on 4 May.",
+            "I made a mistake, it should be 9 June.",
+            "When is the audit?",
+            "9 June",
+            "4 May",
+        ),
+        (
+            "The audit is on 4 May.",
+            "Sorry, the audit is on 9 June, not on 4 May.",
+            "When is the audit?",
+            "9 June",
+            "4 May",
+        ),
+        (
+            "Our delivery address is Tarnweg 8.",
+            "The address changed to Moorgasse 4.",
+            "What is the delivery address?",
+            "Moorgasse 4",
+            "Tarnweg 8",
+        ),
         ("We have 43 licences.", "Sorry, that should be 51.", "How many licences do we have?", "51", "43"),
     ];
     let mut wrong = Vec::new();
     for (first, then, ask, new, old) in table {
-        let turns: &[Said<'_>] = &[("one", first, &[old], &[]), ("one", then, &[new], &[old]), ("two", ask, &[new], &[old])];
+        let turns: &[Said<'_>] =
+            &[("one", first, &[old], &[]), ("one", then, &[new], &[old]), ("two", ask, &[new], &[old])];
         wrong.extend(hold(&[], turns).await);
     }
     all_well(&wrong);
@@ -151,7 +281,12 @@ async fn questions_are_answered_from_the_handbook() {
         ("a", "What time do you open in Osthafen?", &["06:30"], &["16:45"]),
         ("a", "How long does charging a scanner take?", &["3 hours"], &[]),
         ("a", "Which dock do I need for charging?", &["K-7"], &[]),
-        ("a", "My scanner does not read barcodes any more. What can I do?", &["Clean the window", "From the handbook"], &[NOTHING]),
+        (
+            "a",
+            "My scanner does not read barcodes any more. What can I do?",
+            &["Clean the window", "From the handbook"],
+            &[NOTHING],
+        ),
     ];
     all_well(&hold(handbook, turns).await);
 }
@@ -162,15 +297,33 @@ async fn what_failed_is_not_suggested_again() {
     let table: &[&[Said<'_>]] = &[
         &[
             ("a", "The scanner does not read barcodes.", &["Restart the scanner", "Clean the window"], &[]),
-            ("a", "I already tried restarting the scanner, it did not help. What else can I try?", &["Clean the window", "203 dpi"], &["Restart", "restart"]),
+            (
+                "a",
+                "I already tried restarting the scanner, it did not help. What else can I try?",
+                &["Clean the window", "203 dpi"],
+                &["Restart", "restart"],
+            ),
             ("a", "What else?", &["203 dpi"], &["Restart"]),
         ],
+        &[(
+            "b",
+            "Our scanner cannot read labels. I rebooted it and wiped the window, but nothing changed. Any other ideas?",
+            &["203 dpi"],
+            &["Restart", "Clean"],
+        )],
         &[
-            ("b", "Our scanner cannot read labels. I rebooted it and wiped the window, but nothing changed. Any other ideas?", &["203 dpi"], &["Restart", "Clean"]),
-        ],
-        &[
-            ("c", "I have restarted the scanner twice, still no barcodes are read.", &["Clean the window"], &["Restart"]),
-            ("c", "That did not help either. What now?", &["already tried", "8841"], &["Restart", "Clean the window"]),
+            (
+                "c",
+                "I have restarted the scanner twice, still no barcodes are read.",
+                &["Clean the window"],
+                &["Restart"],
+            ),
+            (
+                "c",
+                "That did not help either. What now?",
+                &["already tried", "8841"],
+                &["Restart", "Clean the window"],
+            ),
         ],
         &[
             ("d", "My barcode scanner is not reading.", &["Restart the scanner"], &[]),
@@ -193,7 +346,12 @@ async fn what_failed_is_not_suggested_again() {
 async fn an_attempt_belongs_to_its_session() {
     let handbook = &[("scanners.md", SCANNERS)];
     let turns: &[Said<'_>] = &[
-        ("a", "The scanner does not read barcodes. I tried restarting it without success.", &["Clean"], &["Restart"]),
+        (
+            "a",
+            "The scanner does not read barcodes. I tried restarting it without success.",
+            &["Clean"],
+            &["Restart"],
+        ),
         ("b", "The scanner does not read barcodes. What should I do?", &["Restart the scanner"], &[]),
     ];
     all_well(&hold(handbook, turns).await);
@@ -203,7 +361,12 @@ async fn an_attempt_belongs_to_its_session() {
 async fn what_is_not_known_is_said_plainly() {
     let handbook = &[("scanners.md", SCANNERS), ("returns.md", RETURNS), ("opening-times.md", HOURS)];
     let turns: &[Said<'_>] = &[
-        ("a", "Our account manager is Ilse Quandt. Our delivery address is Tarnweg 8. The gate code is 7741.", &["Ilse"], &[]),
+        (
+            "a",
+            "Our account manager is Ilse Quandt. Our delivery address is Tarnweg 8. The gate code is 7741.",
+            &["Ilse"],
+            &[],
+        ),
         ("a", "What is our bank's IBAN?", &[NOTHING, "lexical"], &["Ilse", "Tarnweg", "7741"]),
         ("a", "Do you offer a loyalty programme?", &[NOTHING], &["Ilse"]),
         ("b", "What is the wifi password at Osthafen?", &[NOTHING], &["06:30", "7741"]),
@@ -232,7 +395,22 @@ async fn odd_messages_get_an_answer() {
     let house = House::offline();
     let long = "x".repeat(60_000);
     let many = "Is this it? ".repeat(500);
-    for message in ["?", "...", "\u{1F600}", "\" OR 1=1 --", "NEAR(a b)", "'''", "a\u{0}b", &long, &many, "- - -", "It.", "not", "and and and", "was is was is"] {
+    for message in [
+        "?",
+        "...",
+        "\u{1F600}",
+        "\" OR 1=1 --",
+        "NEAR(a b)",
+        "'''",
+        "a\u{0}b",
+        &long,
+        &many,
+        "- - -",
+        "It.",
+        "not",
+        "and and and",
+        "was is was is",
+    ] {
         let reply = house.say("acme", "odd", message).await.unwrap();
         assert!(!reply.text.trim().is_empty());
     }

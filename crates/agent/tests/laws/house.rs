@@ -32,7 +32,11 @@ impl House {
         Self::with(solo(tools), Arc::new(model), extra)
     }
 
-    pub(crate) fn with(mut config: AgentConfig, model: Arc<dyn ChatModel>, tools: Vec<Arc<dyn Tool>>) -> Self {
+    pub(crate) fn with(
+        mut config: AgentConfig,
+        model: Arc<dyn ChatModel>,
+        tools: Vec<Arc<dyn Tool>>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("data"), StoreOptions::default()).unwrap();
         let memory = Memory::new(store.clone(), MemoryOptions::default());
@@ -54,7 +58,12 @@ impl House {
     }
 
     /// One turn behind this door; the events go to `heard`.
-    pub(crate) async fn ask(&self, visit: Visit, request: TurnRequest, heard: Option<&Heard>) -> Result<Reply, TurnError> {
+    pub(crate) async fn ask(
+        &self,
+        visit: Visit,
+        request: TurnRequest,
+        heard: Option<&Heard>,
+    ) -> Result<Reply, TurnError> {
         let agents = self.agents.clone();
         let heard = heard.cloned();
         let work = async move {
@@ -99,7 +108,10 @@ impl Heard {
     /// A sink of the current entry.
     pub(crate) fn sink(&self) -> EventSink {
         let heard = self.0.clone();
-        EventSink::new(move |event: TurnEvent| heard.lock().unwrap().push(serde_json::to_value(event).unwrap())).unwrap()
+        EventSink::new(move |event: TurnEvent| {
+            heard.lock().unwrap().push(serde_json::to_value(event).unwrap());
+        })
+        .unwrap()
     }
 
     pub(crate) fn names(&self) -> Vec<String> {

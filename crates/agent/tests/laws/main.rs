@@ -15,6 +15,5 @@ mod knowledge;
 mod model;
 #[cfg(feature = "genai")]
 mod provider;
-mod spans;
 mod tools;
 mod turn;

@@ -55,7 +55,11 @@ pub(super) fn facts(question: &Question, recalled: &RecallAnswer, ignore: &[&str
         one_a_subject(&mut scored, best);
     }
     scored.truncate(if question.several { 5 } else { 3 });
-    let answers = scored.into_iter().map(|(score, hit)| FactAnswer { text: hit.text.clone(), this_session: hit.this_session, score });
+    let answers = scored.into_iter().map(|(score, hit)| FactAnswer {
+        text: hit.text.clone(),
+        this_session: hit.this_session,
+        score,
+    });
     answers.collect()
 }
 
@@ -82,14 +86,19 @@ pub(super) fn passage(question: &Question, found: &Found, failed: &[&str]) -> Op
     }
 }
 
+/// The best score in a section, the section, and its pieces with their scores.
+type Rated<'s> = (f32, &'s FoundSection, Vec<(f32, Piece)>);
+
 /// The sentences, items or rows that answer a question for a fact.
 fn quote(question: &Question, sections: &[FoundSection]) -> Option<Passage> {
-    let mut best: Option<(f32, &FoundSection, Vec<(f32, Piece)>)> = None;
+    let mut best: Option<Rated<'_>> = None;
     for section in sections {
         let above = Bag::of(&format!("{} {}", section.heading, file_words(&section.file)));
         let around = Bag::of(&section.text);
-        let scored: Vec<(f32, Piece)> =
-            pieces(&section.text).into_iter().map(|piece| (score(question, &piece.text, Some(&above), Some(&around), false), piece)).collect();
+        let scored: Vec<(f32, Piece)> = pieces(&section.text)
+            .into_iter()
+            .map(|piece| (score(question, &piece.text, Some(&above), Some(&around), false), piece))
+            .collect();
         let top = scored.iter().map(|(score, _)| *score).fold(0.0, f32::max);
         // Earlier sections are better matches as a whole, so a later one must be better, not equal.
         if top >= ENOUGH && best.as_ref().is_none_or(|(score, ..)| top > *score + 0.01) {
@@ -101,9 +110,12 @@ fn quote(question: &Question, sections: &[FoundSection]) -> Option<Passage> {
     let block = scored[at].1.block;
     let same_block = || scored.iter().filter(|(_, piece)| piece.block == block);
     // A short paragraph is quoted whole: what a sentence means may stand in its neighbour.
-    let short = same_block().map(|(_, piece)| piece.text.len()).sum::<usize>() <= 260 && scored[at].1.kind == PieceKind::Sentence;
+    let short = same_block().map(|(_, piece)| piece.text.len()).sum::<usize>() <= 260
+        && scored[at].1.kind == PieceKind::Sentence;
     let close = |piece_score: f32| piece_score >= score - 0.05;
-    let chosen = scored.iter().filter(|(piece_score, piece)| if short { piece.block == block } else { close(*piece_score) });
+    let chosen = scored
+        .iter()
+        .filter(|(piece_score, piece)| if short { piece.block == block } else { close(*piece_score) });
     let lines = chosen.map(|(_, piece)| piece.text.clone()).take(4).collect();
     Some(Passage { heading: section.heading.clone(), lines, after: Vec::new(), left_out: 0, score })
 }
@@ -121,7 +133,8 @@ fn steps(question: &Question, sections: &[FoundSection], failed: &[&str]) -> Opt
         let hints = coverage(&question.hints, &bag, None) * 0.15;
         coverage(&general, &bag, None) + hints + if named { 0.1 } else { 0.0 }
     };
-    let mut rated: Vec<(f32, &FoundSection)> = sections.iter().map(|section| (rate(section), section)).collect();
+    let mut rated: Vec<(f32, &FoundSection)> =
+        sections.iter().map(|section| (rate(section), section)).collect();
     rated.retain(|(score, _)| *score >= enough);
     rated.sort_by(|a, b| b.0.total_cmp(&a.0));
     let best = rated.first()?.0;
@@ -177,7 +190,8 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
         if is_focus && covered == 0.0 && has_value && is_shown_by_value(term) {
             covered = 0.8;
         }
-        let weight = if at == last && at > 0 && has_value && is_event(term) { term.weight * 0.6 } else { term.weight };
+        let weight =
+            if at == last && at > 0 && has_value && is_event(term) { term.weight * 0.6 } else { term.weight };
         total += weight;
         got += weight * covered;
     }
@@ -187,7 +201,8 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
     let mut score = got / total;
     if let Some(focus) = &question.focus {
         let there = focus.covered_by(&bag) > 0.0 || above.is_some_and(|above| focus.covered_by(above) > 0.0);
-        if !there && !(has_value && is_shown_by_value(focus)) {
+        let shown = has_value && is_shown_by_value(focus);
+        if !(there || shown) {
             score *= 0.5;
         }
     }
@@ -217,7 +232,8 @@ fn is_event(term: &super::terms::Term) -> bool {
 
 /// The text says the opposite: it closes where the question asks when it opens.
 fn contradicted(term: &super::terms::Term, bag: &Bag) -> bool {
-    const OPPOSITES: &[(&str, &str)] = &[("open", "close"), ("start", "expire"), ("borrow", "return"), ("budget", "minimum")];
+    const OPPOSITES: &[(&str, &str)] =
+        &[("open", "close"), ("start", "expire"), ("borrow", "return"), ("budget", "minimum")];
     if term.covered_by(bag) > 0.0 {
         return false;
     }

@@ -65,7 +65,9 @@ pub(super) fn report(clause: &str) -> Option<Report> {
 /// Where the words about the outcome begin, and what they say.
 fn outcome(lower: &[&str]) -> Option<(usize, Went)> {
     let found = |phrases: &[&[&str]]| {
-        let places = phrases.iter().filter_map(|phrase| lower.windows(phrase.len()).position(|window| window == *phrase));
+        let places = phrases
+            .iter()
+            .filter_map(|phrase| lower.windows(phrase.len()).position(|window| window == *phrase));
         places.min()
     };
     // A negation decides: `did not work` holds `work` too.
@@ -85,12 +87,32 @@ fn outcome(lower: &[&str]) -> Option<(usize, Went)> {
 /// Takes the subject of an outcome along: `it did not help`, `the error is still there`.
 fn subject_before(lower: &[&str], at: usize) -> usize {
     let mut at = at;
-    while at > 0 && matches!(lower[at - 1], "is" | "was" | "there" | "has" | "have" | "and" | "but" | "also" | "just" | "really") {
+    while at > 0
+        && matches!(
+            lower[at - 1],
+            "is" | "was" | "there" | "has" | "have" | "and" | "but" | "also" | "just" | "really"
+        )
+    {
         at -= 1;
     }
     // In `restarting it did not help` the pronoun belongs to the act.
     let object = at > 1 && is_act(lower[at - 2]);
-    if at > 0 && !object && matches!(lower[at - 1], "it" | "that" | "this" | "which" | "nothing" | "problem" | "error" | "issue" | "they" | "everything" | "all") {
+    if at > 0
+        && !object
+        && matches!(
+            lower[at - 1],
+            "it" | "that"
+                | "this"
+                | "which"
+                | "nothing"
+                | "problem"
+                | "error"
+                | "issue"
+                | "they"
+                | "everything"
+                | "all"
+        )
+    {
         at -= 1;
         while at > 0 && matches!(lower[at - 1], "the" | "same" | "but" | "and" | "that" | "of") {
             at -= 1;
@@ -104,7 +126,8 @@ fn action(lower: &[&str]) -> Option<(usize, bool)> {
     if let Some(at) = lower.iter().position(|word| matches!(*word, "tried" | "trying" | "attempted")) {
         let who = lower[..at].iter().any(|word| is_somebody(word)) || at == 0;
         let mut begin = at + 1;
-        while lower.get(begin).is_some_and(|word| matches!(*word, "to" | "already" | "out" | "just" | "also")) {
+        while lower.get(begin).is_some_and(|word| matches!(*word, "to" | "already" | "out" | "just" | "also"))
+        {
             begin += 1;
         }
         return (who && begin < lower.len()).then_some((begin, true));
@@ -138,11 +161,41 @@ fn action(lower: &[&str]) -> Option<(usize, bool)> {
 }
 
 fn is_somebody(word: &str) -> bool {
-    matches!(word, "i" | "we" | "i've" | "we've" | "he" | "she" | "they" | "they've" | "colleague" | "technician" | "team" | "it" | "someone")
+    matches!(
+        word,
+        "i" | "we"
+            | "i've"
+            | "we've"
+            | "he"
+            | "she"
+            | "they"
+            | "they've"
+            | "colleague"
+            | "technician"
+            | "team"
+            | "it"
+            | "someone"
+    )
 }
 
 fn is_filler(word: &str) -> bool {
-    matches!(word, "have" | "has" | "had" | "already" | "just" | "also" | "then" | "even" | "both" | "now" | "twice" | "did" | "and" | "first")
+    matches!(
+        word,
+        "have"
+            | "has"
+            | "had"
+            | "already"
+            | "just"
+            | "also"
+            | "then"
+            | "even"
+            | "both"
+            | "now"
+            | "twice"
+            | "did"
+            | "and"
+            | "first"
+    )
 }
 
 fn is_act(word: &str) -> bool {
@@ -158,7 +211,11 @@ fn split_actions(clause: &str, words: &[Token<'_>]) -> Vec<String> {
         let joint = matches!(words[at].lower.as_str(), "and" | "then" | "or");
         let comma = clause[words[at - 1].end()..words[at].start].contains(',');
         let next = if joint { at + 1 } else { at };
-        let next = next + words[next.min(words.len())..].iter().take_while(|word| is_filler(&word.lower) || word.lower == "to").count();
+        let next = next
+            + words[next.min(words.len())..]
+                .iter()
+                .take_while(|word| is_filler(&word.lower) || word.lower == "to")
+                .count();
         let new_act = words.get(next).is_some_and(|word| is_act(&word.lower) && word.lower != "on");
         if (joint || comma) && new_act {
             actions.extend(action_text(clause, &words[start..at]));
@@ -173,8 +230,28 @@ fn action_text(clause: &str, words: &[Token<'_>]) -> Option<String> {
     let edge = |word: &&Token<'_>| {
         matches!(
             word.lower.as_str(),
-            "already" | "again" | "twice" | "too" | "also" | "and" | "but" | "just" | "yesterday" | "today" | "now" | "times" | "first" | "then"
-                | "several" | "many" | "even" | "which" | "with" | "as" | "well" | "so"
+            "already"
+                | "again"
+                | "twice"
+                | "too"
+                | "also"
+                | "and"
+                | "but"
+                | "just"
+                | "yesterday"
+                | "today"
+                | "now"
+                | "times"
+                | "first"
+                | "then"
+                | "several"
+                | "many"
+                | "even"
+                | "which"
+                | "with"
+                | "as"
+                | "well"
+                | "so"
         )
     };
     let skip = words.iter().take_while(edge).count();
@@ -187,8 +264,17 @@ fn action_text(clause: &str, words: &[Token<'_>]) -> Option<String> {
 
 /// An outcome alone speaks of something before it only when its subject is a pronoun or nothing at all.
 fn refers_back(lower: &[&str], at: usize) -> bool {
-    let before = lower[..at].iter().filter(|word| !is_filler(word) && !matches!(**word, "but" | "and" | "unfortunately" | "sadly" | "no" | "yes" | "the" | "of"));
-    before.count() == 0 || lower.iter().take(4).any(|word| matches!(*word, "that" | "this" | "it" | "neither" | "none" | "nothing" | "both" | "these" | "those"))
+    let before = lower[..at].iter().filter(|word| {
+        !is_filler(word)
+            && !matches!(**word, "but" | "and" | "unfortunately" | "sadly" | "no" | "yes" | "the" | "of")
+    });
+    before.count() == 0
+        || lower.iter().take(4).any(|word| {
+            matches!(
+                *word,
+                "that" | "this" | "it" | "neither" | "none" | "nothing" | "both" | "these" | "those"
+            )
+        })
 }
 
 /// Whether a step of an instruction is the same as something that was tried.
@@ -199,46 +285,145 @@ pub(super) fn same_action(tried: &str, step: &str) -> bool {
     }
     let has_act = wanted.iter().any(|term| is_act(&term.stem) || is_concept_act(term));
     let bag = Bag::of(step);
-    let act_covered = wanted.iter().any(|term| (is_act(&term.stem) || is_concept_act(term)) && term.covered_by(&bag) > 0.0);
+    let act_covered =
+        wanted.iter().any(|term| (is_act(&term.stem) || is_concept_act(term)) && term.covered_by(&bag) > 0.0);
     coverage(&wanted, &bag, None) >= 0.6 && (!has_act || act_covered)
 }
 
 fn is_concept_act(term: &Term) -> bool {
-    term.concepts().iter().any(|concept| matches!(super::vocabulary::name(*concept), "restart" | "reset" | "replace" | "install" | "update" | "remove" | "connect" | "unplug" | "clean"))
+    term.concepts().iter().any(|concept| {
+        matches!(
+            super::vocabulary::name(*concept),
+            "restart"
+                | "reset"
+                | "replace"
+                | "install"
+                | "update"
+                | "remove"
+                | "connect"
+                | "unplug"
+                | "clean"
+        )
+    })
 }
 
 /// How often and when it was tried says nothing about what.
 fn is_circumstance(stem: &str) -> bool {
-    matches!(stem, "twic" | "time" | "minut" | "morn" | "morning" | "yesterday" | "today" | "second" | "hour" | "complet" | "complete" | "whol" | "again" | "ful" | "fully")
+    matches!(
+        stem,
+        "twic"
+            | "time"
+            | "minut"
+            | "morn"
+            | "morning"
+            | "yesterday"
+            | "today"
+            | "second"
+            | "hour"
+            | "complet"
+            | "complete"
+            | "whol"
+            | "again"
+            | "ful"
+            | "fully"
+    )
 }
 
 const FAILED: &[&[&str]] = &[
-    &["did", "not"], &["didn't"], &["does", "not"], &["doesn't"], &["do", "not"], &["don't"], &["has", "not"], &["hasn't"],
-    &["have", "not"], &["haven't"], &["was", "not"], &["wasn't"], &["won't"], &["can't"], &["cannot"], &["no", "luck"],
-    &["no", "effect"], &["no", "difference"], &["no", "change"], &["no", "success"], &["no", "improvement"], &["no", "better"],
-    &["no", "use"], &["no", "help"], &["no", "joy"], &["nothing", "changed"], &["nothing", "happened"], &["nothing", "helped"],
-    &["nothing", "worked"], &["nothing", "changes"], &["nothing", "happens"], &["nothing", "works"], &["without", "success"],
-    &["without", "luck"], &["without", "effect"], &["without", "result"], &["without", "any"], &["in", "vain"], &["to", "no", "avail"], &["failed"], &["fails"],
-    &["same", "error"], &["same", "problem"], &["same", "result"], &["same", "message"], &["same", "issue"], &["neither", "helped"],
-    &["neither", "worked"], &["none", "helped"], &["none", "worked"], &["made", "it", "worse"], &["did", "nothing"], &["isn't"],
-    &["is", "not"], &["none", "of"], &["neither", "of"], &["remains"], &["persists"], &["came", "back"], &["comes", "back"], &["is", "back"],
+    &["did", "not"],
+    &["didn't"],
+    &["does", "not"],
+    &["doesn't"],
+    &["do", "not"],
+    &["don't"],
+    &["has", "not"],
+    &["hasn't"],
+    &["have", "not"],
+    &["haven't"],
+    &["was", "not"],
+    &["wasn't"],
+    &["won't"],
+    &["can't"],
+    &["cannot"],
+    &["no", "luck"],
+    &["no", "effect"],
+    &["no", "difference"],
+    &["no", "change"],
+    &["no", "success"],
+    &["no", "improvement"],
+    &["no", "better"],
+    &["no", "use"],
+    &["no", "help"],
+    &["no", "joy"],
+    &["nothing", "changed"],
+    &["nothing", "happened"],
+    &["nothing", "helped"],
+    &["nothing", "worked"],
+    &["nothing", "changes"],
+    &["nothing", "happens"],
+    &["nothing", "works"],
+    &["without", "success"],
+    &["without", "luck"],
+    &["without", "effect"],
+    &["without", "result"],
+    &["without", "any"],
+    &["in", "vain"],
+    &["to", "no", "avail"],
+    &["failed"],
+    &["fails"],
+    &["same", "error"],
+    &["same", "problem"],
+    &["same", "result"],
+    &["same", "message"],
+    &["same", "issue"],
+    &["neither", "helped"],
+    &["neither", "worked"],
+    &["none", "helped"],
+    &["none", "worked"],
+    &["made", "it", "worse"],
+    &["did", "nothing"],
+    &["isn't"],
+    &["is", "not"],
+    &["none", "of"],
+    &["neither", "of"],
+    &["remains"],
+    &["persists"],
+    &["came", "back"],
+    &["comes", "back"],
+    &["is", "back"],
 ];
 
 const WORKED: &[&[&str]] = &[
-    &["worked"], &["helped"], &["fixed"], &["solved"], &["did", "the", "trick"], &["works", "now"], &["works", "again"],
-    &["working", "again"], &["working", "now"], &["is", "gone"], &["is", "fixed"], &["is", "solved"], &["resolved"], &["now", "works"],
+    &["worked"],
+    &["helped"],
+    &["fixed"],
+    &["solved"],
+    &["did", "the", "trick"],
+    &["works", "now"],
+    &["works", "again"],
+    &["working", "again"],
+    &["working", "now"],
+    &["is", "gone"],
+    &["is", "fixed"],
+    &["is", "solved"],
+    &["resolved"],
+    &["now", "works"],
     &["it", "works"],
 ];
 
 /// What comes after `still` when something did not get better.
 const NOT_GOOD: &[&str] = &[
-    "not", "the", "there", "same", "broken", "fails", "failing", "no", "blinks", "blinking", "shows", "showing", "happens", "red", "error",
-    "nothing", "stuck", "offline", "slow", "down", "dark", "cold", "leaking", "leaks", "beeping", "beeps", "says", "jams", "jammed", "dead", "locked", "refuses",
-    "get", "gets", "see",
+    "not", "the", "there", "same", "broken", "fails", "failing", "no", "blinks", "blinking", "shows",
+    "showing", "happens", "red", "error", "nothing", "stuck", "offline", "slow", "down", "dark", "cold",
+    "leaking", "leaks", "beeping", "beeps", "says", "jams", "jammed", "dead", "locked", "refuses", "get",
+    "gets", "see",
 ];
 
 /// Past forms that do not end in `ed`.
-const PAST_ACTS: &[&str] = &["reset", "put", "took", "held", "ran", "did", "set", "swapped", "cut", "bled", "shut", "went", "made", "let"];
+const PAST_ACTS: &[&str] = &[
+    "reset", "put", "took", "held", "ran", "did", "set", "swapped", "cut", "bled", "shut", "went", "made",
+    "let",
+];
 
 /// Acts that nobody reports but as an attempt.
 const SURE: &str = "restart reboot reset reinstall unplug replug recharge reconnect disconnect descale recalibrate \
@@ -260,7 +445,10 @@ mod tests {
 
     #[test]
     fn a_step_is_known_again_in_other_words() {
-        assert!(same_action("restarting the scanner", "Restart the scanner and wait until the light is green"));
+        assert!(same_action(
+            "restarting the scanner",
+            "Restart the scanner and wait until the light is green"
+        ));
         assert!(same_action("turned it off and on again", "Restart the device."));
         assert!(same_action("rebooted the router twice", "Reboot the router."));
         assert!(!same_action("restarting the scanner", "Clean the lens of the scanner with a dry cloth"));

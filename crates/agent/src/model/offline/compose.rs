@@ -40,7 +40,10 @@ pub(super) fn compose(plan: &Plan, results: &Results<'_>) -> String {
         }
     }
     if parts.is_empty() {
-        parts.push("I did not find a question or a fact in that. Tell me what I should know, or ask me something.".to_owned());
+        parts.push(
+            "I did not find a question or a fact in that. Tell me what I should know, or ask me something."
+                .to_owned(),
+        );
     }
     parts.join("\n\n")
 }
@@ -55,8 +58,12 @@ fn kept(plan: &Plan, results: &Results<'_>) -> Option<String> {
         Item::Remember { fact, .. } => {
             let id = call_id(crate::tool::REMEMBER, at);
             let line = match results.get(id.as_str()) {
-                Some((true, content)) if content.contains("\"superseded\"") => format!("Updated: {} This replaces what I knew before.", fact.text),
-                Some((true, content)) if content.contains("\"duplicate\"") => format!("I have that already: {}", fact.text),
+                Some((true, content)) if content.contains("\"superseded\"") => {
+                    format!("Updated: {} This replaces what I knew before.", fact.text)
+                }
+                Some((true, content)) if content.contains("\"duplicate\"") => {
+                    format!("I have that already: {}", fact.text)
+                }
                 Some((true, _)) => format!("Noted: {}", fact.text),
                 Some((false, why)) => format!("I could not keep this: {} ({why})", fact.text),
                 None => format!("I cannot keep facts here, so this is not kept: {}", fact.text),
@@ -72,8 +79,12 @@ fn kept(plan: &Plan, results: &Results<'_>) -> Option<String> {
 /// What was reported. With a question beside it the actions are not named: an answer with next steps should hold nothing that reads
 /// like a step that failed.
 fn noted(plan: &Plan, results: &Results<'_>, asked: bool) -> Option<String> {
-    let notes: Vec<(usize, &Attempt)> =
-        plan.items.iter().enumerate().filter_map(|(at, item)| if let Item::Note(attempt) = item { Some((at, attempt)) } else { None }).collect();
+    let notes: Vec<(usize, &Attempt)> = plan
+        .items
+        .iter()
+        .enumerate()
+        .filter_map(|(at, item)| if let Item::Note(attempt) = item { Some((at, attempt)) } else { None })
+        .collect();
     let (first, _) = notes.first()?;
     let id = call_id(crate::tool::NOTE_ATTEMPT, *first);
     match results.get(id.as_str()) {
@@ -120,10 +131,12 @@ fn answered(plan: &Plan, at: usize, question: &Question, results: &Results<'_>) 
     let recalled = result::<RecallAnswer>(results, &call_id(crate::tool::RECALL, at));
     let found = result::<Found>(results, &call_id(crate::tool::SEARCH_KNOWLEDGE, at));
     if question.terms.is_empty() {
-        return "I do not know what this is about. Tell me what does not work, or what you are looking for.".to_owned();
+        return "I do not know what this is about. Tell me what does not work, or what you are looking for."
+            .to_owned();
     }
     let failed = plan.failed();
-    let facts = recalled.as_ref().ok().map(|recalled| facts(question, recalled, &problems)).unwrap_or_default();
+    let facts =
+        recalled.as_ref().ok().map(|recalled| facts(question, recalled, &problems)).unwrap_or_default();
     let passage = found.as_ref().ok().and_then(|found| passage(question, found, &failed));
     let best = facts.iter().map(|fact| fact.score).fold(passage.as_ref().map_or(0.0, |p| p.score), f32::max);
     let helping = question.how != How::Fact;
@@ -132,7 +145,9 @@ fn answered(plan: &Plan, at: usize, question: &Question, results: &Results<'_>) 
         let when = if fact.this_session { "in this conversation" } else { "in an earlier conversation" };
         parts.push(format!("{} (You told me this {when}.)", fact.text));
     }
-    if let Some(passage) = passage.filter(|passage| helping || passage.score >= best - 0.1 || facts.is_empty()) {
+    if let Some(passage) =
+        passage.filter(|passage| helping || passage.score >= best - 0.1 || facts.is_empty())
+    {
         parts.push(if helping { next_steps(&passage) } else { quoted(&passage) });
     }
     if helping && let Some(worked) = plan.attempts().find(|attempt| attempt.went == Went::Worked) {
@@ -151,7 +166,10 @@ fn quoted(passage: &Passage) -> String {
 fn next_steps(passage: &Passage) -> String {
     let mut text = String::new();
     if passage.lines.is_empty() {
-        text.push_str(&format!("Everything that the handbook lists under \"{}\" was already tried without success.", passage.heading));
+        text.push_str(&format!(
+            "Everything that the handbook lists under \"{}\" was already tried without success.",
+            passage.heading
+        ));
     } else {
         text.push_str(&format!("From the handbook, {}:\n", passage.heading));
         let lines: Vec<String> = passage.lines.iter().map(|line| format!("- {line}")).collect();
@@ -171,7 +189,8 @@ fn next_steps(passage: &Passage) -> String {
 fn nothing(recalled: &Result<RecallAnswer, Missing>, found: &Result<Found, Missing>) -> String {
     let told = match recalled {
         Ok(answer) => {
-            let outside = if answer.rows_outside > 0 { ", and some facts are out of reach of this search" } else { "" };
+            let outside =
+                if answer.rows_outside > 0 { ", and some facts are out of reach of this search" } else { "" };
             format!("in what you told me (search mode: {}, by words{outside})", answer.mode)
         }
         Err(Missing::NotAsked) => "in what you told me (which I cannot search here)".to_owned(),

@@ -26,7 +26,12 @@ impl Known {
 
 /// Makes a fact of a statement. `known` is newest first; `just_told` is the statement before it in the same message.
 /// `None` when there is nothing in it that could be understood later.
-pub(super) fn settle(text: &str, corrects: bool, known: &[&Known], just_told: Option<&Known>) -> Option<Fact> {
+pub(super) fn settle(
+    text: &str,
+    corrects: bool,
+    known: &[&Known],
+    just_told: Option<&Known>,
+) -> Option<Fact> {
     let (text, old) = without_old(text);
     let words = tokens(&text);
     let lower = lowers(&words);
@@ -35,7 +40,9 @@ pub(super) fn settle(text: &str, corrects: bool, known: &[&Known], just_told: Op
     }
     let corrects = corrects || old.is_some();
     let read = fact(&text);
-    let pronoun = lower.first().is_some_and(|word| matches!(*word, "it" | "that" | "this" | "it's" | "they" | "those" | "these"));
+    let pronoun = lower
+        .first()
+        .is_some_and(|word| matches!(*word, "it" | "that" | "this" | "it's" | "they" | "those" | "these"));
     if pronoun || (corrects && read.subject.is_none() && words.len() <= 8) {
         let value = bare_value(&text, &words);
         let meant = old.as_deref().and_then(|old| known.iter().find(|k| contains_words(&k.fact.text, old)));
@@ -48,11 +55,14 @@ pub(super) fn settle(text: &str, corrects: bool, known: &[&Known], just_told: Op
             return just_told.map(|before| Fact::remark(&format!("{} {text}", ended(&before.fact.text))));
         }
     }
-    let personal = lower.first().is_some_and(|word| matches!(*word, "he" | "she" | "his" | "her" | "their" | "its"));
+    let personal =
+        lower.first().is_some_and(|word| matches!(*word, "he" | "she" | "his" | "her" | "their" | "its"));
     if personal && let Some(before) = just_told {
         return Some(Fact::remark(&format!("{} {text}", ended(&before.fact.text))));
     }
-    if (read.changes || corrects) && let Some(whole) = completed(&read, known) {
+    if (read.changes || corrects)
+        && let Some(whole) = completed(&read, known)
+    {
         return Some(whole);
     }
     Some(read)
@@ -66,7 +76,13 @@ fn corrected(meant: &Fact, value: &str, old: Option<&str>) -> Fact {
         (_, Some(about)) => format!("{about} is {value}"),
         (_, None) => format!("{} Correction: {value}", ended(&meant.text)),
     };
-    Fact { text, subject: meant.subject.clone(), about: meant.about.clone(), value: Some(value.to_owned()), changes: true }
+    Fact {
+        text,
+        subject: meant.subject.clone(),
+        about: meant.about.clone(),
+        value: Some(value.to_owned()),
+        changes: true,
+    }
 }
 
 /// `the address changed to Y` after `our delivery address is X`: the one known subject that it can mean.
@@ -74,7 +90,12 @@ fn completed(read: &Fact, known: &[&Known]) -> Option<Fact> {
     let (subject, value) = (read.subject.as_deref()?, read.value.as_deref()?);
     let names = |subject: &str| subject.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let own = names(subject);
-    let wider = |k: &&&Known| k.fact.subject.as_deref().is_some_and(|s| s != subject && own.iter().all(|name| names(s).contains(name)));
+    let wider = |k: &&&Known| {
+        k.fact
+            .subject
+            .as_deref()
+            .is_some_and(|s| s != subject && own.iter().all(|name| names(s).contains(name)))
+    };
     if known.iter().any(|k| k.fact.subject.as_deref() == Some(subject)) {
         return None;
     }
@@ -85,7 +106,13 @@ fn completed(read: &Fact, known: &[&Known]) -> Option<Fact> {
     }
     let about = meant.fact.about.clone()?;
     let text = format!("{about} is now {value}");
-    Some(Fact { text, subject: meant.fact.subject.clone(), about: Some(about), value: Some(value.to_owned()), changes: true })
+    Some(Fact {
+        text,
+        subject: meant.fact.subject.clone(),
+        about: Some(about),
+        value: Some(value.to_owned()),
+        changes: true,
+    })
 }
 
 /// Takes the value that is no longer true out of a statement: `.., not X`, `.. instead of X`, `not X but Y`.
@@ -95,15 +122,35 @@ fn without_old(text: &str) -> (String, Option<String>) {
     {
         return (format!("{before} {new}"), Some(old.trim_matches([',', ' ']).to_owned()));
     }
-    for mark in [", and not ", ", not ", " (not ", " and not ", " instead of ", " rather than ", ", no longer ", " (formerly ", " (previously ", ", previously ", ", formerly ", " (was ", " (it was ", ", it was ", " - not ", " \u{2013} not "] {
+    for mark in [
+        ", and not ",
+        ", not ",
+        " (not ",
+        " and not ",
+        " instead of ",
+        " rather than ",
+        ", no longer ",
+        " (formerly ",
+        " (previously ",
+        ", previously ",
+        ", formerly ",
+        " (was ",
+        " (it was ",
+        ", it was ",
+        " - not ",
+        " \u{2013} not ",
+    ] {
         if let Some((new, old)) = text.split_once(mark)
-            && tokens(new).len() >= 1
+            && !tokens(new).is_empty()
         {
             let (old, rest) = old.split_once(')').unwrap_or((old, ""));
             // What follows the old value behind a comma is part of the statement again.
             let (old, more) = old.split_once(", ").unwrap_or((old, ""));
             let glue = if more.is_empty() { "" } else { ", " };
-            let old = old.trim_end_matches([' ', '.', '!']).trim_end_matches(" any more").trim_end_matches(" anymore");
+            let old = old
+                .trim_end_matches([' ', '.', '!'])
+                .trim_end_matches(" any more")
+                .trim_end_matches(" anymore");
             return (format!("{}{rest}{glue}{more}", new.trim_end_matches(',')), Some(old.to_owned()));
         }
     }
@@ -115,8 +162,34 @@ fn bare_value<'t>(text: &'t str, words: &[Token<'_>]) -> &'t str {
     let leads = |word: &str| {
         matches!(
             word,
-            "it" | "that" | "this" | "it's" | "that's" | "they" | "those" | "these" | "should" | "must" | "be" | "has" | "have" | "been" | "now" | "changed" | "moved" | "to" | "actually" | "rather"
-                | "of" | "course" | "in" | "fact" | "just" | "really" | "will" | "today" | "became"
+            "it" | "that"
+                | "this"
+                | "it's"
+                | "that's"
+                | "they"
+                | "those"
+                | "these"
+                | "should"
+                | "must"
+                | "be"
+                | "has"
+                | "have"
+                | "been"
+                | "now"
+                | "changed"
+                | "moved"
+                | "to"
+                | "actually"
+                | "rather"
+                | "of"
+                | "course"
+                | "in"
+                | "fact"
+                | "just"
+                | "really"
+                | "will"
+                | "today"
+                | "became"
         ) || is_copula(word)
     };
     let raw_copula = |word: &Token<'_>| matches!(word.raw.to_lowercase().as_str(), "it's" | "that's");

@@ -79,10 +79,13 @@ impl Reader {
             self.header = cells;
             return;
         }
-        let named = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(at, cell)| match self.header.get(at) {
-            Some(name) if !name.is_empty() => format!("{name}: {cell}"),
-            _ => cell.clone(),
-        });
+        let named =
+            cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(at, cell)| {
+                match self.header.get(at) {
+                    Some(name) if !name.is_empty() => format!("{name}: {cell}"),
+                    _ => cell.clone(),
+                }
+            });
         let text = named.collect::<Vec<_>>().join("; ");
         self.pieces.push(Piece { kind: PieceKind::Row, text, block: self.block });
     }
@@ -115,7 +118,11 @@ impl Reader {
             // The mark behind a sentence belongs to it when it is quoted.
             let begin = paragraph[start..].find(sentence).map_or(start, |at| start + at);
             let end = begin + sentence.len();
-            let mark = paragraph[end..].chars().next().filter(|c| matches!(c, '.' | '!' | '?' | ';')).map_or(0, char::len_utf8);
+            let mark = paragraph[end..]
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '.' | '!' | '?' | ';'))
+                .map_or(0, char::len_utf8);
             let text = paragraph[begin..end + mark].trim().to_owned();
             start = end + mark;
             self.pieces.push(Piece { kind: PieceKind::Sentence, text, block: self.block });

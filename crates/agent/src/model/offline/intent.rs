@@ -50,7 +50,8 @@ pub(super) fn intent(clause: &Clause) -> Intent {
     if let Some(text) = change_request(stripped, &lower) {
         return Intent::Tell { text, corrects: true };
     }
-    let asks = clause.asked || is_wh(first) && !is_wh_statement(&lower) || is_auxiliary(first) || is_request(&lower);
+    let asks =
+        clause.asked || is_wh(first) && !is_wh_statement(&lower) || is_auxiliary(first) || is_request(&lower);
     if asks {
         return question(&all, first);
     }
@@ -61,7 +62,10 @@ pub(super) fn intent(clause: &Clause) -> Intent {
     if corrects && words.len() <= 3 {
         return Intent::Tell { text: stripped.to_owned(), corrects };
     }
-    if starts(&lower, &["forget"]) || starts(&lower, &["delete", "everything"]) || starts(&lower, &["delete", "what"]) {
+    if starts(&lower, &["forget"])
+        || starts(&lower, &["delete", "everything"])
+        || starts(&lower, &["delete", "what"])
+    {
         return Intent::Forget;
     }
     if is_opener(&lower) {
@@ -89,7 +93,10 @@ fn question(lower: &[&str], first: &str) -> Intent {
     let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let run = |phrase: &[&str]| lower.windows(phrase.len()).any(|window| window == phrase);
     let you = has("you") || has("i") && any(&["speaking", "talking", "chatting", "writing"]);
-    let about_us = any(&["bot", "robot", "human", "ai", "chatbot", "chatgpt", "llm", "offline"]) || run(&["language", "model"]) || run(&["real", "person"]) || run(&["which", "model"]);
+    let about_us = any(&["bot", "robot", "human", "ai", "chatbot", "chatgpt", "llm", "offline"])
+        || run(&["language", "model"])
+        || run(&["real", "person"])
+        || run(&["which", "model"]);
     if you && about_us || run(&["who", "are", "you"]) || run(&["what", "are", "you"]) && lower.len() <= 5 {
         return Intent::Identity;
     }
@@ -99,28 +106,74 @@ fn question(lower: &[&str], first: &str) -> Intent {
     let somebody = any(&["i", "we", "i've", "we've"]);
     let next = any(&["else", "next", "now", "another", "other", "more", "instead"]);
     let possible = any(&["can", "could", "should", "shall", "do", "might"]);
-    if any(&["tried", "attempted"]) && any(&["what", "which"]) || run(&["did", "we", "try"]) || run(&["did", "i", "try"]) {
+    if any(&["tried", "attempted"]) && any(&["what", "which"])
+        || run(&["did", "we", "try"])
+        || run(&["did", "i", "try"])
+    {
         return Intent::Attempts;
     }
     // The `do` of `what can I do about it`, not the one of `what time do you open`.
     let doing = lower.iter().enumerate().any(|(at, word)| {
         let then = lower.get(at + 1).copied().unwrap_or("now");
-        *word == "do" && at > 1 && matches!(then, "now" | "about" | "with" | "when" | "if" | "next" | "then" | "to" | "in" | "first" | "after" | "here" | "instead" | "against" | "else")
+        *word == "do"
+            && at > 1
+            && matches!(
+                then,
+                "now"
+                    | "about"
+                    | "with"
+                    | "when"
+                    | "if"
+                    | "next"
+                    | "then"
+                    | "to"
+                    | "in"
+                    | "first"
+                    | "after"
+                    | "here"
+                    | "instead"
+                    | "against"
+                    | "else"
+            )
     });
     let acts = doing || any(&["try", "check", "help", "suggest", "recommend", "advise"]);
-    if acts && any(&["what", "anything", "something", "how"]) && (somebody || next || has("you")) && possible {
-        let open = lower.iter().filter(|word| !is_stop_word(word) && !matches!(**word, "try" | "check" | "suggest" | "recommend" | "advise" | "help")).count();
+    if acts && any(&["what", "anything", "something", "how"]) && (somebody || next || has("you")) && possible
+    {
+        let open = lower
+            .iter()
+            .filter(|word| {
+                !is_stop_word(word)
+                    && !matches!(**word, "try" | "check" | "suggest" | "recommend" | "advise" | "help")
+            })
+            .count();
         // `what should we do with a damaged pallet` asks for a procedure, `what else can I try` for the next step.
         return if next || open == 0 { Intent::Help } else { Intent::HowTo };
     }
     let short = lower.len() <= 3;
-    if run(&["what", "else"]) && short || run(&["what", "now"]) || run(&["what", "next"]) || run(&["any", "ideas"]) || run(&["any", "other", "ideas"]) || run(&["any", "idea"]) || run(&["anything", "else"]) || run(&["any", "suggestions"]) {
+    if run(&["what", "else"]) && short
+        || run(&["what", "now"])
+        || run(&["what", "next"])
+        || run(&["any", "ideas"])
+        || run(&["any", "other", "ideas"])
+        || run(&["any", "idea"])
+        || run(&["anything", "else"])
+        || run(&["any", "suggestions"])
+    {
         return Intent::Help;
     }
-    let how = first == "how" || run(&["how", "do"]) || run(&["how", "can"]) || run(&["how", "to"]) || run(&["how", "should"]);
-    let measure = any(&["much", "many", "long", "often", "far", "soon", "late", "early", "high", "big", "large"]);
+    let how = first == "how"
+        || run(&["how", "do"])
+        || run(&["how", "can"])
+        || run(&["how", "to"])
+        || run(&["how", "should"]);
+    let measure =
+        any(&["much", "many", "long", "often", "far", "soon", "late", "early", "high", "big", "large"]);
     let steps = any(&["do", "can", "to", "should", "does", "could"]);
-    if how && !measure && steps || run(&["help", "me"]) || run(&["help", "us"]) || run(&["what", "should"]) && somebody {
+    if how && !measure && steps
+        || run(&["help", "me"])
+        || run(&["help", "us"])
+        || run(&["what", "should"]) && somebody
+    {
         return Intent::HowTo;
     }
     Intent::Ask
@@ -146,7 +199,9 @@ fn lead(lower: &[&str], text: &str, words: &[crate::words::Token<'_>]) -> Option
         // A single word leads up to something only where a mark sets it off: `no, ..` but not `no parking`.
         let set_off = || {
             let (last, next) = (&words[phrase.len() - 1], words.get(phrase.len()));
-            next.is_none_or(|next| text[last.end()..next.start].contains([',', ':', '-', '.', '!', '\u{2013}', '\u{2014}']))
+            next.is_none_or(|next| {
+                text[last.end()..next.start].contains([',', ':', '-', '.', '!', '\u{2013}', '\u{2014}'])
+            })
         };
         let loose = phrase.len() > 1 || LOOSE.contains(&phrase[0]);
         if starts(lower, phrase) && (loose || set_off()) {
@@ -159,12 +214,21 @@ fn lead(lower: &[&str], text: &str, words: &[crate::words::Token<'_>]) -> Option
     }
     let courteous = lower.iter().take_while(|word| is_greeting(word) || is_greeted(word)).count();
     let last = words.get(courteous - 1)?;
-    let ends = words.get(courteous).is_none_or(|next| text[last.end()..next.start].contains([',', '!', '.', '-']));
-    let name = words.get(courteous).filter(|next| next.is_capitalised() && text[next.end()..].starts_with(','));
+    let ends =
+        words.get(courteous).is_none_or(|next| text[last.end()..next.start].contains([',', '!', '.', '-']));
+    let name =
+        words.get(courteous).filter(|next| next.is_capitalised() && text[next.end()..].starts_with(','));
     match (ends, name) {
         (true, _) => Some((courteous, false)),
         (false, Some(_)) => Some((courteous + 1, false)),
-        (false, None) if matches!(lower[0], "please" | "hi" | "hello" | "hey" | "well" | "ok" | "okay" | "so" | "oh") => Some((1, false)),
+        (false, None)
+            if matches!(
+                lower[0],
+                "please" | "hi" | "hello" | "hey" | "well" | "ok" | "okay" | "so" | "oh"
+            ) =>
+        {
+            Some((1, false))
+        }
         _ => None,
     }
 }
@@ -224,14 +288,43 @@ const LEADS: &[(&[&str], bool)] = &[
 
 /// `remember that ..`, `please note: ..`, `can you write down that ..`: the words behind.
 fn after_remember(text: &str, lower: &[&str], words: &[crate::words::Token<'_>]) -> Option<String> {
-    let start = lower.iter().take_while(|word| matches!(**word, "please" | "can" | "could" | "would" | "will" | "you" | "i" | "want" | "need" | "like" | "to" | "also" | "just" | "must" | "should" | "us" | "me" | "let's" | "kindly" | "i'd" | "have")).count();
+    let start = lower
+        .iter()
+        .take_while(|word| {
+            matches!(
+                **word,
+                "please"
+                    | "can"
+                    | "could"
+                    | "would"
+                    | "will"
+                    | "you"
+                    | "i"
+                    | "want"
+                    | "need"
+                    | "like"
+                    | "to"
+                    | "also"
+                    | "just"
+                    | "must"
+                    | "should"
+                    | "us"
+                    | "me"
+                    | "let's"
+                    | "kindly"
+                    | "i'd"
+                    | "have"
+            )
+        })
+        .count();
     let mut at = start;
     at += match *lower.get(at)? {
         "remember" | "note" | "record" | "save" | "memorise" | "memorize" | "noted" => 1,
         "keep" if lower.get(at + 1) == Some(&"in") => 3,
         "bear" if lower.get(at + 1) == Some(&"in") => 3,
         "write" | "take" | "make" | "put" => {
-            let down = (at + 1..lower.len().min(at + 5)).find(|next| matches!(lower[*next], "down" | "note" | "file" | "record"))?;
+            let down = (at + 1..lower.len().min(at + 5))
+                .find(|next| matches!(lower[*next], "down" | "note" | "file" | "record"))?;
             down + 1 - at
         }
         _ => return None,
@@ -241,7 +334,25 @@ fn after_remember(text: &str, lower: &[&str], words: &[crate::words::Token<'_>])
         return None;
     }
     let colon = words.get(at).is_some_and(|next| text[words[at - 1].end()..next.start].contains(':'));
-    while lower.get(at).is_some_and(|word| matches!(*word, "that" | "this" | "of" | "for" | "down" | "please" | "future" | "reference" | "next" | "time" | "me" | "us" | "also")) && !colon {
+    while lower.get(at).is_some_and(|word| {
+        matches!(
+            *word,
+            "that"
+                | "this"
+                | "of"
+                | "for"
+                | "down"
+                | "please"
+                | "future"
+                | "reference"
+                | "next"
+                | "time"
+                | "me"
+                | "us"
+                | "also"
+        )
+    }) && !colon
+    {
         at += 1;
     }
     let rest = words.get(at)?;
@@ -250,9 +361,31 @@ fn after_remember(text: &str, lower: &[&str], words: &[crate::words::Token<'_>])
 
 /// `could you change our phone number to Y`: a statement in the clothes of a request.
 fn change_request(text: &str, lower: &[&str]) -> Option<String> {
-    let polite = lower.iter().take_while(|word| matches!(**word, "can" | "could" | "would" | "will" | "you" | "please" | "we" | "i" | "need" | "want" | "to" | "like" | "i'd" | "kindly")).count();
+    let polite = lower
+        .iter()
+        .take_while(|word| {
+            matches!(
+                **word,
+                "can"
+                    | "could"
+                    | "would"
+                    | "will"
+                    | "you"
+                    | "please"
+                    | "we"
+                    | "i"
+                    | "need"
+                    | "want"
+                    | "to"
+                    | "like"
+                    | "i'd"
+                    | "kindly"
+            )
+        })
+        .count();
     let verb = *lower.get(polite)?;
-    if !(is_change(verb) && !verb.ends_with("ed")) && verb != "use" {
+    let changes = is_change(verb) && !verb.ends_with("ed");
+    if !changes && verb != "use" {
         return None;
     }
     let owned = lower.get(polite + 1).is_some_and(|word| matches!(*word, "our" | "my" | "the"));
@@ -309,23 +442,118 @@ fn is_request(lower: &[&str]) -> bool {
 fn is_greeting(word: &str) -> bool {
     matches!(
         word,
-        "hi" | "hello" | "hey" | "thanks" | "thank" | "good" | "dear" | "ok" | "okay" | "great" | "perfect" | "cheers" | "please" | "well" | "oh" | "sure" | "right"
-            | "excellent" | "fine" | "nice" | "yes" | "super" | "morning"
+        "hi" | "hello"
+            | "hey"
+            | "thanks"
+            | "thank"
+            | "good"
+            | "dear"
+            | "ok"
+            | "okay"
+            | "great"
+            | "perfect"
+            | "cheers"
+            | "please"
+            | "well"
+            | "oh"
+            | "sure"
+            | "right"
+            | "excellent"
+            | "fine"
+            | "nice"
+            | "yes"
+            | "super"
+            | "morning"
     )
 }
 
 /// Words that may follow them.
 fn is_greeted(word: &str) -> bool {
-    matches!(word, "you" | "morning" | "afternoon" | "evening" | "day" | "team" | "all" | "there" | "again" | "so" | "very" | "much" | "a" | "lot" | "everyone" | "then")
+    matches!(
+        word,
+        "you"
+            | "morning"
+            | "afternoon"
+            | "evening"
+            | "day"
+            | "team"
+            | "all"
+            | "there"
+            | "again"
+            | "so"
+            | "very"
+            | "much"
+            | "a"
+            | "lot"
+            | "everyone"
+            | "then"
+    )
 }
 
 fn is_courtesy(word: &str) -> bool {
     matches!(
         word,
-        "hi" | "hello" | "hey" | "thanks" | "thank" | "you" | "good" | "morning" | "afternoon" | "evening" | "day" | "bye" | "goodbye" | "dear" | "team" | "all"
-            | "ok" | "okay" | "great" | "perfect" | "cheers" | "very" | "much" | "so" | "a" | "lot" | "please" | "nice" | "wonderful" | "super" | "again" | "there"
-            | "everyone" | "for" | "your" | "the" | "help" | "that's" | "that" | "is" | "was" | "got" | "it" | "understood" | "sounds" | "helpful" | "regards"
-            | "best" | "kind" | "see" | "excellent" | "fine" | "well" | "oh" | "sure" | "right" | "information" | "quick" | "reply" | "answer" | "appreciated" | "lovely"
+        "hi" | "hello"
+            | "hey"
+            | "thanks"
+            | "thank"
+            | "you"
+            | "good"
+            | "morning"
+            | "afternoon"
+            | "evening"
+            | "day"
+            | "bye"
+            | "goodbye"
+            | "dear"
+            | "team"
+            | "all"
+            | "ok"
+            | "okay"
+            | "great"
+            | "perfect"
+            | "cheers"
+            | "very"
+            | "much"
+            | "so"
+            | "a"
+            | "lot"
+            | "please"
+            | "nice"
+            | "wonderful"
+            | "super"
+            | "again"
+            | "there"
+            | "everyone"
+            | "for"
+            | "your"
+            | "the"
+            | "help"
+            | "that's"
+            | "that"
+            | "is"
+            | "was"
+            | "got"
+            | "it"
+            | "understood"
+            | "sounds"
+            | "helpful"
+            | "regards"
+            | "best"
+            | "kind"
+            | "see"
+            | "excellent"
+            | "fine"
+            | "well"
+            | "oh"
+            | "sure"
+            | "right"
+            | "information"
+            | "quick"
+            | "reply"
+            | "answer"
+            | "appreciated"
+            | "lovely"
     )
 }
 
@@ -357,8 +585,24 @@ pub(super) fn is_problem(lower: &[&str]) -> bool {
     }) || lower.windows(2).any(|pair| {
         matches!(
             pair,
-            ["does", "not"] | ["do", "not"] | ["did", "not"] | ["is", "not"] | ["are", "not"] | ["has", "not"] | ["have", "not"] | ["will", "not"] | ["was", "not"] | ["no", "longer"]
-                | ["went", "down"] | ["is", "down"] | ["trouble", "with"] | ["keeps", "on"] | ["locked", "out"] | ["too", "long"] | ["too", "slow"] | ["is", "late"]
+            ["does", "not"]
+                | ["do", "not"]
+                | ["did", "not"]
+                | ["is", "not"]
+                | ["are", "not"]
+                | ["has", "not"]
+                | ["have", "not"]
+                | ["will", "not"]
+                | ["was", "not"]
+                | ["no", "longer"]
+                | ["went", "down"]
+                | ["is", "down"]
+                | ["trouble", "with"]
+                | ["keeps", "on"]
+                | ["locked", "out"]
+                | ["too", "long"]
+                | ["too", "slow"]
+                | ["is", "late"]
         )
     })
 }
@@ -370,8 +614,35 @@ const PROBLEMS: &str = "broken fails failed failing error errors problem problem
 /// `please deliver to Y`, `always call Kim first`, `use gate 4 from now on`: an order for every time, not for now.
 fn is_instruction(text: &str, lower: &[&str]) -> bool {
     let first = lower.first().copied().unwrap_or_default();
-    let standing = lower.iter().any(|word| matches!(*word, "always" | "never")) || text.to_lowercase().contains("from now on") || text.to_lowercase().contains("in future");
-    let verb = matches!(first, "deliver" | "ship" | "send" | "use" | "call" | "contact" | "invoice" | "bill" | "charge" | "forward" | "leave" | "ring" | "email" | "always" | "never" | "ask" | "address" | "mail" | "dispatch" | "post" | "put" | "write" | "reach");
+    let standing = lower.iter().any(|word| matches!(*word, "always" | "never"))
+        || text.to_lowercase().contains("from now on")
+        || text.to_lowercase().contains("in future");
+    let verb = matches!(
+        first,
+        "deliver"
+            | "ship"
+            | "send"
+            | "use"
+            | "call"
+            | "contact"
+            | "invoice"
+            | "bill"
+            | "charge"
+            | "forward"
+            | "leave"
+            | "ring"
+            | "email"
+            | "always"
+            | "never"
+            | "ask"
+            | "address"
+            | "mail"
+            | "dispatch"
+            | "post"
+            | "put"
+            | "write"
+            | "reach"
+    );
     if !verb {
         return false;
     }
@@ -380,7 +651,9 @@ fn is_instruction(text: &str, lower: &[&str]) -> bool {
     }
     let me = lower.get(1).is_some_and(|word| matches!(*word, "me" | "us"));
     let words = tokens(text);
-    let place = lower.iter().position(|word| matches!(*word, "to" | "at" | "via" | "on" | "with" | "before" | "after" | "only"));
+    let place = lower
+        .iter()
+        .position(|word| matches!(*word, "to" | "at" | "via" | "on" | "with" | "before" | "after" | "only"));
     let value = place.map(|at| super::value::kind(&words[at + 1..]));
     !me && value.is_some_and(|kind| !matches!(kind, Kind::Other))
 }
@@ -388,8 +661,49 @@ fn is_instruction(text: &str, lower: &[&str]) -> bool {
 fn is_imperative(first: &str) -> bool {
     matches!(
         first,
-        "reset" | "cancel" | "change" | "update" | "book" | "order" | "send" | "check" | "open" | "close" | "extend" | "renew" | "refund" | "return" | "replace" | "register"
-            | "unlock" | "activate" | "add" | "remove" | "delete" | "track" | "find" | "call" | "fix" | "repair" | "install" | "schedule" | "arrange" | "confirm" | "resend" | "stop"
-            | "start" | "restart" | "connect" | "help" | "get" | "print" | "transfer" | "request" | "upgrade" | "pay" | "ship" | "deliver"
+        "reset"
+            | "cancel"
+            | "change"
+            | "update"
+            | "book"
+            | "order"
+            | "send"
+            | "check"
+            | "open"
+            | "close"
+            | "extend"
+            | "renew"
+            | "refund"
+            | "return"
+            | "replace"
+            | "register"
+            | "unlock"
+            | "activate"
+            | "add"
+            | "remove"
+            | "delete"
+            | "track"
+            | "find"
+            | "call"
+            | "fix"
+            | "repair"
+            | "install"
+            | "schedule"
+            | "arrange"
+            | "confirm"
+            | "resend"
+            | "stop"
+            | "start"
+            | "restart"
+            | "connect"
+            | "help"
+            | "get"
+            | "print"
+            | "transfer"
+            | "request"
+            | "upgrade"
+            | "pay"
+            | "ship"
+            | "deliver"
     )
 }

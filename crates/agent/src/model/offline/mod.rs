@@ -89,7 +89,8 @@ fn is_open(call: &ToolCall, request: &ChatRequest, results: &Results<'_>) -> boo
 
 /// The results of this turn: those behind the newest message of the caller.
 fn results(request: &ChatRequest) -> Results<'_> {
-    let last = request.messages.iter().rposition(|message| matches!(message, Message::User { .. })).unwrap_or(0);
+    let last =
+        request.messages.iter().rposition(|message| matches!(message, Message::User { .. })).unwrap_or(0);
     let tools = request.messages[last..].iter().filter_map(|message| match message {
         Message::Tool { call, ok, content, .. } => Some((call.as_str(), (*ok, content.as_str()))),
         _ => None,
@@ -99,7 +100,9 @@ fn results(request: &ChatRequest) -> Results<'_> {
 
 fn writes(plan: &Plan) -> Vec<ToolCall> {
     let calls = plan.items.iter().enumerate().filter_map(|(at, item)| match item {
-        Item::Remember { fact, .. } => Some(call(REMEMBER, at, json!({ "text": fact.text, "subject": fact.subject }))),
+        Item::Remember { fact, .. } => {
+            Some(call(REMEMBER, at, json!({ "text": fact.text, "subject": fact.subject })))
+        }
         Item::Note(attempt) => {
             let arguments = json!({ "action": attempt.action, "outcome": attempt.went.as_str() });
             Some(call(NOTE_ATTEMPT, at, arguments))
@@ -115,7 +118,10 @@ fn reads(plan: &Plan) -> Vec<ToolCall> {
         _ => None,
     });
     let calls = questions.flat_map(|(at, query)| {
-        [call(RECALL, at, json!({ "query": query, "limit": 20 })), call(SEARCH_KNOWLEDGE, at, json!({ "query": query, "limit": 5 }))]
+        [
+            call(RECALL, at, json!({ "query": query, "limit": 20 })),
+            call(SEARCH_KNOWLEDGE, at, json!({ "query": query, "limit": 5 })),
+        ]
     });
     calls.collect()
 }

@@ -50,7 +50,14 @@ impl Plan {
     pub(super) fn of(request: &ChatRequest) -> Self {
         let message = request.last_user_text();
         let past = Past::of(request);
-        let mut draft = Draft { past: &past, items: Vec::new(), pending: Vec::new(), told: Vec::new(), problems: Vec::new(), questions: Vec::new() };
+        let mut draft = Draft {
+            past: &past,
+            items: Vec::new(),
+            pending: Vec::new(),
+            told: Vec::new(),
+            problems: Vec::new(),
+            questions: Vec::new(),
+        };
         for clause in clauses(message) {
             draft.read(&clause);
         }
@@ -59,7 +66,10 @@ impl Plan {
 
     /// Everything that is known to have failed: before, and in this message.
     pub(super) fn failed(&self) -> Vec<&str> {
-        self.attempts().filter(|attempt| attempt.went == Went::Failed).map(|attempt| attempt.action.as_str()).collect()
+        self.attempts()
+            .filter(|attempt| attempt.went == Went::Failed)
+            .map(|attempt| attempt.action.as_str())
+            .collect()
     }
 
     /// Every attempt of the session, this message included; what is said later about the same action counts.
@@ -91,19 +101,27 @@ impl Past {
         let lines = request.system.lines();
         let attempts = lines.clone().filter_map(|line| {
             let (action, went) = line.strip_prefix(ATTEMPT_LINE)?.rsplit_once(ATTEMPT_ARROW)?;
-            let went = [Went::Worked, Went::Failed, Went::Unknown].into_iter().find(|w| w.as_str() == went.trim())?;
+            let went = [Went::Worked, Went::Failed, Went::Unknown]
+                .into_iter()
+                .find(|w| w.as_str() == went.trim())?;
             Some(Attempt { action: action.to_owned(), went })
         });
-        let last = request.messages.iter().rposition(|message| matches!(message, Message::User { .. })).unwrap_or(0);
+        let last =
+            request.messages.iter().rposition(|message| matches!(message, Message::User { .. })).unwrap_or(0);
         let before = &request.messages[..last];
         let said: Vec<String> = before
             .iter()
             .rev()
-            .filter_map(|message| if let Message::User { text } = message { Some(text.clone()) } else { None })
+            .filter_map(
+                |message| if let Message::User { text } = message { Some(text.clone()) } else { None },
+            )
             .collect();
-        let answered = before.iter().rev().find_map(|message| if let Message::Assistant { text, .. } = message { Some(text.as_str()) } else { None });
+        let answered = before.iter().rev().find_map(|message| {
+            if let Message::Assistant { text, .. } = message { Some(text.as_str()) } else { None }
+        });
         let answered = answered.unwrap_or_default();
-        let suggested = answered.lines().filter_map(|line| line.strip_prefix("- ")).map(str::to_owned).collect();
+        let suggested =
+            answered.lines().filter_map(|line| line.strip_prefix("- ")).map(str::to_owned).collect();
         let names = terms(answered).into_iter().filter(|term| term.name).collect();
         let mut known: Vec<Known> = said.iter().flat_map(|text| facts_of(text)).collect();
         known.extend(lines.filter_map(|line| line.strip_prefix(MEMORY_LINE)).map(Known::new));
@@ -147,7 +165,8 @@ impl Draft<'_> {
                 // What has a name or a number may be asked for later; a bare complaint may not.
                 let stripped = strip_lead(&clause.text).0;
                 if terms(stripped).iter().any(|term| term.identifier || term.name) {
-                    self.items.push(Item::Remember { fact: Fact::remark(&sentence(stripped)), problem: true });
+                    self.items
+                        .push(Item::Remember { fact: Fact::remark(&sentence(stripped)), problem: true });
                 }
                 self.problems.push(clause.text.clone());
             }
@@ -199,8 +218,14 @@ impl Draft<'_> {
 
     /// An outcome of what was suggested last, or of what was tried without an outcome.
     fn resolve_earlier(&mut self, went: Went) -> bool {
-        let open = self.past.attempts.iter().filter(|attempt| attempt.went == Went::Unknown).map(|attempt| attempt.action.clone());
-        let actions: Vec<String> = if self.past.suggested.is_empty() { open.collect() } else { self.past.suggested.clone() };
+        let open = self
+            .past
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.went == Went::Unknown)
+            .map(|attempt| attempt.action.clone());
+        let actions: Vec<String> =
+            if self.past.suggested.is_empty() { open.collect() } else { self.past.suggested.clone() };
         // When several steps were suggested nobody knows which one worked.
         let went = if went == Went::Worked && actions.len() > 1 { Went::Unknown } else { went };
         let found = !actions.is_empty();
@@ -210,8 +235,12 @@ impl Draft<'_> {
 
     /// Whether this conversation is about something that does not work.
     fn in_trouble(&self) -> bool {
-        let trouble = |text: &String| clauses(text).iter().any(|clause| is_problem(&lowers(&tokens(&clause.text))));
-        !self.problems.is_empty() || !self.pending.is_empty() || !self.past.attempts.is_empty() || self.past.said.iter().take(2).any(trouble)
+        let trouble =
+            |text: &String| clauses(text).iter().any(|clause| is_problem(&lowers(&tokens(&clause.text))));
+        !self.problems.is_empty()
+            || !self.pending.is_empty()
+            || !self.past.attempts.is_empty()
+            || self.past.said.iter().take(2).any(trouble)
     }
 
     fn tell(&mut self, text: &str, corrects: bool) {
@@ -223,7 +252,8 @@ impl Draft<'_> {
     }
 
     fn finish(mut self) -> Plan {
-        let reported = self.items.iter().any(|item| matches!(item, Item::Note(attempt) if attempt.went != Went::Worked));
+        let reported =
+            self.items.iter().any(|item| matches!(item, Item::Note(attempt) if attempt.went != Went::Worked));
         let asked = std::mem::take(&mut self.questions);
         let wants_help = asked.iter().any(|(how, _)| *how != How::Fact);
         let mut helped = false;
@@ -239,7 +269,8 @@ impl Draft<'_> {
             };
             self.items.push(Item::Answer(question));
         }
-        let solved = self.items.iter().any(|item| matches!(item, Item::Note(attempt) if attempt.went == Went::Worked));
+        let solved =
+            self.items.iter().any(|item| matches!(item, Item::Note(attempt) if attempt.went == Went::Worked));
         if !wants_help && asked.is_empty() && !solved && (reported || !self.problems.is_empty()) {
             let question = self.helping(Question::new("", How::NextSteps));
             self.items.push(Item::Answer(question));
@@ -276,15 +307,23 @@ impl Draft<'_> {
         for problem in &self.problems {
             add(&mut question.terms, terms(problem), 1.0);
         }
-        let noted = self.items.iter().filter_map(|item| if let Item::Note(attempt) = item { Some(attempt) } else { None });
+        let noted = self
+            .items
+            .iter()
+            .filter_map(|item| if let Item::Note(attempt) = item { Some(attempt) } else { None });
         for attempt in noted.chain(&self.past.attempts) {
-            let things = terms(&attempt.action).into_iter().filter(|term| !same_action(&term.stem, &attempt.action) || term.name);
+            let things = terms(&attempt.action)
+                .into_iter()
+                .filter(|term| !same_action(&term.stem, &attempt.action) || term.name);
             add(&mut question.hints, things.collect(), 0.4);
             add(&mut question.hints, terms(&attempt.action), 0.15);
         }
         let mut looked = 0;
         for earlier in &self.past.said {
-            let troubled: Vec<Clause> = clauses(earlier).into_iter().filter(|clause| clause.asked || is_problem(&lowers(&tokens(&clause.text)))).collect();
+            let troubled: Vec<Clause> = clauses(earlier)
+                .into_iter()
+                .filter(|clause| clause.asked || is_problem(&lowers(&tokens(&clause.text))))
+                .collect();
             for clause in &troubled {
                 let into = if question.is_bare() { &mut question.terms } else { &mut question.hints };
                 add(into, terms(&clause.text), 0.8);
@@ -316,7 +355,8 @@ fn add(terms: &mut Vec<Term>, more: Vec<Term>, part: f32) {
 fn sentence(text: &str) -> String {
     let text = text.trim().trim_end_matches([',', ';', ':']);
     let mut chars = text.chars();
-    let mut whole: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    let mut whole: String =
+        chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
     if !whole.ends_with(['.', '!', '?']) {
         whole.push('.');
     }

@@ -105,18 +105,27 @@ pub(super) fn satisfies(wants: Wants, text: &str) -> bool {
 }
 
 fn has_place_word(text: &str) -> bool {
-    tokens(text).iter().any(|word| matches!(word.lower.as_str(), "in" | "at" | "to" | "behind" | "next" | "near" | "under" | "floor" | "room" | "hall"))
+    tokens(text).iter().any(|word| {
+        matches!(
+            word.lower.as_str(),
+            "in" | "at" | "to" | "behind" | "next" | "near" | "under" | "floor" | "room" | "hall"
+        )
+    })
 }
 
 fn has_capitals(text: &str) -> bool {
-    tokens(text).iter().any(|word| word.raw.len() > 2 && word.raw.chars().all(|c| c.is_uppercase() || !c.is_alphabetic()))
+    tokens(text)
+        .iter()
+        .any(|word| word.raw.len() > 2 && word.raw.chars().all(|c| c.is_uppercase() || !c.is_alphabetic()))
 }
 
 /// The last noun of the phrase that is asked for: `what is the <phone number> of ..`, `which <carrier> do we ..`.
 fn focus(text: &str) -> Option<Term> {
     let words = tokens(text);
     let lower = lowers(&words);
-    let mut at = lower.iter().position(|word| is_wh(word) || matches!(*word, "tell" | "give" | "show" | "need" | "remind" | "send" | "know"))?;
+    let mut at = lower.iter().position(|word| {
+        is_wh(word) || matches!(*word, "tell" | "give" | "show" | "need" | "remind" | "send" | "know")
+    })?;
     let wh = lower[at];
     if matches!(wh, "how" | "why" | "when" | "where" | "who" | "whom") {
         return None;
@@ -127,7 +136,10 @@ fn focus(text: &str) -> Option<Term> {
     }
     let mut last = None;
     while let Some(word) = lower.get(at) {
-        let stops = is_stop_word(word) || is_helper(word) || is_copula(word) || matches!(*word, "for" | "of" | "in" | "at" | "on" | "to" | "with" | "when" | "if");
+        let stops = is_stop_word(word)
+            || is_helper(word)
+            || is_copula(word)
+            || matches!(*word, "for" | "of" | "in" | "at" | "on" | "to" | "with" | "when" | "if");
         if stops || (last.is_some() && is_verb(word)) {
             break;
         }
@@ -157,8 +169,22 @@ fn wants(lower: &[&str], focus: Option<&Term>) -> Wants {
             () if named("phone") => Wants::Phone,
             () if named("time") || named("deadline") => Wants::Time,
             () if named("address") => Wants::Place,
-            () if named("price") || named("budget") || named("penalty") || named("fine") || named("discount") => Wants::Money,
-            () if named("manager") || named("contact") || named("deputy") || named("technician") || named("boss") => Wants::Person,
+            () if named("price")
+                || named("budget")
+                || named("penalty")
+                || named("fine")
+                || named("discount") =>
+            {
+                Wants::Money
+            }
+            () if named("manager")
+                || named("contact")
+                || named("deputy")
+                || named("technician")
+                || named("boss") =>
+            {
+                Wants::Person
+            }
             () if named("count") => Wants::Count,
             () if named("code") || named("number") || named("serial") || named("password") => Wants::Code,
             () => return None,
@@ -167,7 +193,17 @@ fn wants(lower: &[&str], focus: Option<&Term>) -> Wants {
     match () {
         () if run("how", "many") => Wants::Count,
         () if run("how", "much") => Wants::Money,
-        () if run("how", "long") || run("how", "soon") || run("how", "often") || run("what", "time") || run("what", "day") || run("which", "day") || run("how", "late") || run("how", "early") => Wants::Time,
+        () if run("how", "long")
+            || run("how", "soon")
+            || run("how", "often")
+            || run("what", "time")
+            || run("what", "day")
+            || run("which", "day")
+            || run("how", "late")
+            || run("how", "early") =>
+        {
+            Wants::Time
+        }
         () if by_focus.is_some() => by_focus.unwrap_or(Wants::Anything),
         () if has("who") || has("whom") || has("whose") || has("who's") => Wants::Person,
         () if has("when") || has("when's") => Wants::Time,

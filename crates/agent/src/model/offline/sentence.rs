@@ -40,7 +40,10 @@ pub(super) fn sentences(text: &str) -> Vec<(&str, bool)> {
         let ends = match c {
             '\n' | ';' => true,
             '!' | '?' => true,
-            '.' | '\u{2026}' => next.is_none_or(|n| n.is_whitespace() || matches!(n, '"' | '\'' | ')')) && !abbreviates(&text[start..at], &text[at + c.len_utf8()..]),
+            '.' | '\u{2026}' => {
+                next.is_none_or(|n| n.is_whitespace() || matches!(n, '"' | '\'' | ')'))
+                    && !abbreviates(&text[start..at], &text[at + c.len_utf8()..])
+            }
             _ => false,
         };
         if ends {
@@ -65,7 +68,20 @@ fn abbreviates(before: &str, after: &str) -> bool {
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I";
     let known = matches!(
         lower.as_str(),
-        "mr" | "mrs" | "ms" | "dr" | "prof" | "st" | "str" | "e.g" | "i.e" | "etc" | "approx" | "vs" | "ext" | "tel" | "dept"
+        "mr" | "mrs"
+            | "ms"
+            | "dr"
+            | "prof"
+            | "st"
+            | "str"
+            | "e.g"
+            | "i.e"
+            | "etc"
+            | "approx"
+            | "vs"
+            | "ext"
+            | "tel"
+            | "dept"
     );
     (known || initial) && next.is_some_and(char::is_alphanumeric)
 }
@@ -79,7 +95,8 @@ fn cut(sentence: &str, asked: bool) -> Option<(&str, &str)> {
     }
     for at in 1..words.len() {
         let gap = &sentence[words[at - 1].end()..words[at].start];
-        let conjunction = matches!(words[at].lower.as_str(), "and" | "but" | "so" | "yet" | "however" | "while");
+        let conjunction =
+            matches!(words[at].lower.as_str(), "and" | "but" | "so" | "yet" | "however" | "while");
         let mark = gap.contains([',', ':', '(', '\u{2013}', '\u{2014}']) || gap.contains(" - ");
         if !(conjunction || mark && !gap.contains(':')) {
             continue;
@@ -105,7 +122,18 @@ fn skip_openers(words: &[Token<'_>], mut at: usize) -> usize {
     while words.get(at).is_some_and(|word| {
         matches!(
             word.lower.as_str(),
-            "and" | "but" | "so" | "also" | "then" | "now" | "please" | "still" | "however" | "unfortunately" | "by" | "way"
+            "and"
+                | "but"
+                | "so"
+                | "also"
+                | "then"
+                | "now"
+                | "please"
+                | "still"
+                | "however"
+                | "unfortunately"
+                | "by"
+                | "way"
         ) || word.lower == "the" && words.get(at + 1).is_some_and(|next| next.lower == "way")
     }) {
         at += 1;
@@ -122,12 +150,34 @@ fn starts_clause(words: &[Token<'_>], asked: bool) -> bool {
     }
     let pronoun = matches!(
         lower,
-        "i" | "we" | "it" | "he" | "she" | "they" | "this" | "that" | "there" | "nothing" | "none" | "neither" | "you"
-            | "i've" | "we've" | "it's" | "that's" | "i'm" | "we're" | "everything" | "nobody" | "both" | "there's"
+        "i" | "we"
+            | "it"
+            | "he"
+            | "she"
+            | "they"
+            | "this"
+            | "that"
+            | "there"
+            | "nothing"
+            | "none"
+            | "neither"
+            | "you"
+            | "i've"
+            | "we've"
+            | "it's"
+            | "that's"
+            | "i'm"
+            | "we're"
+            | "everything"
+            | "nobody"
+            | "both"
+            | "there's"
     );
-    let determined = matches!(lower, "our" | "my" | "the" | "their" | "his" | "her" | "its" | "your" | "all" | "a");
+    let determined =
+        matches!(lower, "our" | "my" | "the" | "their" | "his" | "her" | "its" | "your" | "all" | "a");
     if lower == "no" {
-        return words.len() >= 2 && matches!(words[1].lower.as_str(), "luck" | "change" | "effect" | "success" | "difference");
+        return words.len() >= 2
+            && matches!(words[1].lower.as_str(), "luck" | "change" | "effect" | "success" | "difference");
     }
     if pronoun {
         return words[0].lower.contains('\'') || has_verb(&words[1..]) || ends_like_verb(&words[1..]);
@@ -152,8 +202,27 @@ fn is_interjection(words: &[Token<'_>]) -> bool {
     words.iter().all(|word| {
         matches!(
             word.lower.as_str(),
-            "hi" | "hello" | "hey" | "thanks" | "thank" | "you" | "good" | "morning" | "afternoon" | "evening" | "ok" | "okay"
-                | "yes" | "dear" | "team" | "all" | "great" | "perfect" | "there" | "so" | "much" | "again"
+            "hi" | "hello"
+                | "hey"
+                | "thanks"
+                | "thank"
+                | "you"
+                | "good"
+                | "morning"
+                | "afternoon"
+                | "evening"
+                | "ok"
+                | "okay"
+                | "yes"
+                | "dear"
+                | "team"
+                | "all"
+                | "great"
+                | "perfect"
+                | "there"
+                | "so"
+                | "much"
+                | "again"
         )
     })
 }
@@ -162,7 +231,19 @@ fn is_interjection(words: &[Token<'_>]) -> bool {
 pub(super) fn is_wh(lower: &str) -> bool {
     matches!(
         lower,
-        "who" | "whom" | "whose" | "what" | "which" | "when" | "where" | "why" | "how" | "what's" | "who's" | "where's" | "when's"
+        "who"
+            | "whom"
+            | "whose"
+            | "what"
+            | "which"
+            | "when"
+            | "where"
+            | "why"
+            | "how"
+            | "what's"
+            | "who's"
+            | "where's"
+            | "when's"
             | "how's"
     ) || matches!(lower, "what're" | "who're")
 }
@@ -171,16 +252,51 @@ pub(super) fn is_wh(lower: &str) -> bool {
 pub(super) fn is_auxiliary(lower: &str) -> bool {
     matches!(
         lower,
-        "is" | "are" | "was" | "were" | "do" | "does" | "did" | "can" | "could" | "would" | "will" | "should" | "shall" | "may"
-            | "might" | "must" | "has" | "have" | "had" | "am" | "isn't" | "aren't" | "don't" | "doesn't" | "can't" | "won't"
+        "is" | "are"
+            | "was"
+            | "were"
+            | "do"
+            | "does"
+            | "did"
+            | "can"
+            | "could"
+            | "would"
+            | "will"
+            | "should"
+            | "shall"
+            | "may"
+            | "might"
+            | "must"
+            | "has"
+            | "have"
+            | "had"
+            | "am"
+            | "isn't"
+            | "aren't"
+            | "don't"
+            | "doesn't"
+            | "can't"
+            | "won't"
     )
 }
 
 fn is_subordinator(lower: &str) -> bool {
     matches!(
         lower,
-        "if" | "when" | "because" | "since" | "while" | "after" | "although" | "as" | "once" | "unless" | "before" | "despite" | "until"
-            | "whenever" | "even"
+        "if" | "when"
+            | "because"
+            | "since"
+            | "while"
+            | "after"
+            | "although"
+            | "as"
+            | "once"
+            | "unless"
+            | "before"
+            | "despite"
+            | "until"
+            | "whenever"
+            | "even"
     )
 }
 

@@ -50,7 +50,8 @@ pub(super) fn fact(clause: &str) -> Fact {
 
 /// The key for these words and markers.
 fn key(about: &str, markers: &[&str]) -> Option<String> {
-    let mut names: BTreeSet<String> = terms(about).iter().filter(|term| !is_decoration(term)).map(canonical).collect();
+    let mut names: BTreeSet<String> =
+        terms(about).iter().filter(|term| !is_decoration(term)).map(canonical).collect();
     if names.is_empty() {
         return None;
     }
@@ -67,8 +68,25 @@ fn canonical(term: &Term) -> String {
 fn is_decoration(term: &Term) -> bool {
     matches!(
         term.stem.as_str(),
-        "new" | "newest" | "latest" | "current" | "actual" | "right" | "correct" | "updat" | "old" | "previou" | "exact" | "present" | "today" | "main"
-            | "preferr" | "usual" | "regular" | "recent" | "different"
+        "new"
+            | "newest"
+            | "latest"
+            | "current"
+            | "actual"
+            | "right"
+            | "correct"
+            | "updat"
+            | "old"
+            | "previou"
+            | "exact"
+            | "present"
+            | "today"
+            | "main"
+            | "preferr"
+            | "usual"
+            | "regular"
+            | "recent"
+            | "different"
     )
 }
 
@@ -80,11 +98,45 @@ fn slice<'c>(clause: &'c str, words: &[Token<'_>]) -> &'c str {
 }
 
 fn is_determiner(lower: &str) -> bool {
-    matches!(lower, "our" | "my" | "the" | "your" | "their" | "his" | "her" | "its" | "this" | "that" | "these" | "those" | "a" | "an")
+    matches!(
+        lower,
+        "our"
+            | "my"
+            | "the"
+            | "your"
+            | "their"
+            | "his"
+            | "her"
+            | "its"
+            | "this"
+            | "that"
+            | "these"
+            | "those"
+            | "a"
+            | "an"
+    )
 }
 
 fn is_pronoun(lower: &str) -> bool {
-    matches!(lower, "it" | "he" | "she" | "they" | "this" | "that" | "these" | "those" | "there" | "i" | "we" | "you" | "it's" | "i'm" | "we're" | "everything" | "nothing")
+    matches!(
+        lower,
+        "it" | "he"
+            | "she"
+            | "they"
+            | "this"
+            | "that"
+            | "these"
+            | "those"
+            | "there"
+            | "i"
+            | "we"
+            | "you"
+            | "it's"
+            | "i'm"
+            | "we're"
+            | "everything"
+            | "nothing"
+    )
 }
 
 /// The marker that a value adds to its subject: what is told about a thing, if not its identity.
@@ -125,13 +177,32 @@ fn inverted(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     }
     let verb = (1..words.len().min(6)).find(|at| is_copula(&words[*at].lower) || is_charge(&words[*at..]))?;
     let value = &words[..verb];
-    if !matches!(kind(value), Kind::Name | Kind::Code | Kind::Email | Kind::Time) || value.iter().any(|word| is_helper(&word.lower)) {
+    if !matches!(kind(value), Kind::Name | Kind::Code | Kind::Email | Kind::Time)
+        || value.iter().any(|word| is_helper(&word.lower))
+    {
         return None;
     }
     let skip = usize::from(words[verb].lower == "will");
     let mut rest = &words[verb + 1 + skip..];
     let charge = is_charge(&words[verb..]) || is_charge(rest);
-    while rest.first().is_some_and(|word| matches!(word.lower.as_str(), "now" | "currently" | "be" | "responsible" | "in" | "charge" | "of" | "for" | "after" | "care" | "also" | "still" | "actually")) {
+    while rest.first().is_some_and(|word| {
+        matches!(
+            word.lower.as_str(),
+            "now"
+                | "currently"
+                | "be"
+                | "responsible"
+                | "in"
+                | "charge"
+                | "of"
+                | "for"
+                | "after"
+                | "care"
+                | "also"
+                | "still"
+                | "actually"
+        )
+    }) {
         rest = &rest[1..];
     }
     let opening = rest.first()?;
@@ -159,7 +230,24 @@ fn is_charge(words: &[Token<'_>]) -> bool {
 /// `Omar takes over as our account manager`, `Kim acts as the deputy`.
 fn takes_over(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| {
-        matches!(word.lower.as_str(), "takes" | "took" | "taken" | "take" | "acts" | "works" | "serves" | "steps" | "replaces" | "replaced" | "succeeds" | "joins" | "joined" | "replace" | "act")
+        matches!(
+            word.lower.as_str(),
+            "takes"
+                | "took"
+                | "taken"
+                | "take"
+                | "acts"
+                | "works"
+                | "serves"
+                | "steps"
+                | "replaces"
+                | "replaced"
+                | "succeeds"
+                | "joins"
+                | "joined"
+                | "replace"
+                | "act"
+        )
     })?;
     let at = (verb + 1..words.len()).find(|at| words[*at].lower == "as")?;
     let role = &words[at + 1..];
@@ -172,7 +260,8 @@ fn takes_over(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 /// `we moved the warehouse to Leeds`, `the address has changed to Y`, `I switched our plan from A to B`.
 fn changed(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| is_change(&word.lower))?;
-    let to = (verb + 1..words.len()).find(|at| matches!(words[*at].lower.as_str(), "to" | "until" | "till" | "into"))?;
+    let to = (verb + 1..words.len())
+        .find(|at| matches!(words[*at].lower.as_str(), "to" | "until" | "till" | "into"))?;
     let value = &words[to + 1..];
     let subject_first = words.first().is_some_and(|word| !is_pronoun(&word.lower)) && verb > 0;
     let object = strip_old(&words[verb + 1..to]);
@@ -203,38 +292,107 @@ fn changed(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 fn strip_old<'w, 't>(words: &'w [Token<'t>]) -> &'w [Token<'t>] {
     let end = words.iter().position(|word| word.lower == "from").unwrap_or(words.len());
     let words = &words[..end];
-    let back = words.iter().rev().take_while(|word| matches!(word.lower.as_str(), "over" | "back" | "forward" | "up" | "down")).count();
+    let back = words
+        .iter()
+        .rev()
+        .take_while(|word| matches!(word.lower.as_str(), "over" | "back" | "forward" | "up" | "down"))
+        .count();
     &words[..words.len() - back]
 }
 
 fn without_helpers<'w, 't>(words: &'w [Token<'t>]) -> &'w [Token<'t>] {
-    let back = words.iter().rev().take_while(|word| is_helper(&word.lower) || is_copula(&word.lower) || is_adverb(&word.lower)).count();
+    let back = words
+        .iter()
+        .rev()
+        .take_while(|word| is_helper(&word.lower) || is_copula(&word.lower) || is_adverb(&word.lower))
+        .count();
     &words[..words.len() - back]
 }
 
 fn is_adverb(lower: &str) -> bool {
-    matches!(lower, "now" | "just" | "recently" | "always" | "currently" | "already" | "only" | "usually" | "also" | "still" | "never" | "been" | "being" | "therefore" | "not" | "from")
+    matches!(
+        lower,
+        "now"
+            | "just"
+            | "recently"
+            | "always"
+            | "currently"
+            | "already"
+            | "only"
+            | "usually"
+            | "also"
+            | "still"
+            | "never"
+            | "been"
+            | "being"
+            | "therefore"
+            | "not"
+            | "from"
+    )
 }
 
 /// `ship everything to Y`, `invoices go to a@b.example`, `deliveries should be sent to Y`.
 fn sent_to(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| {
-        matches!(word.lower.as_str(), "go" | "goes" | "sent" | "send" | "deliver" | "delivered" | "ship" | "shipped" | "addressed" | "address" | "forward" | "forwarded" | "dispatch" | "mail" | "post")
+        matches!(
+            word.lower.as_str(),
+            "go" | "goes"
+                | "sent"
+                | "send"
+                | "deliver"
+                | "delivered"
+                | "ship"
+                | "shipped"
+                | "addressed"
+                | "address"
+                | "forward"
+                | "forwarded"
+                | "dispatch"
+                | "mail"
+                | "post"
+        )
     })?;
     let to = (verb + 1..words.len()).find(|at| words[*at].lower == "to")?;
     let value = &words[to + 1..];
     let value_kind = kind(value);
-    if matches!(value_kind, Kind::Other | Kind::Time) && !value.first().is_some_and(|word| is_determiner(&word.lower)) {
+    if matches!(value_kind, Kind::Other | Kind::Time)
+        && !value.first().is_some_and(|word| is_determiner(&word.lower))
+    {
         return None;
     }
     if value.first().is_some_and(|word| matches!(word.lower.as_str(), "me" | "us" | "you")) {
         return None;
     }
     let before = without_helpers(&words[..verb]);
-    let before_is_subject = before.first().is_some_and(|word| !is_pronoun(&word.lower) && word.lower != "please" && !is_adverb(&word.lower));
+    let before_is_subject = before
+        .first()
+        .is_some_and(|word| !is_pronoun(&word.lower) && word.lower != "please" && !is_adverb(&word.lower));
     let between = &words[verb + 1..to];
-    let general = |words: &[Token<'_>]| words.is_empty() || words.iter().all(|word| matches!(word.lower.as_str(), "everything" | "it" | "all" | "them" | "orders" | "future" | "new" | "the" | "our" | "my" | "any" | "goods" | "from" | "now" | "on"));
-    let goods = matches!(words[verb].lower.as_str(), "deliver" | "delivered" | "ship" | "shipped" | "dispatch");
+    let general = |words: &[Token<'_>]| {
+        words.is_empty()
+            || words.iter().all(|word| {
+                matches!(
+                    word.lower.as_str(),
+                    "everything"
+                        | "it"
+                        | "all"
+                        | "them"
+                        | "orders"
+                        | "future"
+                        | "new"
+                        | "the"
+                        | "our"
+                        | "my"
+                        | "any"
+                        | "goods"
+                        | "from"
+                        | "now"
+                        | "on"
+                )
+            })
+    };
+    let goods =
+        matches!(words[verb].lower.as_str(), "deliver" | "delivered" | "ship" | "shipped" | "dispatch");
     let about = if before_is_subject && !general(before) {
         slice(clause, before)
     } else if !general(between) {
@@ -250,8 +408,14 @@ fn sent_to(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 
 /// `you can reach me at 555`, `call our night desk on 555`.
 fn reached_at(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
-    let verb = words.iter().position(|word| matches!(word.lower.as_str(), "reach" | "reached" | "call" | "phone" | "contact" | "contacted" | "ring"))?;
-    let at = (verb + 1..words.len()).find(|at| matches!(words[*at].lower.as_str(), "at" | "on" | "under" | "via"))?;
+    let verb = words.iter().position(|word| {
+        matches!(
+            word.lower.as_str(),
+            "reach" | "reached" | "call" | "phone" | "contact" | "contacted" | "ring"
+        )
+    })?;
+    let at = (verb + 1..words.len())
+        .find(|at| matches!(words[*at].lower.as_str(), "at" | "on" | "under" | "via"))?;
     let value = &words[at + 1..];
     let marker = match kind(value) {
         Kind::Email => "email",
@@ -261,7 +425,12 @@ fn reached_at(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let object = &words[verb + 1..at];
     let passive = object.is_empty() || object.iter().all(|word| is_adverb(&word.lower));
     let whom = if passive { without_helpers(&words[..verb]) } else { object };
-    let whom = if whom.iter().all(|word| is_pronoun(&word.lower) || matches!(word.lower.as_str(), "me" | "us")) { "caller" } else { slice(clause, whom) };
+    let whom =
+        if whom.iter().all(|word| is_pronoun(&word.lower) || matches!(word.lower.as_str(), "me" | "us")) {
+            "caller"
+        } else {
+            slice(clause, whom)
+        };
     made(clause, whom, &[marker], slice(clause, value), false)
 }
 
@@ -270,9 +439,17 @@ fn counted(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     if !words.first().is_some_and(|word| matches!(word.lower.as_str(), "we" | "i" | "we've" | "i've")) {
         return None;
     }
-    let verb = words.iter().position(|word| matches!(word.lower.as_str(), "have" | "has" | "own" | "run" | "operate" | "employ" | "use" | "need" | "we've" | "got"))?;
+    let verb = words.iter().position(|word| {
+        matches!(
+            word.lower.as_str(),
+            "have" | "has" | "own" | "run" | "operate" | "employ" | "use" | "need" | "we've" | "got"
+        )
+    })?;
     let mut at = verb + 1;
-    while words.get(at).is_some_and(|word| is_adverb(&word.lower) || matches!(word.lower.as_str(), "about" | "around" | "exactly" | "got" | "a" | "total" | "of")) {
+    while words.get(at).is_some_and(|word| {
+        is_adverb(&word.lower)
+            || matches!(word.lower.as_str(), "about" | "around" | "exactly" | "got" | "a" | "total" | "of")
+    }) {
         at += 1;
     }
     let number = words.get(at)?;
@@ -281,14 +458,28 @@ fn counted(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     if !plain || counted.is_empty() {
         return None;
     }
-    let end = counted.iter().position(|word| matches!(word.lower.as_str(), "in" | "at" | "on" | "and" | "for" | "now" | "that" | "which" | "with")).unwrap_or(counted.len());
+    let end = counted
+        .iter()
+        .position(|word| {
+            matches!(
+                word.lower.as_str(),
+                "in" | "at" | "on" | "and" | "for" | "now" | "that" | "which" | "with"
+            )
+        })
+        .unwrap_or(counted.len());
     made(clause, slice(clause, &counted[..end]), &["count"], number.raw, false)
 }
 
 /// `we use DHL as our carrier`, `we picked Omar for the night shift`.
 fn used_as(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
-    let at = (2..words.len()).find(|at| words[*at].lower == "as" && words.get(at + 1).is_some_and(|next| is_determiner(&next.lower) || next.lower == "preferred"))?;
-    let verb = words[..at].iter().position(|word| is_fact_verb(&word.lower) || matches!(word.lower.as_str(), "use" | "want" | "have" | "chose" | "picked" | "took"))?;
+    let at = (2..words.len()).find(|at| {
+        words[*at].lower == "as"
+            && words.get(at + 1).is_some_and(|next| is_determiner(&next.lower) || next.lower == "preferred")
+    })?;
+    let verb = words[..at].iter().position(|word| {
+        is_fact_verb(&word.lower)
+            || matches!(word.lower.as_str(), "use" | "want" | "have" | "chose" | "picked" | "took")
+    })?;
     made(clause, slice(clause, &words[at + 1..]), &[], slice(clause, &words[verb + 1..at]), false)
 }
 
@@ -304,7 +495,8 @@ fn copula(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     while value.first().is_some_and(|word| is_adverb(&word.lower) || matches!(word.lower.as_str(), "be")) {
         value = &value[1..];
     }
-    let negated = words.get(verb + 1).is_some_and(|word| matches!(word.lower.as_str(), "not" | "no" | "never"));
+    let negated =
+        words.get(verb + 1).is_some_and(|word| matches!(word.lower.as_str(), "not" | "no" | "never"));
     let value_kind = kind(value);
     if negated || value_kind == Kind::Other {
         return None;
@@ -315,7 +507,9 @@ fn copula(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 }
 
 fn value_is_new(words: &[Token<'_>], verb: usize) -> bool {
-    let new = |word: &Token<'_>| matches!(word.lower.as_str(), "now" | "new" | "actually" | "current" | "correct" | "right");
+    let new = |word: &Token<'_>| {
+        matches!(word.lower.as_str(), "now" | "new" | "actually" | "current" | "correct" | "right")
+    };
     words[..verb].iter().any(new) || words.get(verb + 1).is_some_and(new)
 }
 
@@ -329,10 +523,13 @@ fn happens(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     }
     let about = format!("{} {}", slice(clause, subject), words[verb].lower);
     let rest = &words[verb + 1..];
-    let at = (0..rest.len()).find(|at| marker(kind(&rest[*at..])).is_some() && (*at == 0 || rest[*at - 1].lower != "the"));
+    let at = (0..rest.len())
+        .find(|at| marker(kind(&rest[*at..])).is_some() && (*at == 0 || rest[*at - 1].lower != "the"));
     let (markers, value) = match at {
         Some(at) => (marker(kind(&rest[at..])).into_iter().collect::<Vec<_>>(), slice(clause, &rest[at..])),
-        None if matches!(kind(rest), Kind::Name | Kind::Code | Kind::Money) => (Vec::new(), slice(clause, rest)),
+        None if matches!(kind(rest), Kind::Name | Kind::Code | Kind::Money) => {
+            (Vec::new(), slice(clause, rest))
+        }
         None => return None,
     };
     made(clause, &about, &markers, value, false)

@@ -37,7 +37,8 @@ impl Term {
         if bag.stems.contains(&self.stem) {
             return 1.0;
         }
-        let related = !self.identifier && self.concepts().iter().any(|concept| bag.concepts.contains(concept));
+        let related =
+            !self.identifier && self.concepts().iter().any(|concept| bag.concepts.contains(concept));
         if related { RELATED } else { 0.0 }
     }
 }
@@ -118,7 +119,13 @@ fn units(text: &str) -> Vec<Unit> {
     for token in tokens(text) {
         let identifier = token.is_identifier();
         let capital = token.is_capitalised();
-        let unit = |lower: &str| Unit { lower: lower.to_owned(), at: token.start, identifier, capital, phrase: false };
+        let unit = |lower: &str| Unit {
+            lower: lower.to_owned(),
+            at: token.start,
+            identifier,
+            capital,
+            phrase: false,
+        };
         if identifier || !token.lower.contains(['-', '/']) {
             units.push(unit(&token.lower));
         } else {
@@ -137,9 +144,32 @@ fn units(text: &str) -> Vec<Unit> {
 /// Words that some write with a hyphen and some without.
 fn is_one_word(joined: &str) -> bool {
     const JOINED: &[&str] = &[
-        "barcode", "checkin", "checkout", "dropoff", "ebook", "email", "handover", "login", "logon", "logout", "offline",
-        "online", "pickup", "preorder", "reboot", "reconnect", "reinstall", "reset", "restart", "setup", "signin",
-        "signup", "standin", "voicemail", "wifi", "xray",
+        "barcode",
+        "checkin",
+        "checkout",
+        "dropoff",
+        "ebook",
+        "email",
+        "handover",
+        "login",
+        "logon",
+        "logout",
+        "offline",
+        "online",
+        "pickup",
+        "preorder",
+        "reboot",
+        "reconnect",
+        "reinstall",
+        "reset",
+        "restart",
+        "setup",
+        "signin",
+        "signup",
+        "standin",
+        "voicemail",
+        "wifi",
+        "xray",
     ];
     JOINED.binary_search(&joined).is_ok()
 }
@@ -151,7 +181,9 @@ fn replace_phrases(units: &mut Vec<Unit>) {
         for start in 0..stems.len() {
             let places = phrase_at(&stems, start, phrase);
             // A word stands in one phrase only.
-            let free = |places: &Vec<usize>| !found.iter().any(|(taken, _)| taken.iter().any(|at| places.contains(at)));
+            let free = |places: &Vec<usize>| {
+                !found.iter().any(|(taken, _)| taken.iter().any(|at| places.contains(at)))
+            };
             if let Some(places) = places.filter(free) {
                 found.push((places, *word));
             }

@@ -17,7 +17,10 @@ fn a_message_is_cut_into_clauses() {
         ("The scanner and the printer are in Leeds.", &["The scanner and the printer are in Leeds"]),
         ("I restarted it and it still does not work", &["I restarted it", "it still does not work"]),
         ("I tried X, what else can I try?", &["I tried X", "what else can I try"]),
-        ("Who is our manager and when does the contract end?", &["Who is our manager", "when does the contract end"]),
+        (
+            "Who is our manager and when does the contract end?",
+            &["Who is our manager", "when does the contract end"],
+        ),
         ("If the light is red, what should I do?", &["If the light is red, what should I do"]),
         ("Call Mr. Ode at 18:30. Code AB-12.3 is new", &["Call Mr. Ode at 18:30", "Code AB-12.3 is new"]),
         ("The version is 2.4.1. It is old.", &["The version is 2.4.1", "It is old"]),
@@ -41,7 +44,8 @@ fn reads(text: &str) -> Intent {
 
 #[test]
 fn a_clause_wants_one_thing() {
-    let table: &[(&str, fn(&Intent) -> bool)] = &[
+    type Expected = fn(&Intent) -> bool;
+    let table: &[(&str, Expected)] = &[
         ("Who is our account manager?", |i| *i == Intent::Ask),
         ("Tell me our delivery address", |i| *i == Intent::Ask),
         ("What was the PO number again?", |i| *i == Intent::Ask),
@@ -104,14 +108,26 @@ fn other_words_have_the_same_subject() {
             "Lena is responsible for our account",
             "our new account manager will be Lena",
         ],
-        &["the contract renews on 1 May", "the renewal date of the contract is 1 May", "contract renewal date: 1 May"],
+        &[
+            "the contract renews on 1 May",
+            "the renewal date of the contract is 1 May",
+            "contract renewal date: 1 May",
+        ],
         &["we have 40 licences", "we now have 55 licences"],
         &["our warehouse is in Leeds", "we moved our warehouse to Hull", "the warehouse address is Dock 4"],
-        &["send invoices to a@b.example", "invoices should go to c@d.example", "the invoice email is c@d.example"],
+        &[
+            "send invoices to a@b.example",
+            "invoices should go to c@d.example",
+            "the invoice email is c@d.example",
+        ],
         &["my name is Kim", "my name is Ode"],
         &["the meeting is on Friday", "we moved the meeting to Monday"],
         &["our carrier is Swift", "we use Swift as our carrier"],
-        &["the PIN for the back gate is 4711", "the back gate PIN is now 4712", "4713 is the PIN for the back gate"],
+        &[
+            "the PIN for the back gate is 4711",
+            "the back gate PIN is now 4712",
+            "4713 is the PIN for the back gate",
+        ],
     ];
     for family in families {
         let first = fact(family[0]).subject;
@@ -150,7 +166,11 @@ fn reports_of_attempts_are_read() {
         ("I already tried restarting the scanner, it did not help", "restarting the scanner", Went::Failed),
         ("I tried to reset the router", "reset the router", Went::Unknown),
         ("We have already cleaned the lens", "cleaned the lens", Went::Unknown),
-        ("I restarted the printer and cleaned the head", "restarted the printer + cleaned the head", Went::Unknown),
+        (
+            "I restarted the printer and cleaned the head",
+            "restarted the printer + cleaned the head",
+            Went::Unknown,
+        ),
         ("Restarting it did not help", "Restarting it", Went::Failed),
         ("Turning it off and on again didn't work", "Turning it off and on", Went::Failed),
         ("it did not help", "<before>", Went::Failed),

@@ -35,7 +35,20 @@ pub(super) fn kind(words: &[Token<'_>]) -> Kind {
     if lower.contains('@') {
         return Kind::Email;
     }
-    if matches!(lower, "in" | "at" | "on" | "until" | "by" | "from" | "to" | "near" | "behind" | "next" | "under" | "between") {
+    if matches!(
+        lower,
+        "in" | "at"
+            | "on"
+            | "until"
+            | "by"
+            | "from"
+            | "to"
+            | "near"
+            | "behind"
+            | "next"
+            | "under"
+            | "between"
+    ) {
         let rest = &words[1..];
         return match kind(rest) {
             Kind::Time => Kind::Time,
@@ -60,7 +73,8 @@ pub(super) fn kind(words: &[Token<'_>]) -> Kind {
     if matches!(lower, "the" | "a" | "an" | "our" | "my" | "your" | "his" | "her") {
         return if words[1..].iter().take(3).any(Token::is_identifier) { Kind::Code } else { Kind::Other };
     }
-    let plain = words.len() <= 2 && words.iter().all(|word| !is_stop_word(&word.lower) && !is_property(&word.lower));
+    let plain =
+        words.len() <= 2 && words.iter().all(|word| !is_stop_word(&word.lower) && !is_property(&word.lower));
     if plain { Kind::Word } else { Kind::Other }
 }
 
@@ -72,7 +86,9 @@ pub(super) fn holds_time(text: &str) -> bool {
 
 /// Whether a text holds a number or a code anywhere.
 pub(super) fn holds_number(text: &str) -> bool {
-    tokens(text).iter().any(|word| word.is_identifier() && !word.raw.contains('@') || is_number_word(&word.lower))
+    tokens(text)
+        .iter()
+        .any(|word| word.is_identifier() && !word.raw.contains('@') || is_number_word(&word.lower))
 }
 
 /// Whether a text holds a sum of money anywhere.
@@ -92,7 +108,9 @@ pub(super) fn holds_email(text: &str) -> bool {
 /// Whether a text holds a name: a capitalised word that does not begin the sentence, or two at its beginning.
 pub(super) fn holds_name(text: &str) -> bool {
     let words = tokens(text);
-    let name = |word: &Token<'_>| word.is_capitalised() && !word.is_identifier() && !is_calendar(&word.lower) && word.lower != "i";
+    let name = |word: &Token<'_>| {
+        word.is_capitalised() && !word.is_identifier() && !is_calendar(&word.lower) && word.lower != "i"
+    };
     words.iter().skip(1).any(name) || (words.len() > 1 && name(&words[0]) && !is_stop_word(&words[0].lower))
 }
 
@@ -100,14 +118,53 @@ pub(super) fn holds_name(text: &str) -> bool {
 fn is_lead(lower: &str) -> bool {
     matches!(
         lower,
-        "now" | "currently" | "still" | "only" | "just" | "about" | "around" | "actually" | "really" | "exactly" | "always" | "again" | "called" | "named"
-            | "set" | "changed" | "scheduled" | "booked" | "planned" | "agreed" | "moved" | "fixed" | "also" | "then" | "limited" | "up"
+        "now"
+            | "currently"
+            | "still"
+            | "only"
+            | "just"
+            | "about"
+            | "around"
+            | "actually"
+            | "really"
+            | "exactly"
+            | "always"
+            | "again"
+            | "called"
+            | "named"
+            | "set"
+            | "changed"
+            | "scheduled"
+            | "booked"
+            | "planned"
+            | "agreed"
+            | "moved"
+            | "fixed"
+            | "also"
+            | "then"
+            | "limited"
+            | "up"
     )
 }
 
 fn is_money(words: &[Token<'_>]) -> bool {
     let unit = |word: &Token<'_>| {
-        matches!(word.lower.as_str(), "eur" | "euro" | "euros" | "usd" | "dollar" | "dollars" | "gbp" | "pound" | "pounds" | "chf" | "francs" | "cents" | "percent")
+        matches!(
+            word.lower.as_str(),
+            "eur"
+                | "euro"
+                | "euros"
+                | "usd"
+                | "dollar"
+                | "dollars"
+                | "gbp"
+                | "pound"
+                | "pounds"
+                | "chf"
+                | "francs"
+                | "cents"
+                | "percent"
+        )
     };
     let number = |word: &Token<'_>| word.raw.starts_with(|c: char| c.is_ascii_digit());
     match words {
@@ -124,37 +181,80 @@ fn is_time(words: &[Token<'_>]) -> bool {
     is_calendar(lower) && lower != "may"
         || is_clock(lower)
         || is_date(lower)
-        || digits && (is_calendar(second) || is_span(second) || matches!(second, "am" | "pm" | "a.m" | "p.m" | "o'clock"))
+        || digits
+            && (is_calendar(second)
+                || is_span(second)
+                || matches!(second, "am" | "pm" | "a.m" | "p.m" | "o'clock"))
         || is_number_word(lower) && (is_span(second) || second == "o'clock")
-        || matches!(lower, "noon" | "midnight" | "tomorrow" | "tonight" | "today" | "daily" | "weekly" | "monthly" | "yearly" | "quarterly" | "hourly")
-        || matches!(lower, "next" | "this" | "last" | "every" | "each" | "end" | "early" | "late" | "mid" | "one" | "same") && (is_calendar(second) || is_span(second))
-        || lower == "the" && second.ends_with(|c: char| c.is_ascii_alphabetic()) && second.starts_with(|c: char| c.is_ascii_digit())
+        || matches!(
+            lower,
+            "noon"
+                | "midnight"
+                | "tomorrow"
+                | "tonight"
+                | "today"
+                | "daily"
+                | "weekly"
+                | "monthly"
+                | "yearly"
+                | "quarterly"
+                | "hourly"
+        )
+        || matches!(
+            lower,
+            "next" | "this" | "last" | "every" | "each" | "end" | "early" | "late" | "mid" | "one" | "same"
+        ) && (is_calendar(second) || is_span(second))
+        || lower == "the"
+            && second.ends_with(|c: char| c.is_ascii_alphabetic())
+            && second.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn is_clock(lower: &str) -> bool {
     let clock = |text: &str| {
         let mut parts = text.split(':');
-        let hour = parts.next().is_some_and(|h| (1..=2).contains(&h.len()) && h.bytes().all(|b| b.is_ascii_digit()));
+        let hour =
+            parts.next().is_some_and(|h| (1..=2).contains(&h.len()) && h.bytes().all(|b| b.is_ascii_digit()));
         hour && parts.next().is_some_and(|m| m.len() >= 2 && m.bytes().take(2).all(|b| b.is_ascii_digit()))
     };
     clock(lower)
-        || ["am", "pm"].iter().any(|end| lower.strip_suffix(end).is_some_and(|h| !h.is_empty() && h.bytes().all(|b| b.is_ascii_digit() || b == b'.')))
+        || ["am", "pm"].iter().any(|end| {
+            lower
+                .strip_suffix(end)
+                .is_some_and(|h| !h.is_empty() && h.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+        })
 }
 
 /// `2027-03-05`, `05.03.2027`, `5/3/27`, `5th`.
 fn is_date(lower: &str) -> bool {
     let ordinal = ["st", "nd", "rd", "th"].iter().any(|end| {
-        lower.strip_suffix(end).is_some_and(|day| (1..=2).contains(&day.len()) && day.bytes().all(|b| b.is_ascii_digit()))
+        lower
+            .strip_suffix(end)
+            .is_some_and(|day| (1..=2).contains(&day.len()) && day.bytes().all(|b| b.is_ascii_digit()))
     });
     let parts: Vec<&str> = lower.split(['-', '.', '/']).collect();
-    let numbers = parts.iter().all(|part| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit()));
+    let numbers = parts
+        .iter()
+        .all(|part| !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit()));
     ordinal || (parts.len() == 3 && numbers)
 }
 
 fn is_span(lower: &str) -> bool {
     matches!(
         lower.trim_end_matches('s'),
-        "minute" | "hour" | "day" | "week" | "month" | "year" | "quarter" | "second" | "weekday" | "weekend" | "night" | "morning" | "evening" | "afternoon"
+        "minute"
+            | "hour"
+            | "day"
+            | "week"
+            | "month"
+            | "year"
+            | "quarter"
+            | "second"
+            | "weekday"
+            | "weekend"
+            | "night"
+            | "morning"
+            | "evening"
+            | "afternoon"
     ) || matches!(lower, "business" | "working" | "calendar")
 }
 
@@ -162,23 +262,64 @@ fn is_calendar(lower: &str) -> bool {
     let full = lower.trim_end_matches('s');
     matches!(
         full,
-        "monday" | "tuesday" | "wednesday" | "thursday" | "friday" | "saturday" | "sunday" | "january" | "february" | "march" | "april"
-            | "june" | "july" | "august" | "september" | "october" | "november" | "december" | "weekday" | "weekend"
+        "monday"
+            | "tuesday"
+            | "wednesday"
+            | "thursday"
+            | "friday"
+            | "saturday"
+            | "sunday"
+            | "january"
+            | "february"
+            | "march"
+            | "april"
+            | "june"
+            | "july"
+            | "august"
+            | "september"
+            | "october"
+            | "november"
+            | "december"
+            | "weekday"
+            | "weekend"
     ) || matches!(lower, "may" | "morning" | "afternoon" | "evening" | "mornings" | "afternoons" | "evenings")
 }
 
 fn is_number_word(lower: &str) -> bool {
     matches!(
         lower,
-        "two" | "three" | "four" | "five" | "six" | "seven" | "eight" | "nine" | "ten" | "eleven" | "twelve" | "fifteen" | "twenty" | "thirty" | "forty"
-            | "fifty" | "sixty" | "ninety" | "hundred" | "thousand" | "twice" | "once" | "half" | "dozen"
+        "two"
+            | "three"
+            | "four"
+            | "five"
+            | "six"
+            | "seven"
+            | "eight"
+            | "nine"
+            | "ten"
+            | "eleven"
+            | "twelve"
+            | "fifteen"
+            | "twenty"
+            | "thirty"
+            | "forty"
+            | "fifty"
+            | "sixty"
+            | "ninety"
+            | "hundred"
+            | "thousand"
+            | "twice"
+            | "once"
+            | "half"
+            | "dozen"
     )
 }
 
 /// Plain words that describe a state rather than give a value.
 pub(super) fn is_property(lower: &str) -> bool {
     PROPERTIES.split_whitespace().any(|word| word == lower)
-        || (lower.len() > 5 && ["ing", "able", "ible", "less", "ful", "ous"].iter().any(|end| lower.ends_with(end)))
+        || (lower.len() > 5
+            && ["ing", "able", "ible", "less", "ful", "ous"].iter().any(|end| lower.ends_with(end)))
         || (lower.len() > 4 && lower.ends_with("ed"))
 }
 

@@ -26,15 +26,42 @@ pub(super) fn has_verb(words: &[Token<'_>]) -> bool {
 
 /// `is`, `are`, `will be`: what stands between a thing and its value.
 pub(super) fn is_copula(lower: &str) -> bool {
-    matches!(lower, "is" | "are" | "was" | "were" | "be" | "been" | "becomes" | "became" | "remains" | "stays" | "reads" | "equals")
+    matches!(
+        lower,
+        "is" | "are"
+            | "was"
+            | "were"
+            | "be"
+            | "been"
+            | "becomes"
+            | "became"
+            | "remains"
+            | "stays"
+            | "reads"
+            | "equals"
+    )
 }
 
 /// Verbs that only help another.
 pub(super) fn is_helper(lower: &str) -> bool {
     matches!(
         lower,
-        "has" | "have" | "had" | "will" | "would" | "should" | "must" | "can" | "could" | "may" | "might" | "shall" | "do" | "does"
-            | "did" | "am"
+        "has"
+            | "have"
+            | "had"
+            | "will"
+            | "would"
+            | "should"
+            | "must"
+            | "can"
+            | "could"
+            | "may"
+            | "might"
+            | "shall"
+            | "do"
+            | "does"
+            | "did"
+            | "am"
     )
 }
 
@@ -46,7 +73,8 @@ pub(super) fn is_change(lower: &str) -> bool {
 /// Main verbs that usually state a fact. Words that are as often nouns (`order`, `call`, `set`) count only in forms
 /// that are not.
 pub(super) fn is_fact_verb(lower: &str) -> bool {
-    FACTS.contains(lower) || (is_change(lower) && !matches!(lower, "set" | "move" | "change" | "update" | "switch"))
+    FACTS.contains(lower)
+        || (is_change(lower) && !matches!(lower, "set" | "move" | "change" | "update" | "switch"))
 }
 
 static CHANGES: LazyLock<HashSet<&str>> = LazyLock::new(|| CHANGE_FORMS.split_whitespace().collect());

@@ -1,0 +1,210 @@
+//! One span tree a turn, and no words in it. A process of its own, because a subscriber sees the whole process.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+#[allow(dead_code)]
+#[path = "laws/house.rs"]
+mod house;
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use haversack_agent::model::ScriptedModel;
+use haversack_agent::model::scripted::Answer;
+use serde_json::json;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use house::{House, solo};
+
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Collected>>);
+
+#[derive(Default)]
+struct Collected {
+    /// Every span there ever was; a parent is a place in this list.
+    spans: Vec<Seen>,
+    /// The place of a living span. Its id is used again when it is closed.
+    living: HashMap<u64, usize>,
+    /// Every field value of every span and event, as text.
+    words: String,
+}
+
+struct Seen {
+    name: &'static str,
+    target: String,
+    parent: Option<usize>,
+    fields: String,
+}
+
+struct Words<'w>(&'w mut String);
+
+impl Visit for Words<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = write!(self.0, " {}={value:?}", field.name());
+    }
+}
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collector {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = String::new();
+        attributes.record(&mut Words(&mut fields));
+        let parent = context.span(id).and_then(|span| span.parent()).map(|parent| parent.id().into_u64());
+        let (name, target) = (attributes.metadata().name(), attributes.metadata().target().to_owned());
+        let mut seen = self.0.lock().unwrap();
+        seen.words.push_str(&fields);
+        let parent = parent.and_then(|id| seen.living.get(&id).copied());
+        let place = seen.spans.len();
+        seen.living.insert(id.into_u64(), place);
+        seen.spans.push(Seen { name, target, parent, fields });
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
+        let mut fields = String::new();
+        values.record(&mut Words(&mut fields));
+        let mut seen = self.0.lock().unwrap();
+        seen.words.push_str(&fields);
+        let place = seen.living[&id.into_u64()];
+        seen.spans[place].fields.push_str(&fields);
+    }
+
+    fn on_close(&self, id: Id, _: Context<'_, S>) {
+        self.0.lock().unwrap().living.remove(&id.into_u64());
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut seen = self.0.lock().unwrap();
+        event.record(&mut Words(&mut seen.words));
+    }
+}
+
+/// The collector of this process. Spans of all tests meet here, each below the turn it belongs to.
+static COLLECTOR: LazyLock<Collector> = LazyLock::new(|| {
+    let collector = Collector::default();
+    let subscriber = tracing_subscriber::registry().with(collector.clone());
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    collector
+});
+
+impl Collected {
+    /// The names from a span up to its root.
+    fn way_up(&self, place: usize) -> Vec<(usize, &'static str)> {
+        let up = std::iter::successors(Some(place), |at| self.spans[*at].parent);
+        up.map(|at| (at, self.spans[at].name)).collect()
+    }
+
+    fn below(&self, turn: usize, name: &str) -> Vec<&Seen> {
+        let spans = self.spans.iter().enumerate().filter(|(at, span)| span.name == name && *at != turn);
+        spans
+            .filter(|(at, _)| self.way_up(*at).iter().any(|(up, _)| *up == turn))
+            .map(|(_, span)| span)
+            .collect()
+    }
+
+    fn parents(&self, turn: usize, name: &str) -> Vec<&'static str> {
+        self.below(turn, name).iter().map(|span| self.spans[span.parent.unwrap()].name).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn every_span_of_a_turn_hangs_below_the_turn() {
+    let collector = COLLECTOR.clone();
+    let search = || json!({ "query": "opening hours" });
+    let model = ScriptedModel::new([
+        Answer::call("search_knowledge", search())
+            .and_call("search_knowledge", search())
+            .and_call("recall", search()),
+        Answer::text("Done."),
+    ]);
+    let house = House::with(solo(&["search_knowledge", "recall"]), Arc::new(model), Vec::new());
+    house.knows("acme", "a.md", "# Opening hours\n\nEight to five.\n");
+    let reply = house.say("acme", "s", "When are you open?").await.unwrap();
+    drop(house);
+
+    let seen = collector.0.lock().unwrap();
+    let own = format!("turn={}", reply.turn);
+    let turn = seen.spans.iter().position(|span| span.name == "turn" && span.fields.contains(&own)).unwrap();
+    let root = &seen.spans[turn].fields;
+    assert!(root.contains("outcome=\"ok\"") && root.contains("agent=\"solo\""), "{root}");
+    let names = ["begin", "supervisor", "specialist", "model", "tool", "blocking", "commit"];
+    // With one specialist there is nothing to choose, so the supervisor asks no model.
+    assert_eq!(names.map(|name| seen.below(turn, name).len()), [1, 1, 1, 2, 3, 2, 1]);
+    assert_eq!(seen.parents(turn, "blocking"), ["tool"; 2]);
+    assert_eq!(seen.parents(turn, "tool"), ["specialist"; 3]);
+    assert_eq!(seen.parents(turn, "model"), ["specialist"; 2]);
+    assert_eq!(seen.parents(turn, "specialist"), ["turn"]);
+
+    // Of all tests of this process: every span that this crate opened is a turn or below one.
+    for (at, span) in
+        seen.spans.iter().enumerate().filter(|(_, span)| span.target.starts_with("haversack_agent"))
+    {
+        let up = seen.way_up(at);
+        assert!(up.iter().any(|(_, name)| *name == "turn"), "{} hangs nowhere: {up:?}", span.name);
+    }
+}
+
+#[tokio::test]
+async fn no_words_of_a_message_are_in_spans_or_events() {
+    let collector = COLLECTOR.clone();
+    let house = House::offline();
+    house.knows("acme", "a.md", "# Vault\n\nThe vault opens with Brambleshade.\n");
+    house.say("acme", "s", "Our account manager is Quillfeather.").await.unwrap();
+    house
+        .say("acme", "s", "I tried asking Quillfeather, it did not help. Who is our account manager?")
+        .await
+        .unwrap();
+    house.say("acme", "s", "How does the vault open?").await.unwrap();
+    let model = ScriptedModel::new([
+        Answer::call("recall", json!({ "Quillfeather": 1 })),
+        Answer::text("x").and_cut(),
+    ]);
+    let failing = House::solo(model, &["recall"], Vec::new());
+    failing.say("acme", "s", "About Quillfeather").await.unwrap_err();
+    let seen = collector.0.lock().unwrap();
+    assert!(seen.words.contains("a tool call failed"), "the collector hears events");
+    for word in ["Quillfeather", "Brambleshade"] {
+        assert!(!seen.words.contains(word));
+    }
+}
+
+#[cfg(feature = "genai")]
+#[tokio::test]
+async fn what_a_provider_says_is_in_no_event() {
+    use axum::http::StatusCode;
+    use haversack_agent::agent::{ModelConfig, Provider, Secret};
+    use haversack_agent::model::genai::Genai;
+
+    let collector = COLLECTOR.clone();
+    let routes = axum::Router::new()
+        .route(
+            "/broken/chat/completions",
+            axum::routing::post(|| async { "data: {no json Pennywhistle\n\n" }),
+        )
+        .route(
+            "/busy/chat/completions",
+            axum::routing::post(|| async { (StatusCode::BAD_GATEWAY, "Pennywhistle") }),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    haversack::spawn_detached(async move { axum::serve(listener, routes).await.unwrap() });
+    for path in ["broken", "busy"] {
+        let config = ModelConfig {
+            provider: Provider::Genai,
+            name: Some("openai::test".to_owned()),
+            base_url: Some(format!("http://{address}/{path}")),
+            retries: 1,
+            ..ModelConfig::default()
+        };
+        let model = Genai::new(&config, Some(Secret::new("sk-Pennywhistle"))).unwrap();
+        let model = model.with_first_wait(std::time::Duration::from_millis(1));
+        let house = House::solo(model, &[], Vec::new());
+        house.say("acme", "s", "Do you know Pennywhistle?").await.unwrap_err();
+    }
+    let seen = collector.0.lock().unwrap();
+    assert!(seen.words.contains("a model call is retried"), "the collector hears this crate");
+    assert!(!seen.words.contains("Pennywhistle"));
+}
