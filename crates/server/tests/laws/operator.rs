@@ -54,6 +54,7 @@ async fn an_operator_is_not_the_principal_of_a_key() {
     assert!(haversack_server::auth::name::check_name("principal", "operator:root").is_err());
     let visit = operator.enter(&tenants[0], "look").await.unwrap();
     let agents = server.server.engine().agents().clone();
-    let sessions = visit.wrap(async move { agents.history().unwrap().sessions(10, None).await.unwrap() }).await;
+    let sessions =
+        visit.wrap(async move { agents.history().unwrap().sessions(10, None).await.unwrap() }).await;
     assert!(sessions.is_empty());
 }
