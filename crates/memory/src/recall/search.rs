@@ -48,7 +48,7 @@ fn hits(conn: &Connection, words: &[String], rows: u64, limit: usize) -> Result<
         let rows = lookup.query_map([quoted(word)], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
         found.push(Found { rows });
     }
-    // The index also knows superseded rows and those outside the fence; here is where they stay out.
+    // The index also knows rows outside the fence; here is where they stay out.
     let mut read = conn.prepare_cached(
         "SELECT id, text, source, session_id, created_at FROM memories
          WHERE pk = ?1 AND superseded_at IS NULL AND space IS NULL",

@@ -138,15 +138,17 @@ CREATE VIRTUAL TABLE memories_fts USING fts5 (
 -- Without this a deleted word stays readable in the index until a merge happens to pass by.
 INSERT INTO memories_fts (memories_fts, rank) VALUES ('secure-delete', 1);
 
-CREATE TRIGGER memories_indexed AFTER INSERT ON memories BEGIN
+-- The index holds live memories only, so that a subject which changes often does not make every search longer.
+CREATE TRIGGER memories_indexed AFTER INSERT ON memories WHEN new.superseded_at IS NULL BEGIN
     INSERT INTO memories_fts (rowid, text) VALUES (new.pk, new.text);
 END;
 
-CREATE TRIGGER memories_unindexed AFTER DELETE ON memories BEGIN
+CREATE TRIGGER memories_unindexed AFTER DELETE ON memories WHEN old.superseded_at IS NULL BEGIN
     INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.pk, old.text);
 END;
 
-CREATE TRIGGER memories_reindexed AFTER UPDATE OF text ON memories BEGIN
-    INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.pk, old.text);
-    INSERT INTO memories_fts (rowid, text) VALUES (new.pk, new.text);
+CREATE TRIGGER memories_reindexed AFTER UPDATE OF text, superseded_at ON memories BEGIN
+    INSERT INTO memories_fts (memories_fts, rowid, text)
+        SELECT 'delete', old.pk, old.text WHERE old.superseded_at IS NULL;
+    INSERT INTO memories_fts (rowid, text) SELECT new.pk, new.text WHERE new.superseded_at IS NULL;
 END;
