@@ -114,10 +114,13 @@ async fn what_is_not_met_is_named_with_its_place_and_the_reply() {
     assert!(!failure.reply.is_empty());
 }
 
+/// Makes an answer of the accepted type and everything that was heard so far.
+type Answering = dyn Fn(&str, &[Heard]) -> Response + Send + Sync;
+
 /// A server that answers as it is told, and remembers what it was asked.
 #[derive(Clone)]
 struct Fake {
-    answer: Arc<dyn Fn(&str, &[Heard]) -> Response + Send + Sync>,
+    answer: Arc<Answering>,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 

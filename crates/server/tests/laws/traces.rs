@@ -319,10 +319,13 @@ fn the_log_of_a_server_carries_ids_and_no_words() {
     );
 }
 
+/// A span, and the attributes of the resource that sent it.
+type Sent = (Span, Vec<(String, String)>);
+
 /// What a collector received.
 #[derive(Clone, Default)]
 struct Received {
-    spans: Arc<Mutex<Vec<(Span, Vec<(String, String)>)>>>,
+    spans: Arc<Mutex<Vec<Sent>>>,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
     headers: Arc<Mutex<Vec<String>>>,
 }
