@@ -4,6 +4,9 @@
 //! times and addresses stay whole; a stem is the token without its inflection, the same for every form of a word.
 //! The knowledge ranking and the offline model use it, so that both mean the same by "a word in common".
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// One token of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token<'t> {
@@ -68,7 +71,7 @@ pub(crate) fn stem(word: &str) -> String {
     if !word.is_ascii() || word.len() <= 3 || word.bytes().any(|b| b.is_ascii_digit() || b == b'@') {
         return word.to_owned();
     }
-    if let Some((_, base)) = IRREGULAR.iter().find(|(form, _)| *form == word) {
+    if let Some(base) = IRREGULAR.get(word) {
         return finish(base);
     }
     let word = singular(word);
@@ -116,8 +119,10 @@ fn is_vowel(byte: u8) -> bool {
     matches!(byte, b'a' | b'e' | b'i' | b'o' | b'u' | b'y')
 }
 
+static IRREGULAR: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| IRREGULAR_FORMS.iter().copied().collect());
+
 #[rustfmt::skip]
-const IRREGULAR: &[(&str, &str)] = &[
+const IRREGULAR_FORMS: &[(&str, &str)] = &[
     ("paid", "pay"), ("sent", "send"), ("bought", "buy"), ("broke", "break"), ("broken", "break"),
     ("went", "go"), ("goes", "go"), ("gone", "go"), ("told", "tell"), ("kept", "keep"), ("made", "make"),
     ("came", "come"), ("gave", "give"), ("given", "give"), ("took", "take"), ("taken", "take"),

@@ -5,6 +5,7 @@
 //! by the other files of the offline model.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use super::vocabulary::{self, Concept, PHRASES};
 use crate::words::{Token, is_stop_word, stem, tokens};
@@ -177,8 +178,9 @@ fn is_one_word(joined: &str) -> bool {
 fn replace_phrases(units: &mut Vec<Unit>) {
     let stems: Vec<String> = units.iter().map(|unit| stem(&unit.lower)).collect();
     let mut found: Vec<(Vec<usize>, &str)> = Vec::new();
-    for (phrase, word) in PHRASES {
-        for start in 0..stems.len() {
+    for (phrase, word) in STEMMED_PHRASES.iter() {
+        let begins = (0..stems.len()).filter(|at| phrase.first() == Some(&stems[*at]));
+        for start in begins {
             let places = phrase_at(&stems, start, phrase);
             // A word stands in one phrase only.
             let free = |places: &Vec<usize>| {
@@ -203,14 +205,18 @@ fn replace_phrases(units: &mut Vec<Unit>) {
     });
 }
 
+/// The set phrases with each word as its stem.
+static STEMMED_PHRASES: LazyLock<Vec<(Vec<String>, &'static str)>> = LazyLock::new(|| {
+    PHRASES.iter().map(|(phrase, word)| (phrase.iter().map(|word| stem(word)).collect(), *word)).collect()
+});
+
 /// The places of a phrase that begins at `start`, with up to two other words in each gap.
-fn phrase_at(stems: &[String], start: usize, phrase: &[&str]) -> Option<Vec<usize>> {
+fn phrase_at(stems: &[String], start: usize, phrase: &[String]) -> Option<Vec<usize>> {
     let mut places = Vec::with_capacity(phrase.len());
     let mut from = start;
     for (nth, word) in phrase.iter().enumerate() {
         let reach = if nth == 0 { 1 } else { 3 };
-        let wanted = stem(word);
-        let at = (from..stems.len().min(from + reach)).find(|at| stems[*at] == wanted)?;
+        let at = (from..stems.len().min(from + reach)).find(|at| stems[*at] == *word)?;
         places.push(at);
         from = at + 1;
     }
