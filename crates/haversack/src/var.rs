@@ -272,7 +272,6 @@ impl<T: Send + Sync + 'static> ContextVar<T> {
     ///
     /// If the scope was made inside an entry and is first polled outside of it (another request's driver), it
     /// is laid over the context it was made in instead; either way it keeps that base whoever polls later.
-    #[must_use = "a scope does nothing until it is polled"]
     #[track_caller]
     pub fn scope<F>(&'static self, value: T, future: F) -> Scope<T, F> {
         Scope::new(self, value, future, Location::caller())

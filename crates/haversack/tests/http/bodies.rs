@@ -11,11 +11,12 @@ use axum::routing::get;
 use futures_util::stream::{self, Stream};
 use haversack::body::ContextBody;
 use haversack::{ContextLayer, ContextVar, Entry};
+use http_body_util::BodyExt;
 use tokio::sync::{Mutex, mpsc};
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::runtimes::on_both;
-use crate::server::{Probe, arrive, ask, client, door, serve, tenant};
+use crate::server::{Client, Probe, arrive, door, serve, tenant, text};
 
 static LOCALE: ContextVar<String> = ContextVar::new("locale");
 
@@ -50,43 +51,48 @@ fn streaming(permits: mpsc::UnboundedReceiver<()>, probe: Option<Probe>) -> Rout
     Router::new().route("/", get(handler)).layer(ContextLayer::new(door))
 }
 
-fn expected(response: &reqwest::Response, tenant: &str) -> String {
+fn expected(response: &Response<Body>, tenant: &str) -> String {
     let entry = response.headers()["x-entry"].to_str().unwrap();
     format!("Some({tenant:?}) Some(\"set by the handler\") Some({entry})\n")
+}
+
+/// The next chunk of the body, or `None` at its end.
+async fn chunk(response: &mut Response<Body>) -> Option<Bytes> {
+    let frame = response.body_mut().frame().await?;
+    frame.unwrap().into_data().ok()
 }
 
 #[test]
 fn a_streaming_body_sees_what_its_handler_set_after_the_middleware_returned() {
     on_both(|| async {
         let (permit, permits) = mpsc::unbounded_channel();
-        let base = serve(streaming(permits, None)).await;
-        // The head is here, so handler and middleware have returned, and nothing of the body was polled to a line.
-        let mut response = ask(&client(), &base, "acme").send().await.unwrap();
+        let mut client = Client::connect(serve(streaming(permits, None)).await).await;
+        // The head is here, so handler and middleware have returned; the body waits for its first permit.
+        let mut response = client.get("/", Some("acme")).await.unwrap();
         let expected = expected(&response, "acme");
         for _ in 0..3 {
             permit.send(()).unwrap();
-            assert_eq!(response.chunk().await.unwrap().unwrap(), expected);
+            assert_eq!(chunk(&mut response).await.unwrap(), expected);
         }
         drop(permit);
-        assert_eq!(response.chunk().await.unwrap(), None);
+        assert_eq!(chunk(&mut response).await, None);
     });
 }
 
 #[test]
 fn bodies_of_two_tenants_read_in_turns_keep_to_their_own() {
     on_both(|| async {
-        let client = client();
         let mut open = Vec::new();
         for name in ["a", "b"] {
             let (permit, permits) = mpsc::unbounded_channel();
-            let base = serve(streaming(permits, None)).await;
-            let response = ask(&client, &base, name).send().await.unwrap();
-            open.push((permit, expected(&response, name), response));
+            let mut client = Client::connect(serve(streaming(permits, None)).await).await;
+            let response = client.get("/", Some(name)).await.unwrap();
+            open.push((permit, expected(&response, name), response, client));
         }
         for _ in 0..5 {
-            for (permit, expected, response) in &mut open {
+            for (permit, expected, response, _client) in &mut open {
                 permit.send(()).unwrap();
-                assert_eq!(response.chunk().await.unwrap().unwrap(), *expected);
+                assert_eq!(chunk(response).await.unwrap(), *expected);
             }
         }
     });
@@ -97,11 +103,11 @@ fn a_half_read_body_is_dropped_inside_its_context() {
     on_both(|| async {
         let (dropped, mut seen) = mpsc::unbounded_channel();
         let (permit, permits) = mpsc::unbounded_channel();
-        let base = serve(streaming(permits, Some(Probe(dropped)))).await;
-        let mut response = ask(&client(), &base, "acme").send().await.unwrap();
+        let mut client = Client::connect(serve(streaming(permits, Some(Probe(dropped)))).await).await;
+        let mut response = client.get("/", Some("acme")).await.unwrap();
         permit.send(()).unwrap();
-        response.chunk().await.unwrap().unwrap();
-        drop(response);
+        chunk(&mut response).await.unwrap();
+        drop((response, client));
         assert_eq!(seen.recv().await.unwrap().as_deref(), Some("acme"));
     });
 }
@@ -116,14 +122,13 @@ fn a_body_polled_under_another_tenant_reads_its_own() {
         });
         let request = Request::builder().header("x-tenant", "ours").body(Body::empty()).unwrap();
         let response = ContextLayer::new(door).layer(service).oneshot(request).await.unwrap();
-        let body = Body::new(response.into_body());
         let read = arrive("theirs").wrap(async move {
-            let read = axum::body::to_bytes(body, 1000).await.unwrap();
+            let read = text(response).await;
             assert_eq!(tenant().as_deref(), Some("theirs"));
             assert!(LOCALE.get().is_err());
             read
         });
-        let read = String::from_utf8(read.await.to_vec()).unwrap();
+        let read = read.await;
         assert_eq!(read.lines().count(), 3);
         for line in read.lines() {
             assert!(line.starts_with("Some(\"ours\") Some(\"ours\") Some("), "{line}");
@@ -147,9 +152,10 @@ fn the_size_of_a_body_is_kept() {
             .route("/full", get(|| async { "twelve bytes" }))
             .route("/empty", get(|| async { Body::empty() }))
             .layer(ContextLayer::new(door));
-        let base = serve(router).await;
-        for (path, length) in [("full", "12"), ("empty", "0")] {
-            let response = ask(&client(), &format!("{base}/{path}"), "acme").send().await.unwrap();
+        let server = serve(router).await;
+        for (path, length) in [("/full", "12"), ("/empty", "0")] {
+            let mut client = Client::connect(server).await;
+            let response = client.get(path, Some("acme")).await.unwrap();
             assert_eq!(response.headers()[header::CONTENT_LENGTH], length, "{path}");
             assert!(!response.headers().contains_key(header::TRANSFER_ENCODING), "{path}");
         }
@@ -168,8 +174,8 @@ fn a_body_may_be_put_into_the_context_of_a_call_by_hand() {
     on_both(|| async {
         let body = arrive("ours")
             .run(|| ContextBody::in_current_context(Body::from_stream(stream::iter(0..1).then_line())));
-        let read = arrive("theirs").wrap(axum::body::to_bytes(Body::new(body), 1000)).await.unwrap();
-        assert!(read.starts_with(b"Some(\"ours\")"));
+        let read = arrive("theirs").wrap(text(Response::new(body))).await;
+        assert!(read.starts_with("Some(\"ours\")"), "{read}");
     });
 }
 
@@ -181,8 +187,7 @@ fn the_body_of_a_refusal_belongs_to_nobody() {
         let service =
             service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
         let refused = ContextLayer::new(refuses).layer(service).oneshot(Request::new(Body::empty())).await;
-        let body = Body::new(refused.unwrap().into_body());
-        let read = arrive("theirs").wrap(axum::body::to_bytes(body, 1000)).await.unwrap();
+        let read = arrive("theirs").wrap(text(refused.unwrap())).await;
         assert_eq!(read, "None None None\n");
     });
 }

@@ -11,7 +11,7 @@ use axum::routing::get;
 use haversack::{ContextLayer, CurrentContext, MissingContext};
 
 use crate::runtimes::on_both;
-use crate::server::{arrive, ask, client, door, serve, tenant};
+use crate::server::{Client, arrive, ask, door, serve, tenant, text};
 
 #[test]
 fn a_handler_hands_its_context_on_by_value() {
@@ -21,9 +21,8 @@ fn a_handler_hands_its_context_on_by_value() {
             let there = std::thread::spawn(move || (tenant(), context.run(tenant))).join().unwrap();
             format!("{there:?}")
         };
-        let base = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
-        let answer = ask(&client(), &base, "acme").send().await.unwrap().text().await.unwrap();
-        assert_eq!(answer, "(None, Some(\"acme\"))");
+        let server = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
+        assert_eq!(ask(server, "/", "acme").await, "(None, Some(\"acme\"))");
     });
 }
 
@@ -35,10 +34,11 @@ fn a_route_behind_no_door_is_noticed_at_its_first_request() {
         let handler = move |CurrentContext(_): CurrentContext| async move {
             notes.store(true, Ordering::Relaxed);
         };
-        let base = serve(Router::new().route("/", get(handler))).await;
-        let response = ask(&client(), &base, "acme").send().await.unwrap();
+        let server = serve(Router::new().route("/", get(handler))).await;
+        let mut client = Client::connect(server).await;
+        let response = client.get("/", Some("acme")).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(response.text().await.unwrap(), "", "no detail leaves the house");
+        assert_eq!(text(response).await, "", "no detail leaves the house");
         assert!(!ran.load(Ordering::Relaxed));
     });
 }

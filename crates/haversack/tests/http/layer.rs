@@ -18,7 +18,7 @@ use tokio::sync::{Barrier, mpsc};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::runtimes::on_both;
-use crate::server::{Probe, arrive, ask, client, door, serve, tenant};
+use crate::server::{Client, Probe, arrive, ask, door, serve, tenant, text};
 
 static NOTE: ContextVar<u32> = ContextVar::new("note");
 
@@ -39,17 +39,15 @@ fn requests_of_twenty_tenants_at_once_see_their_own() {
             let pool = haversack::spawn_blocking(|| tenant().unwrap()).await.unwrap();
             format!("{before} {} {child} {pool} {}", tenant().unwrap(), NOTE.get().unwrap())
         };
-        let base = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
-        let client = client();
+        let server = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
         let asked: Vec<_> = (0..TENANTS)
             .map(|number| {
                 let name = format!("tenant-{number}");
-                let response = ask(&client, &base, &name).send();
-                tokio::spawn(async move { (name, response.await.unwrap().text().await.unwrap()) })
+                tokio::spawn(async move { (ask(server, "/", &name).await, name) })
             })
             .collect();
         for asked in asked {
-            let (name, answer) = asked.await.unwrap();
+            let (answer, name) = asked.await.unwrap();
             assert_eq!(answer, format!("{name} {name} {name} {name} {}", name.len()));
         }
     });
@@ -61,13 +59,14 @@ fn a_request_without_a_tenant_is_refused_at_the_door_and_no_handler_runs() {
         let calls = Arc::new(AtomicUsize::new(0));
         let counts = calls.clone();
         let handler = move || async move { counts.fetch_add(1, Ordering::Relaxed).to_string() };
-        let base = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
-        let refused = client().get(&base).send().await.unwrap();
+        let server = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
+        let mut client = Client::connect(server).await;
+        let refused = client.get("/", None).await.unwrap();
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-        let text = refused.text().await.unwrap();
+        let text = text(refused).await;
         assert!(text.contains("`http`") && text.contains("`tenant`"), "{text}");
         assert_eq!(calls.load(Ordering::Relaxed), 0);
-        assert_eq!(ask(&client(), &base, "acme").send().await.unwrap().status(), StatusCode::OK);
+        assert_eq!(client.get("/", Some("acme")).await.unwrap().status(), StatusCode::OK);
     });
 }
 
@@ -80,11 +79,11 @@ fn a_second_request_on_a_connection_sees_nothing_of_the_first() {
             tokio::task::yield_now().await;
             format!("{} {before:?} {} {}", tenant().unwrap(), Entry::current().unwrap().number(), peer.port())
         };
-        let base = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
-        let client = client();
+        let server = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
+        let mut client = Client::connect(server).await;
         let mut answers = Vec::new();
         for name in ["first", "second"] {
-            answers.push(ask(&client, &base, name).send().await.unwrap().text().await.unwrap());
+            answers.push(text(client.get("/", Some(name)).await.unwrap()).await);
         }
         let words: Vec<Vec<&str>> = answers.iter().map(|answer| answer.split(' ').collect()).collect();
         assert_eq!(words[0][3], words[1][3], "one connection");
@@ -104,8 +103,8 @@ fn a_handler_whose_client_has_gone_is_dropped_inside_its_context() {
             started.send(()).unwrap();
             pending::<&str>().await
         };
-        let base = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
-        let asked = tokio::spawn(ask(&client(), &base, "acme").send());
+        let server = serve(Router::new().route("/", get(handler)).layer(ContextLayer::new(door))).await;
+        let asked = tokio::spawn(async move { ask(server, "/", "acme").await });
         has_started.recv().await.unwrap();
         asked.abort();
         assert_eq!(seen.recv().await.unwrap().as_deref(), Some("acme"));
@@ -124,14 +123,12 @@ fn a_handler_that_panics_leaves_nothing_for_the_next_request() {
             .route("/reads", get(|| async { format!("{:?} {:?}", tenant(), NOTE.get().ok()) }))
             .layer(ContextLayer::new(door));
         let outside = Router::new().route("/outside", get(|| async { format!("{:?}", tenant()) }));
-        let base = serve(router.merge(outside)).await;
-        let client = client();
+        let server = serve(router.merge(outside)).await;
         for _ in 0..4 {
-            assert!(ask(&client, &format!("{base}/panics"), "victim").send().await.is_err());
-            let next = ask(&client, &format!("{base}/reads"), "next").send().await.unwrap();
-            assert_eq!(next.text().await.unwrap(), "Some(\"next\") None");
-            let outside = client.get(format!("{base}/outside")).send().await.unwrap();
-            assert_eq!(outside.text().await.unwrap(), "None");
+            let mut victim = Client::connect(server).await;
+            assert!(victim.get("/panics", Some("victim")).await.is_err());
+            assert_eq!(ask(server, "/reads", "next").await, "Some(\"next\") None");
+            assert_eq!(ask(server, "/outside", "nobody").await, "None");
         }
     });
 }
@@ -148,8 +145,7 @@ fn the_call_of_a_service_runs_in_the_context_and_its_future_in_a_frame_of_its_ow
     });
     on_both(|| async {
         let response = ContextLayer::new(door).layer(service).oneshot(request("acme")).await.unwrap();
-        let text = axum::body::to_bytes(Body::new(response.into_body()), 1000).await.unwrap();
-        assert_eq!(text, "Some(\"acme\") Some(\"acme\") None");
+        assert_eq!(text(response).await, "Some(\"acme\") Some(\"acme\") None");
         assert_eq!(tenant(), None);
     });
 }
@@ -163,14 +159,14 @@ fn a_response_future_polled_by_a_foreign_driver_runs_in_its_own_context() {
             Ok::<_, Infallible>(Response::new(Body::from(format!("{before:?} {:?}", tenant()))))
         });
         let ours = ContextLayer::new(door).layer(service).oneshot(request("ours"));
-        let text = arrive("theirs")
+        let read = arrive("theirs")
             .wrap(async {
-                let body = ours.await.unwrap().into_body();
+                let response = ours.await.unwrap();
                 assert_eq!(tenant().as_deref(), Some("theirs"));
-                axum::body::to_bytes(Body::new(body), 1000).await.unwrap()
+                text(response).await
             })
             .await;
-        assert_eq!(text, "Some(\"ours\") Some(\"ours\")");
+        assert_eq!(read, "Some(\"ours\") Some(\"ours\")");
     });
 }
 
@@ -234,7 +230,7 @@ fn the_entry_is_open_until_the_response_or_its_failure_has_been_dropped() {
             Ok::<_, Infallible>(Response::new(Body::from_stream(chunks)))
         });
         let response = ContextLayer::new(door).layer(answering).oneshot(request("acme")).await.unwrap();
-        axum::body::to_bytes(Body::new(response.into_body()), 1000).await.unwrap();
+        text(response).await;
         let unread = ContextLayer::new(door).layer(answering).oneshot(request("acme")).await.unwrap();
         drop(unread);
     });

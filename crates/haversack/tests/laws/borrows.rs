@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use haversack::{Context, ContextVar};
 
+use crate::leaked::leaked;
+
 static TEXT: ContextVar<String> = ContextVar::new("borrowed text");
 static SIDE: ContextVar<String> = ContextVar::new("side");
 
@@ -52,7 +54,7 @@ fn a_borrow_outlives_many_sets_and_the_growth_of_its_frame() {
         TEXT.with(|kept| {
             for round in 0..20 {
                 drop(TEXT.set(format!("{round}")).unwrap());
-                let grown: &'static ContextVar<String> = Box::leak(Box::new(ContextVar::new("grown")));
+                let grown = leaked::<String>("grown");
                 drop(grown.set(long("grown ")).unwrap());
             }
             assert_eq!(*kept, long("kept "));

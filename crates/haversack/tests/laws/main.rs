@@ -7,12 +7,14 @@
 #![allow(clippy::print_stderr, reason = "a failing test says under which runtime it failed")]
 
 mod door;
+mod leaked;
 mod probe;
 mod runtimes;
 
 mod borrows;
 mod boundary;
 mod contexts;
+mod declarations;
 mod description;
 mod drops;
 mod entry;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Barrier};
 
 use haversack::{Context, ContextVar};
 
+use crate::leaked::leaked;
+
 static COUNT: ContextVar<u32> = ContextVar::new("count");
 static FALLBACK: ContextVar<u32> = ContextVar::new("fallback").default(|| 7);
 
@@ -82,8 +84,7 @@ fn values_keep_their_alignment_and_their_zero_size() {
 
 #[test]
 fn five_hundred_variables_are_told_apart() {
-    let variables: Vec<&'static ContextVar<usize>> =
-        (0..500).map(|_| &*Box::leak(Box::new(ContextVar::new("leaked")))).collect();
+    let variables: Vec<_> = (0..500).map(|_| leaked::<usize>("many")).collect();
     let mut context = Context::empty();
     for (index, variable) in variables.iter().enumerate() {
         context = context.bind(variable, index);
@@ -95,7 +96,7 @@ fn five_hundred_variables_are_told_apart() {
             assert_eq!(variable.get().unwrap(), index);
         }
         // Growth inside a frame, where the first ones already stand.
-        let later: &'static ContextVar<usize> = Box::leak(Box::new(ContextVar::new("later")));
+        let later = leaked::<usize>("later");
         let token = later.set(500).unwrap();
         assert_eq!((variables[0].get().unwrap(), later.get().unwrap()), (0, 500));
         token.reset().unwrap();
@@ -107,7 +108,7 @@ fn five_hundred_variables_are_told_apart() {
 #[test]
 fn threads_that_bind_a_variable_for_the_first_time_at_once_agree_on_it() {
     for _ in 0..50 {
-        let variable: &'static ContextVar<usize> = Box::leak(Box::new(ContextVar::new("raced")));
+        let variable = leaked::<usize>("raced");
         let start = Arc::new(Barrier::new(4));
         let bind = |index: usize| {
             let start = start.clone();

@@ -1,0 +1,9 @@
+//! What the types promise: misuse does not compile, and says why in our words where the words are ours.
+//!
+//! A changed text of the compiler is written anew with `TRYBUILD=overwrite`; read the difference before.
+
+#[test]
+fn misuse_does_not_compile() {
+    let cases = trybuild::TestCases::new();
+    cases.compile_fail("tests/compile_fail/*.rs");
+}
