@@ -1,8 +1,8 @@
 //! What travels must have an encoding.
 use haversack::ContextVar;
 
-struct Handle;
-
-static HANDLE: ContextVar<Handle> = ContextVar::new("handle").portable(1);
+const fn travels<T: Send + Sync + 'static>() -> ContextVar<T> {
+    ContextVar::new("handle").portable(1)
+}
 
 fn main() {}

@@ -1,9 +1,12 @@
 //! What is shown must print, and what the environment gives must parse.
 use haversack::ContextVar;
 
-struct Handle;
+const fn is_shown<T: Send + Sync + 'static>() -> ContextVar<T> {
+    ContextVar::new("handle").shown()
+}
 
-static SHOWN: ContextVar<Handle> = ContextVar::new("handle").shown();
-static FROM_ENV: ContextVar<Handle> = ContextVar::new("handle").env("HANDLE");
+const fn is_read<T: Send + Sync + 'static>() -> ContextVar<T> {
+    ContextVar::new("handle").env("HANDLE")
+}
 
 fn main() {}

@@ -1,7 +1,7 @@
 //! Branches of one task: `join!`, `select!` and unordered sets share a frame unless each is isolated.
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use futures_util::{future, join, pin_mut};
+use futures_util::{future, pin_mut};
 use haversack::{Context, ContextVar, FutureExt, ResetError};
 use tokio::sync::Barrier;
 
@@ -21,7 +21,9 @@ fn isolated_branches_of_a_join_do_not_see_each_others_sets() {
     as_task_on_both(|| {
         async {
             let meeting = Barrier::new(2);
-            let seen = join!(set_meet_read(1, &meeting).isolated(), set_meet_read(2, &meeting).isolated());
+            let seen =
+                future::join(set_meet_read(1, &meeting).isolated(), set_meet_read(2, &meeting).isolated())
+                    .await;
             assert_eq!(seen, (1, 2));
             assert_eq!(BRANCH.get().unwrap(), 0, "nor does their parent");
         }
@@ -74,7 +76,7 @@ fn branches_that_share_a_frame_see_each_others_sets() {
     on_both(|| {
         async {
             let meeting = Barrier::new(2);
-            let seen = join!(set_meet_read(1, &meeting), set_meet_read(2, &meeting));
+            let seen = future::join(set_meet_read(1, &meeting), set_meet_read(2, &meeting)).await;
             assert_eq!(seen, (2, 2));
         }
         .with_context(Context::empty())
@@ -103,7 +105,7 @@ fn crossed_resets_of_branches_that_share_a_frame_are_loud() {
                 tokio::task::yield_now().await;
                 token.reset()
             };
-            assert_eq!(join!(first, second), (Err(ResetError::OutOfOrder), Ok(())));
+            assert_eq!(future::join(first, second).await, (Err(ResetError::OutOfOrder), Ok(())));
             assert_eq!(set_and_reset(3, &nobody).await, Ok(()), "alone it is in order");
         }
         .with_context(Context::empty())

@@ -100,7 +100,7 @@ fn work_that_keeps_to_the_rules_is_not_reported() {
             QUIET.scope(2, async move { read() }).await;
             QUIET.sync_scope(3, read);
             haversack::thread::spawn(read).join().unwrap();
-            futures_util::join!(async move { read() }, async move { read() }.in_current_context());
+            tokio::join!(async move { read() }, async move { read() }.in_current_context());
             haversack::spawn_detached(async { drop(QUIET.set(1).unwrap()) }).await.unwrap();
             tokio::task::unconstrained(async move { read() }).await;
             assert_eq!(tenant().as_deref(), Some("acme"));
