@@ -1,5 +1,11 @@
 //! `kill -9` loses no answered turn and damages no file: ten times a server is killed in the middle of traffic and
 //! started again on the same folder.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expects, and stops where it is not so"
+)]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,11 @@
 //! Each planted fault turns the check red that is there for it. A fault that no check notices would mean that a real
 //! one of that kind goes unnoticed too.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expects, and stops where it is not so"
+)]
 
 mod leak_check;
 
