@@ -142,20 +142,21 @@ pub(crate) fn is_stop_word(lower: &str) -> bool {
 // Sorted, for the binary search; a test keeps it so.
 #[rustfmt::skip]
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "actually", "again", "ago", "all", "already", "also", "always", "am", "an", "and", "any",
-    "anyone", "anything", "are", "aren't", "as", "at", "be", "because", "been", "before", "being", "both",
-    "but", "by", "can", "can't", "cannot", "could", "couldn't", "currently", "dear", "did", "didn't", "do",
-    "does", "doesn't", "don't", "each", "either", "else", "even", "ever", "every", "everything", "exactly",
-    "for", "from", "get", "gets", "got", "had", "has", "hasn't", "have", "haven't", "he", "hello", "her",
-    "here", "hers", "hey", "hi", "him", "his", "how", "i", "i'd", "i'm", "i've", "if", "in", "into", "is",
-    "isn't", "it", "its", "just", "know", "let", "like", "may", "maybe", "me", "might", "mine", "must", "my",
-    "neither", "no", "none", "nor", "not", "nothing", "now", "of", "oh", "ok", "okay", "on", "once", "one",
-    "only", "or", "other", "our", "ours", "over", "own", "please", "quite", "really", "remind", "same", "say",
-    "shall", "she", "should", "so", "some", "someone", "something", "sorry", "still", "such", "tell", "than",
-    "thank", "thanks", "that", "the", "their", "theirs", "them", "then", "there", "these", "they", "this",
-    "those", "to", "today", "too", "try", "us", "use", "very", "was", "wasn't", "we", "we'd", "we're",
-    "we've", "well", "were", "weren't", "what", "when", "where", "which", "while", "who", "whom", "whose",
-    "why", "will", "with", "won't", "would", "yes", "yet", "you", "you're", "your", "yours",
+    "a", "about", "actually", "again", "ago", "all", "already", "also", "always", "am", "an", "and",
+    "another", "any", "anyone", "anything", "are", "aren't", "as", "at", "be", "because", "been", "before",
+    "being", "both", "but", "by", "can", "can't", "cannot", "could", "couldn't", "currently", "dear", "did",
+    "didn't", "do", "does", "doesn't", "don't", "each", "either", "else", "even", "ever", "every",
+    "everything", "exactly", "for", "from", "get", "gets", "got", "had", "has", "hasn't", "have", "haven't",
+    "he", "hello", "her", "here", "hers", "hey", "hi", "him", "his", "how", "i", "i'd", "i'm", "i've", "if",
+    "in", "into", "is", "isn't", "it", "its", "just", "know", "let", "like", "may", "maybe", "me", "might",
+    "mine", "must", "my", "neither", "no", "none", "nor", "not", "nothing", "now", "of", "oh", "ok", "okay",
+    "on", "once", "one", "only", "or", "other", "our", "ours", "over", "own", "please", "quite", "really",
+    "remind", "same", "say", "shall", "she", "should", "so", "some", "someone", "something", "sorry", "still",
+    "such", "tell", "than", "thank", "thanks", "that", "the", "their", "theirs", "them", "then", "there",
+    "these", "they", "this", "those", "to", "today", "too", "try", "up", "us", "use", "very", "was", "wasn't",
+    "we", "we'd", "we're", "we've", "well", "were", "weren't", "what", "when", "where", "which", "while",
+    "who", "whom", "whose", "why", "will", "with", "won't", "would", "yes", "yet", "you", "you're", "your",
+    "yours",
 ];
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_store::StoreError;
-use haversack_store::sqlite::{Transaction, params};
+use haversack_store::sqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 /// What a deletion removed.
@@ -21,16 +21,21 @@ pub struct Receipt {
     pub memories: usize,
 }
 
+/// Whether the session exists and is this principal's.
+pub(super) fn owns(db: &Connection, owner: &Principal, id: &SessionId) -> Result<bool, StoreError> {
+    let owned = "SELECT 1 FROM sessions WHERE session_id = ?1 AND principal = ?2";
+    Ok(db.prepare_cached(owned)?.exists(params![id.as_str(), owner.as_str()])?)
+}
+
 pub(super) fn session(
     tx: &Transaction<'_>,
     owner: &Principal,
     id: &SessionId,
 ) -> Result<Option<Receipt>, StoreError> {
-    let (id, owner) = (id.as_str(), owner.as_str());
-    let owned = "SELECT 1 FROM sessions WHERE session_id = ?1 AND principal = ?2";
-    if !tx.prepare(owned)?.exists(params![id, owner])? {
+    if !owns(tx, owner, id)? {
         return Ok(None);
     }
+    let (id, owner) = (id.as_str(), owner.as_str());
     let receipt = Receipt {
         messages: tx.execute("DELETE FROM messages WHERE session_id = ?1", [id])?,
         attempts: tx.execute("DELETE FROM attempts WHERE session_id = ?1", [id])?,

@@ -94,6 +94,11 @@ impl History {
         id: &SessionId,
     ) -> impl Future<Output = Result<Option<Receipt>, StoreError>> + Send + 'static + use<> {
         let (owner, id) = (self.principal.clone(), id.clone());
-        self.db.erase("delete a session", move |tx: &Transaction<'_>| delete::session(tx, &owner, &id))
+        let (asker, asked) = (owner.clone(), id.clone());
+        // Erasing holds the whole file up, so a name that is not the caller's is not worth it.
+        let owned = self.db.read("find a session", move |db| delete::owns(db, &asker, &asked));
+        let erased =
+            self.db.erase("delete a session", move |tx: &Transaction<'_>| delete::session(tx, &owner, &id));
+        async move { if owned.await? { erased.await } else { Ok(None) } }
     }
 }

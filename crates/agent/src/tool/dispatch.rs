@@ -21,6 +21,9 @@ use crate::event::{EventSink, TurnEvent};
 use crate::model::{Message, ToolCall};
 use crate::turn::ToolUse;
 
+/// What spans and logs call a tool that does not exist.
+const UNKNOWN: &str = "unknown";
+
 /// How tools are run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dispatch {
@@ -80,8 +83,10 @@ impl Dispatch {
         index: usize,
         call: &ToolCall,
     ) -> impl Future<Output = (usize, Result<ToolOutput, ToolError>, Duration)> + Send + 'static {
-        let span = tracing::info_span!("tool", name = %call.name, ok = tracing::field::Empty);
         let tool = tools.get(&call.name).cloned();
+        // A name that no tool has is text of the model, which no span and no log may hold.
+        let name = if tool.is_some() { call.name.as_str() } else { UNKNOWN };
+        let span = tracing::info_span!("tool", name, ok = tracing::field::Empty);
         let arguments = call.arguments.clone();
         let limit = self.limit();
         let work = async move {
@@ -126,7 +131,8 @@ impl Dispatch {
                 return Err(e.into());
             }
             Err(error) => {
-                tracing::warn!(tool = %call.name, error = %error, "a tool call failed");
+                let name = if matches!(error, ToolError::Unknown) { UNKNOWN } else { call.name.as_str() };
+                tracing::warn!(tool = name, error = %error, "a tool call failed");
                 (false, error.for_model())
             }
         };

@@ -7,19 +7,19 @@ use super::attempt::same_action;
 use super::extract::{Piece, PieceKind, pieces};
 use super::question::{How, Question, Wants, satisfies};
 use super::subject::fact;
-use super::terms::{Bag, coverage};
-use super::vocabulary;
+use super::terms::{Bag, Term, coverage};
+use super::vocabulary::{self, OPPOSITES, listed};
 use crate::tool::knowledge::{Found, FoundSection};
 use crate::tool::{RecallAnswer, RecalledFact};
 
 /// What a fact must reach to be an answer.
 const ENOUGH: f32 = 0.6;
 /// What a section must reach to be the procedure that is asked for.
-const ENOUGH_STEPS: f32 = 0.5;
+const ENOUGH_STEPS: f32 = 0.55;
 /// What a section must reach to be about the problem at hand.
-const ENOUGH_HELP: f32 = 0.4;
+const ENOUGH_HELP: f32 = 0.5;
 /// Facts this near to the best one are as good; the newest of them counts.
-const NEAR: f32 = 0.12;
+const NEAR: f32 = 0.06;
 
 /// A remembered fact that answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ fn one_a_subject(newest_first: &mut Vec<(f32, &RecalledFact)>, best: f32) {
 /// The passage of the handbook that answers, if one does.
 pub(super) fn passage(question: &Question, found: &Found, failed: &[&str]) -> Option<Passage> {
     match question.how {
-        How::Fact => quote(question, &found.sections),
+        How::Fact => quote(question, &found.sections).or_else(|| steps(question, &found.sections, failed)),
         How::Steps | How::NextSteps => steps(question, &found.sections, failed),
     }
 }
@@ -122,16 +122,25 @@ fn quote(question: &Question, sections: &[FoundSection]) -> Option<Passage> {
 
 /// The steps of the section that is about the matter, without those that failed before.
 fn steps(question: &Question, sections: &[FoundSection], failed: &[&str]) -> Option<Passage> {
-    let enough = if question.how == How::Steps { ENOUGH_STEPS } else { ENOUGH_HELP };
+    let enough = match question.how {
+        // A question for a fact is answered with steps only where they are about nothing else.
+        How::Fact => 0.9,
+        How::Steps => ENOUGH_STEPS,
+        How::NextSteps => ENOUGH_HELP,
+    };
     let rate = |section: &FoundSection| {
         let above = Bag::of(&format!("{} {}", section.heading, file_words(&section.file)));
         let mut bag = Bag::of(&section.text);
         bag.stems.extend(above.stems.iter().cloned());
         bag.concepts.extend(&above.concepts);
         let named = question.terms.iter().any(|term| term.weight >= 0.5 && term.covered_by(&above) > 0.0);
-        let general: Vec<_> = question.terms.iter().filter(|term| !term.identifier).cloned().collect();
+        // A number of one's own order is in no handbook; an error code may well be.
+        let asked = question.terms.iter().filter(|term| !term.identifier || term.covered_by(&bag) > 0.0);
+        let asked: Vec<_> = asked.cloned().collect();
         let hints = coverage(&question.hints, &bag, None) * 0.15;
-        coverage(&general, &bag, None) + hints + if named { 0.1 } else { 0.0 }
+        let listing = pieces(&section.text).iter().filter(|piece| piece.kind == PieceKind::Item).count() >= 2;
+        let steps = if listing { 0.15 } else { 0.0 };
+        coverage(&asked, &bag, None) + hints + steps + if named { 0.1 } else { 0.0 }
     };
     let mut rated: Vec<(f32, &FoundSection)> =
         sections.iter().map(|section| (rate(section), section)).collect();
@@ -173,9 +182,12 @@ fn remaining(section: &FoundSection, failed: &[&str], score: f32) -> Passage {
 fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&Bag>, strict: bool) -> f32 {
     let bag = Bag::of(text);
     let has_value = question.wants != Wants::Anything && satisfies(question.wants, text);
+    let rest: Vec<_> = question.terms.iter().filter(|term| !is_focus_of(question, term)).cloned().collect();
+    // `under what reference is the bond registered`: a number behind everything else that was asked is that number.
+    let rest_covered = rest.iter().any(|term| term.weight >= 0.5) && coverage(&rest, &bag, above) >= 0.8;
+    let shown = |term: &Term| has_value && (is_shown_by_value(term) || (rest_covered && is_number(term)));
     let (mut total, mut got) = (0.0, 0.0);
-    let last = question.terms.len().saturating_sub(1);
-    for (at, term) in question.terms.iter().enumerate() {
+    for term in &question.terms {
         let mut covered = term.covered_by(&bag);
         covered = covered.max(above.map_or(0.0, |above| term.covered_by(above) * 0.75));
         covered = covered.max(around.map_or(0.0, |around| term.covered_by(around) * 0.5));
@@ -186,12 +198,10 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
             }
             continue;
         }
-        let is_focus = question.focus.as_ref().is_some_and(|focus| focus.stem == term.stem);
-        if is_focus && covered == 0.0 && has_value && is_shown_by_value(term) {
+        if is_focus_of(question, term) && covered == 0.0 && shown(term) {
             covered = 0.8;
         }
-        let weight =
-            if at == last && at > 0 && has_value && is_event(term) { term.weight * 0.6 } else { term.weight };
+        let weight = term.weight;
         total += weight;
         got += weight * covered;
     }
@@ -201,8 +211,7 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
     let mut score = got / total;
     if let Some(focus) = &question.focus {
         let there = focus.covered_by(&bag) > 0.0 || above.is_some_and(|above| focus.covered_by(above) > 0.0);
-        let shown = has_value && is_shown_by_value(focus);
-        if !(there || shown) {
+        if !(there || shown(focus)) {
             score *= 0.5;
         }
     }
@@ -215,25 +224,25 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
         Wants::Time | Wants::Money | Wants::Count | Wants::Email | Wants::Phone => -0.25,
         _ => -0.1,
     };
-    score + coverage(&question.hints, &bag, above).min(1.0) * 0.08
+    score + coverage(&question.hints, &bag, above) * if question.leans { 0.3 } else { 0.08 }
 }
 
 /// Nouns that a text need not name, because the value itself shows what it is: a date, a place, a mail address.
-fn is_shown_by_value(term: &super::terms::Term) -> bool {
-    let kinds = ["time", "deadline", "address", "email", "name", "price", "count"];
-    term.concepts().iter().any(|concept| kinds.contains(&vocabulary::name(*concept)))
+fn is_shown_by_value(term: &Term) -> bool {
+    let kinds = "time deadline address email name price count";
+    term.concepts().iter().any(|concept| listed(kinds, vocabulary::name(*concept)))
 }
 
-/// Verbs for what happens at a time or a place: the value itself says as much.
-fn is_event(term: &super::terms::Term) -> bool {
-    let events = ["expire", "start", "arrive", "renew", "delivery", "delay", "appointment"];
-    term.concepts().iter().any(|concept| events.contains(&vocabulary::name(*concept)))
+fn is_number(term: &Term) -> bool {
+    term.concepts().iter().any(|concept| listed("number code serial", vocabulary::name(*concept)))
+}
+
+fn is_focus_of(question: &Question, term: &Term) -> bool {
+    question.focus.as_ref().is_some_and(|focus| focus.stem == term.stem)
 }
 
 /// The text says the opposite: it closes where the question asks when it opens.
-fn contradicted(term: &super::terms::Term, bag: &Bag) -> bool {
-    const OPPOSITES: &[(&str, &str)] =
-        &[("open", "close"), ("start", "expire"), ("borrow", "return"), ("budget", "minimum")];
+fn contradicted(term: &Term, bag: &Bag) -> bool {
     if term.covered_by(bag) > 0.0 {
         return false;
     }

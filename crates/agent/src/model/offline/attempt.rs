@@ -1,12 +1,14 @@
 //! Reports of what somebody tried and how it went.
 //!
 //! A clause can name an action (`I restarted it`), an outcome (`it did not help`), or both; an outcome alone belongs to the
-//! actions before it, in the message or in the list of steps that was suggested last. Only the plan reads attempts.
+//! actions before it, in the message or among the steps that were suggested last. The plan reads reports, the choice of
+//! answers compares steps with them.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::terms::{Bag, Term, coverage, lowers, terms};
+use super::vocabulary::{listed, name};
 use crate::words::{Token, stem, tokens};
 
 /// How an attempt went, in the words of the tool that notes it.
@@ -39,44 +41,57 @@ pub(super) struct Attempt {
 pub(super) enum Report {
     /// Actions, with their outcome if the clause names it. `sure` is false for verbs that are as often no attempt.
     Tried { actions: Vec<String>, went: Went, sure: bool },
-    /// Only an outcome: of what was tried before.
-    Went(Went),
+    /// Only an outcome, of what was tried before.
+    Ended { went: Went, of: Of },
 }
 
-/// Reads a clause as a report; `None` when it is none.
-pub(super) fn report(clause: &str) -> Option<Report> {
+/// What an outcome alone speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// `that did not help`
+    That,
+    /// `none of these helped`
+    All,
+    /// `it still does not work`: the trouble goes on, whatever was tried.
+    Trouble,
+}
+
+/// Reads a clause as a report; `None` when it is none. `outcome_follows` says that the next clause is an outcome, which makes
+/// an attempt of any act.
+pub(super) fn report(clause: &str, outcome_follows: bool) -> Option<Report> {
     let words = tokens(clause);
     let lower = lowers(&words);
     let outcome = outcome(&lower);
     let end = outcome.as_ref().map_or(lower.len(), |found| found.0);
     let went = outcome.map_or(Went::Unknown, |found| found.1);
-    if let Some((begin, sure)) = action(&lower[..end.max(1).min(lower.len())]) {
+    let known = went != Went::Unknown || outcome_follows;
+    if let Some((begin, sure)) = action(&lower[..end], known) {
         let actions = split_actions(clause, &words[begin..end.max(begin)]);
         if !actions.is_empty() {
-            return Some(Report::Tried { actions, went, sure: sure || went != Went::Unknown });
+            return Some(Report::Tried { actions, went, sure: sure || known });
         }
     }
     match went {
         Went::Unknown => None,
-        went => refers_back(&lower, end).then_some(Report::Went(went)),
+        went => refers_back(&lower, end).map(|of| Report::Ended { went, of }),
     }
 }
 
 /// Where the words about the outcome begin, and what they say.
 fn outcome(lower: &[&str]) -> Option<(usize, Went)> {
-    let found = |phrases: &[&[&str]]| {
-        let places = phrases
-            .iter()
-            .filter_map(|phrase| lower.windows(phrase.len()).position(|window| window == *phrase));
+    let found = |phrases: &str| {
+        let places = phrases.split(", ").filter_map(|phrase| {
+            let phrase: Vec<&str> = phrase.split_ascii_whitespace().collect();
+            lower.windows(phrase.len()).position(|window| window == phrase)
+        });
         places.min()
     };
     // A negation decides: `did not work` holds `work` too.
     if let Some(at) = found(FAILED) {
-        let at = subject_before(lower, at);
-        return Some((at, Went::Failed));
+        return Some((subject_before(lower, at), Went::Failed));
     }
     if let Some(at) = lower.iter().position(|word| *word == "still") {
-        let trouble = lower[at..].iter().any(|word| word.contains("n't") || NOT_GOOD.contains(word));
+        let trouble = lower[at..].iter().any(|word| word.contains("n't") || listed(NOT_GOOD, word));
         if trouble {
             return Some((subject_before(lower, at), Went::Failed));
         }
@@ -87,34 +102,17 @@ fn outcome(lower: &[&str]) -> Option<(usize, Went)> {
 /// Takes the subject of an outcome along: `it did not help`, `the error is still there`.
 fn subject_before(lower: &[&str], at: usize) -> usize {
     let mut at = at;
-    while at > 0
-        && matches!(
-            lower[at - 1],
-            "is" | "was" | "there" | "has" | "have" | "and" | "but" | "also" | "just" | "really"
-        )
-    {
+    while at > 0 && listed("is was there has have and but also just really so made either", lower[at - 1]) {
         at -= 1;
     }
     // In `restarting it did not help` the pronoun belongs to the act.
     let object = at > 1 && is_act(lower[at - 2]);
     if at > 0
         && !object
-        && matches!(
-            lower[at - 1],
-            "it" | "that"
-                | "this"
-                | "which"
-                | "nothing"
-                | "problem"
-                | "error"
-                | "issue"
-                | "they"
-                | "everything"
-                | "all"
-        )
+        && listed("it that this which nothing problem error issue they everything all", lower[at - 1])
     {
         at -= 1;
-        while at > 0 && matches!(lower[at - 1], "the" | "same" | "but" | "and" | "that" | "of") {
+        while at > 0 && listed("the same but and that of", lower[at - 1]) {
             at -= 1;
         }
     }
@@ -122,15 +120,13 @@ fn subject_before(lower: &[&str], at: usize) -> usize {
 }
 
 /// Where the action begins, and whether it is surely an attempt.
-fn action(lower: &[&str]) -> Option<(usize, bool)> {
+fn action(lower: &[&str], known: bool) -> Option<(usize, bool)> {
     if let Some(at) = lower.iter().position(|word| matches!(*word, "tried" | "trying" | "attempted")) {
-        let who = lower[..at].iter().any(|word| is_somebody(word)) || at == 0;
-        let mut begin = at + 1;
-        while lower.get(begin).is_some_and(|word| matches!(*word, "to" | "already" | "out" | "just" | "also"))
-        {
-            begin += 1;
-        }
-        return (who && begin < lower.len()).then_some((begin, true));
+        let somebody = at == 0 || lower[..at].iter().any(|word| is_somebody(word));
+        let fillers =
+            lower[at + 1..].iter().take_while(|word| listed("to already out just also", word)).count();
+        let begin = at + 1 + fillers;
+        return (somebody && begin < lower.len()).then_some((begin, true));
     }
     if let Some(at) = lower.iter().position(|word| *word == "after" || *word == "despite")
         && lower.get(at + 1).is_some_and(|word| word.ends_with("ing") && is_act(word))
@@ -138,22 +134,29 @@ fn action(lower: &[&str]) -> Option<(usize, bool)> {
         return Some((at + 1, true));
     }
     let first = lower.first()?;
-    if first.ends_with("ing") && is_act(first) {
+    if first.ends_with("ing")
+        && first.len() > 4
+        && (known || is_act(first))
+        && !listed("nothing anything something everything", first)
+    {
         return Some((0, true));
     }
     // `A restart did not help`, `The reset ..`: a noun that is an act, with its outcome behind it.
-    if matches!(*first, "a" | "the" | "another" | "even") && lower.len() <= 5 {
+    if known && listed("a the another even", first) && lower.len() <= 5 {
         let act = lower.iter().position(|word| SURE_ACTS.contains(&stem(word)));
         return act.map(|_| (0, true));
     }
-    // `I have already restarted it`
-    let somebody = lower.iter().position(|word| is_somebody(word))?;
-    let verb = (somebody + 1..lower.len().min(somebody + 6)).find(|at| {
+    // `I have already restarted it`, and where people leave themselves out: `restarted it, no luck`.
+    let somebody = lower.iter().position(|word| is_somebody(word));
+    let behind = somebody.map_or(0, |at| at + 1);
+    let reach = behind..lower.len().min(behind + 5);
+    let verb = { reach }.find(|at| {
         let word = lower[*at];
-        !is_filler(word) && (PAST_ACTS.contains(&word) || (word.ends_with("ed") && is_act(word)))
+        let past = word.ends_with("ed") && word.len() > 3 || listed(IRREGULAR, word);
+        !is_filler(word) && past && (known || is_act(word))
     })?;
-    let between = &lower[somebody + 1..verb];
-    if !between.iter().all(|word| is_filler(word)) {
+    let between = &lower[behind..verb];
+    if !between.iter().all(|word| is_filler(word)) || (somebody.is_none() && !known) {
         return None;
     }
     let sure = between.contains(&"already") || SURE_ACTS.contains(&stem(lower[verb]));
@@ -161,41 +164,14 @@ fn action(lower: &[&str]) -> Option<(usize, bool)> {
 }
 
 fn is_somebody(word: &str) -> bool {
-    matches!(
+    listed(
+        "i we i've we've he she they they've colleague technician someone somebody customer caretaker driver member reader",
         word,
-        "i" | "we"
-            | "i've"
-            | "we've"
-            | "he"
-            | "she"
-            | "they"
-            | "they've"
-            | "colleague"
-            | "technician"
-            | "team"
-            | "it"
-            | "someone"
     )
 }
 
 fn is_filler(word: &str) -> bool {
-    matches!(
-        word,
-        "have"
-            | "has"
-            | "had"
-            | "already"
-            | "just"
-            | "also"
-            | "then"
-            | "even"
-            | "both"
-            | "now"
-            | "twice"
-            | "did"
-            | "and"
-            | "first"
-    )
+    listed("have has had already just also then even both now twice did and first so still only", word)
 }
 
 fn is_act(word: &str) -> bool {
@@ -211,12 +187,12 @@ fn split_actions(clause: &str, words: &[Token<'_>]) -> Vec<String> {
         let joint = matches!(words[at].lower.as_str(), "and" | "then" | "or");
         let comma = clause[words[at - 1].end()..words[at].start].contains(',');
         let next = if joint { at + 1 } else { at };
-        let next = next
-            + words[next.min(words.len())..]
-                .iter()
-                .take_while(|word| is_filler(&word.lower) || word.lower == "to")
-                .count();
-        let new_act = words.get(next).is_some_and(|word| is_act(&word.lower) && word.lower != "on");
+        let fillers = words[next.min(words.len())..]
+            .iter()
+            .take_while(|word| is_filler(&word.lower) || word.lower == "to")
+            .count();
+        let next = next + fillers;
+        let new_act = words.get(next).is_some_and(|word| is_act(&word.lower));
         if (joint || comma) && new_act {
             actions.extend(action_text(clause, &words[start..at]));
             start = next;
@@ -227,33 +203,8 @@ fn split_actions(clause: &str, words: &[Token<'_>]) -> Vec<String> {
 }
 
 fn action_text(clause: &str, words: &[Token<'_>]) -> Option<String> {
-    let edge = |word: &&Token<'_>| {
-        matches!(
-            word.lower.as_str(),
-            "already"
-                | "again"
-                | "twice"
-                | "too"
-                | "also"
-                | "and"
-                | "but"
-                | "just"
-                | "yesterday"
-                | "today"
-                | "now"
-                | "times"
-                | "first"
-                | "then"
-                | "several"
-                | "many"
-                | "even"
-                | "which"
-                | "with"
-                | "as"
-                | "well"
-                | "so"
-        )
-    };
+    let edges = "already again twice too also and but just yesterday today now times first then several many even which with as well so either";
+    let edge = |word: &&Token<'_>| listed(edges, &word.lower);
     let skip = words.iter().take_while(edge).count();
     let words = &words[skip..];
     let keep = words.len() - words.iter().rev().take_while(edge).count();
@@ -262,179 +213,78 @@ fn action_text(clause: &str, words: &[Token<'_>]) -> Option<String> {
     (!terms(text).is_empty()).then(|| text.to_owned())
 }
 
-/// An outcome alone speaks of something before it only when its subject is a pronoun or nothing at all.
-fn refers_back(lower: &[&str], at: usize) -> bool {
-    let before = lower[..at].iter().filter(|word| {
-        !is_filler(word)
-            && !matches!(**word, "but" | "and" | "unfortunately" | "sadly" | "no" | "yes" | "the" | "of")
-    });
-    before.count() == 0
-        || lower.iter().take(4).any(|word| {
-            matches!(
-                *word,
-                "that" | "this" | "it" | "neither" | "none" | "nothing" | "both" | "these" | "those"
-            )
-        })
+/// An outcome alone speaks of something before it only when its subject is a pronoun, the trouble, or nothing at all.
+fn refers_back(lower: &[&str], at: usize) -> Option<Of> {
+    let early = &lower[..lower.len().min(4)];
+    if early.iter().any(|word| listed("none neither nothing both these those all any everything they", word))
+    {
+        return Some(Of::All);
+    }
+    if lower.contains(&"still") {
+        return Some(Of::Trouble);
+    }
+    let before = lower[..at]
+        .iter()
+        .filter(|word| !is_filler(word) && !listed("but and unfortunately sadly no yes the of", word))
+        .count();
+    let pronoun = early.iter().any(|word| listed("that this it which", word));
+    (before == 0 || pronoun).then_some(Of::That)
 }
 
 /// Whether a step of an instruction is the same as something that was tried.
 pub(super) fn same_action(tried: &str, step: &str) -> bool {
-    let wanted: Vec<Term> = terms(tried).into_iter().filter(|term| !is_circumstance(&term.stem)).collect();
+    let wanted: Vec<Term> =
+        terms(tried).into_iter().filter(|term| !listed(CIRCUMSTANCES, &term.stem)).collect();
     if wanted.is_empty() {
         return false;
     }
-    let has_act = wanted.iter().any(|term| is_act(&term.stem) || is_concept_act(term));
     let bag = Bag::of(step);
-    let act_covered =
-        wanted.iter().any(|term| (is_act(&term.stem) || is_concept_act(term)) && term.covered_by(&bag) > 0.0);
-    coverage(&wanted, &bag, None) >= 0.6 && (!has_act || act_covered)
+    let acts = || {
+        wanted.iter().filter(|term| {
+            ACTS.contains(&term.stem) || SURE_ACTS.contains(&term.stem) || is_act_concept(term)
+        })
+    };
+    let act_covered = acts().next().is_none() || acts().any(|term| term.covered_by(&bag) > 0.0);
+    coverage(&wanted, &bag, None) >= 0.6 && act_covered
 }
 
-fn is_concept_act(term: &Term) -> bool {
+fn is_act_concept(term: &Term) -> bool {
     term.concepts().iter().any(|concept| {
-        matches!(
-            super::vocabulary::name(*concept),
-            "restart"
-                | "reset"
-                | "replace"
-                | "install"
-                | "update"
-                | "remove"
-                | "connect"
-                | "unplug"
-                | "clean"
-        )
+        listed("restart reset replace install update remove connect unplug clean", name(*concept))
     })
 }
 
-/// How often and when it was tried says nothing about what.
-fn is_circumstance(stem: &str) -> bool {
-    matches!(
-        stem,
-        "twic"
-            | "time"
-            | "minut"
-            | "morn"
-            | "morning"
-            | "yesterday"
-            | "today"
-            | "second"
-            | "hour"
-            | "complet"
-            | "complete"
-            | "whol"
-            | "again"
-            | "ful"
-            | "fully"
-    )
-}
+/// How often and when it was tried says nothing about what. These are stems.
+const CIRCUMSTANCES: &str = "twic tim time minut minute morning yesterday today second hour complet complete whol again ful fully thre three \
+    properly briefly";
 
-const FAILED: &[&[&str]] = &[
-    &["did", "not"],
-    &["didn't"],
-    &["does", "not"],
-    &["doesn't"],
-    &["do", "not"],
-    &["don't"],
-    &["has", "not"],
-    &["hasn't"],
-    &["have", "not"],
-    &["haven't"],
-    &["was", "not"],
-    &["wasn't"],
-    &["won't"],
-    &["can't"],
-    &["cannot"],
-    &["no", "luck"],
-    &["no", "effect"],
-    &["no", "difference"],
-    &["no", "change"],
-    &["no", "success"],
-    &["no", "improvement"],
-    &["no", "better"],
-    &["no", "use"],
-    &["no", "help"],
-    &["no", "joy"],
-    &["nothing", "changed"],
-    &["nothing", "happened"],
-    &["nothing", "helped"],
-    &["nothing", "worked"],
-    &["nothing", "changes"],
-    &["nothing", "happens"],
-    &["nothing", "works"],
-    &["without", "success"],
-    &["without", "luck"],
-    &["without", "effect"],
-    &["without", "result"],
-    &["without", "any"],
-    &["in", "vain"],
-    &["to", "no", "avail"],
-    &["failed"],
-    &["fails"],
-    &["same", "error"],
-    &["same", "problem"],
-    &["same", "result"],
-    &["same", "message"],
-    &["same", "issue"],
-    &["neither", "helped"],
-    &["neither", "worked"],
-    &["none", "helped"],
-    &["none", "worked"],
-    &["made", "it", "worse"],
-    &["did", "nothing"],
-    &["isn't"],
-    &["is", "not"],
-    &["none", "of"],
-    &["neither", "of"],
-    &["remains"],
-    &["persists"],
-    &["came", "back"],
-    &["comes", "back"],
-    &["is", "back"],
-];
+const FAILED: &str = "did not, didn't, does not, doesn't, do not, don't, has not, hasn't, have not, haven't, was not, wasn't, won't, can't, \
+    cannot, no luck, no effect, no difference, no change, no success, no improvement, no better, no use, no help, no joy, no result, \
+    nothing changed, nothing happened, nothing helped, nothing worked, nothing changes, nothing happens, nothing works, \
+    without success, without luck, without effect, without result, without any, in vain, to no avail, failed, fails, same error, \
+    same problem, same result, same message, same issue, same thing, still the same, neither helped, neither worked, none helped, none worked, \
+    made it worse, did nothing, isn't, is not, none of, neither of, remains, persists, came back, comes back, is back";
 
-const WORKED: &[&[&str]] = &[
-    &["worked"],
-    &["helped"],
-    &["fixed"],
-    &["solved"],
-    &["did", "the", "trick"],
-    &["works", "now"],
-    &["works", "again"],
-    &["working", "again"],
-    &["working", "now"],
-    &["is", "gone"],
-    &["is", "fixed"],
-    &["is", "solved"],
-    &["resolved"],
-    &["now", "works"],
-    &["it", "works"],
-];
+const WORKED: &str = "worked, helped, fixed, solved, did the trick, works now, works again, working again, working now, is gone, \
+    is fixed, is solved, resolved, now works, it works";
 
 /// What comes after `still` when something did not get better.
-const NOT_GOOD: &[&str] = &[
-    "not", "the", "there", "same", "broken", "fails", "failing", "no", "blinks", "blinking", "shows",
-    "showing", "happens", "red", "error", "nothing", "stuck", "offline", "slow", "down", "dark", "cold",
-    "leaking", "leaks", "beeping", "beeps", "says", "jams", "jammed", "dead", "locked", "refuses", "get",
-    "gets", "see",
-];
+const NOT_GOOD: &str = "not the there same broken fails failing no blinks blinking shows showing happens red error nothing stuck offline \
+    slow down dark cold leaking leaks beeping beeps says jams jammed dead locked refuses get gets see hangs blank reads closed howls";
 
 /// Past forms that do not end in `ed`.
-const PAST_ACTS: &[&str] = &[
-    "reset", "put", "took", "held", "ran", "did", "set", "swapped", "cut", "bled", "shut", "went", "made",
-    "let",
-];
+const IRREGULAR: &str = "reset put took held ran did set cut bled shut went made let quit gave got bought brought found sent wrote read drew \
+    threw wound swung spoke rang blew shook tore left taken written given gone done";
 
 /// Acts that nobody reports but as an attempt.
-const SURE: &str = "restart reboot reset reinstall unplug replug recharge reconnect disconnect descale recalibrate \
-    calibrate refresh reload repair re-pair clean wipe rinse flush tighten troubleshoot retry reseat re-seat reinsert \
-    resync sync power-cycle bleed shake clear";
+const SURE: &str = "restart reboot reset reinstall unplug replug recharge reconnect disconnect descale recalibrate calibrate refresh reload \
+    repair re-pair clean wipe rinse flush tighten troubleshoot retry reseat re-seat reinsert resync sync power-cycle bleed shake clear tap";
 
 /// Acts that are attempts in a report and something else elsewhere.
-const OTHERS: &str = "turn switch install update upgrade replace swap check plug connect pair charge delete remove open \
-    close log sign change cycle adjust move test wait press push empty refill verify format download enter type scan \
-    print call contact run set put take hold lower raise increase reduce fill load select rotate lubricate dry inspect \
-    unlock lock enable disable request ask uninstall configure follow leave drain power warm cool insert eject tap click";
+const OTHERS: &str = "turn switch install update upgrade replace swap check plug connect pair charge delete remove open close log sign change \
+    cycle adjust move test wait press push empty refill verify format download enter type scan print call contact run set put take hold \
+    lower raise increase reduce fill load select rotate lubricate dry inspect unlock lock enable disable request ask uninstall configure \
+    follow leave drain power warm cool insert eject click quit free look tick scratch scrape authorise rename return borrow spread shift";
 
 static SURE_ACTS: LazyLock<HashSet<String>> = LazyLock::new(|| SURE.split_whitespace().map(stem).collect());
 static ACTS: LazyLock<HashSet<String>> = LazyLock::new(|| OTHERS.split_whitespace().map(stem).collect());

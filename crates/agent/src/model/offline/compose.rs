@@ -27,7 +27,16 @@ pub(super) fn compose(plan: &Plan, results: &Results<'_>) -> String {
     parts.extend(noted(plan, results, asked));
     for (at, item) in plan.items.iter().enumerate() {
         match item {
-            Item::Answer(question) => parts.push(answered(plan, at, question, results)),
+            Item::Answer(question) => {
+                let others = plan.items.iter().filter(|item| matches!(item, Item::Answer(_))).count() > 1;
+                let answer = answered(plan, at, question, results);
+                // Two questions may have one answer, and a question that said nothing by itself needs none beside others.
+                let needless = others && !question.clear && answer.is_err();
+                let text = answer.unwrap_or_else(|nothing| nothing);
+                if !needless && !parts.contains(&text) {
+                    parts.push(text);
+                }
+            }
             Item::ListAttempts => parts.push(tried(plan)),
             Item::Introduce => parts.push(INTRODUCTION.to_owned()),
             Item::ExplainForgetting => parts.push(
@@ -35,6 +44,7 @@ pub(super) fn compose(plan: &Plan, results: &Results<'_>) -> String {
                  the session deleted: that removes everything you told me in it."
                     .to_owned(),
             ),
+            Item::Cheer => parts.push("Good to hear that it works now.".to_owned()),
             Item::Greet => parts.push("You are welcome. Tell me what I should know, or ask me something.".to_owned()),
             Item::Remember { .. } | Item::Note(_) => {}
         }
@@ -122,7 +132,8 @@ fn tried(plan: &Plan) -> String {
     format!("This was tried in this conversation:\n{}", lines.join("\n"))
 }
 
-fn answered(plan: &Plan, at: usize, question: &Question, results: &Results<'_>) -> String {
+/// The answer to a question; as an error, the words for not having one.
+fn answered(plan: &Plan, at: usize, question: &Question, results: &Results<'_>) -> Result<String, String> {
     let problems = plan.items.iter().filter_map(|item| match item {
         Item::Remember { fact, problem: true } => Some(fact.text.as_str()),
         _ => None,
@@ -131,8 +142,9 @@ fn answered(plan: &Plan, at: usize, question: &Question, results: &Results<'_>) 
     let recalled = result::<RecallAnswer>(results, &call_id(crate::tool::RECALL, at));
     let found = result::<Found>(results, &call_id(crate::tool::SEARCH_KNOWLEDGE, at));
     if question.terms.is_empty() {
-        return "I do not know what this is about. Tell me what does not work, or what you are looking for."
-            .to_owned();
+        let unclear =
+            "I do not know what this is about. Tell me what does not work, or what you are looking for.";
+        return Err(unclear.to_owned());
     }
     let failed = plan.failed();
     let facts =
@@ -153,10 +165,7 @@ fn answered(plan: &Plan, at: usize, question: &Question, results: &Results<'_>) 
     if helping && let Some(worked) = plan.attempts().find(|attempt| attempt.went == Went::Worked) {
         parts.push(format!("In this conversation this helped: {}.", worked.action));
     }
-    if parts.is_empty() {
-        parts.push(nothing(&recalled, &found));
-    }
-    parts.join("\n")
+    if parts.is_empty() { Err(nothing(&recalled, &found)) } else { Ok(parts.join("\n")) }
 }
 
 fn quoted(passage: &Passage) -> String {

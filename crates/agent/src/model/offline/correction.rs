@@ -1,17 +1,19 @@
 //! Corrections: what `it is Y, not X` and `sorry, I meant Y` say when they stand alone.
 //!
-//! A correction borrows its subject from the statement that it corrects, newest first, and is kept as a whole sentence without the
+//! A statement that leans on an earlier one borrows its subject, newest first, and is kept as a whole sentence without the
 //! value that is wrong. Only the plan settles statements.
 
 use super::subject::{Fact, fact};
 use super::terms::lowers;
-use super::verbs::is_copula;
-use crate::words::{Token, tokens};
+use super::value::{Kind, kind};
+use super::verbs::{has_verb, is_copula};
+use super::vocabulary::listed;
+use crate::words::{Token, stem, tokens};
 
 /// A statement that was made before.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Known {
-    fact: Fact,
+    pub(super) fact: Fact,
 }
 
 impl Known {
@@ -24,14 +26,78 @@ impl Known {
     }
 }
 
-/// Makes a fact of a statement. `known` is newest first; `just_told` is the statement before it in the same message.
-/// `None` when there is nothing in it that could be understood later.
-pub(super) fn settle(
-    text: &str,
-    corrects: bool,
-    known: &[&Known],
-    just_told: Option<&Known>,
-) -> Option<Fact> {
+/// The thing that a clause says something is no longer true of: `the manager is no longer X`, `the number has changed`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Undone {
+    /// The words that name the thing.
+    pub(super) about: String,
+    /// The stems of what was said of it: what takes its place says the same with another value.
+    said: Vec<String>,
+}
+
+impl Undone {
+    /// The statement that a clause makes in the place of the one taken back: `it is now Y` becomes `the number is now Y`.
+    pub(super) fn replaced_by(&self, text: &str) -> Option<String> {
+        let words = tokens(text);
+        let rest = words.get(1..)?;
+        let verb =
+            rest.iter().find(|word| !listed("now must should will can only just has have", &word.lower));
+        let contracted = words.first().is_some_and(|first| first.raw.contains(['\'', '\u{2019}']));
+        let has = rest.iter().any(|word| listed("has have", &word.lower));
+        let same = contracted
+            || has && self.said.iter().any(|said| said == "has" || said == "have")
+            || verb.is_some_and(|verb| is_copula(&verb.lower) || self.said.contains(&stem(&verb.lower)));
+        if same { in_place(&self.about, text) } else { None }
+    }
+}
+
+/// Reads a clause that takes a statement back without giving a new one.
+pub(super) fn undone(text: &str) -> Option<Undone> {
+    let words = tokens(text);
+    let lower = lowers(&words);
+    let negation = (1..lower.len()).find(|at| {
+        let next = lower.get(at + 1).copied().unwrap_or_default();
+        match lower[*at] {
+            "not" => !listed("only yet", next),
+            "no" => next == "longer",
+            "doesn't" | "isn't" | "aren't" | "don't" => true,
+            "changed" => next.is_empty() || listed("again yesterday today recently now", next),
+            _ => false,
+        }
+    })?;
+    let helpers = "is are was were does do has have must should will can may been just recently";
+    let back = lower[..negation].iter().rev().take_while(|word| listed(helpers, word)).count();
+    let about = &words[..negation - back];
+    let (first, last) = (about.first()?, about.last()?);
+    let pronoun = about.len() == 1 && listed(PRONOUNS, &first.lower);
+    let plain = !has_verb(about) && about.len() <= 9 && !pronoun;
+    let said = lower.iter().map(|word| stem(word)).collect();
+    plain.then(|| Undone { about: text[first.start..last.end()].to_owned(), said })
+}
+
+/// A clause that begins with a pronoun, with the thing in its place: `it is now Y` becomes `the number is now Y`.
+pub(super) fn in_place(about: &str, text: &str) -> Option<String> {
+    let words = tokens(text);
+    let first = words.first()?;
+    let raw = first.raw.to_lowercase().replace('\u{2019}', "'");
+    if matches!(raw.as_str(), "it's" | "that's" | "he's" | "she's") {
+        return Some(format!("{about} is{}", &text[first.end()..]));
+    }
+    listed(PRONOUNS, &first.lower).then(|| format!("{about}{}", &text[first.end()..]))
+}
+
+/// Whether a clause leans on the one before: it begins with a pronoun that stands for a thing or a person.
+pub(super) fn leans(text: &str) -> bool {
+    let words = tokens(text);
+    words
+        .first()
+        .is_some_and(|first| listed(PRONOUNS, &first.lower) || listed("his her their its", &first.lower))
+}
+
+const PRONOUNS: &str = "it that this they those these he she";
+
+/// Makes a fact of a statement. `known` is newest first. `None` when there is nothing in it that could be understood later.
+pub(super) fn settle(text: &str, corrects: bool, known: &[&Known]) -> Option<Fact> {
     let (text, old) = without_old(text);
     let words = tokens(&text);
     let lower = lowers(&words);
@@ -40,25 +106,19 @@ pub(super) fn settle(
     }
     let corrects = corrects || old.is_some();
     let read = fact(&text);
-    let pronoun = lower
-        .first()
-        .is_some_and(|word| matches!(*word, "it" | "that" | "this" | "it's" | "they" | "those" | "these"));
-    if pronoun || (corrects && read.subject.is_none() && words.len() <= 8) {
-        let value = bare_value(&text, &words);
+    let value = bare_value(&text, &words);
+    let value_words = tokens(value);
+    let bare =
+        corrects && kind(&value_words) != Kind::Other && value_words.len() <= 8 && !has_verb(&value_words);
+    if bare && (leans(&text) || read.subject.is_none()) {
         let meant = old.as_deref().and_then(|old| known.iter().find(|k| contains_words(&k.fact.text, old)));
         let meant = meant.or_else(|| known.iter().find(|k| k.fact.subject.is_some()));
-        if corrects && let Some(meant) = meant {
+        if let Some(meant) = meant {
             return Some(corrected(&meant.fact, value, old.as_deref()));
         }
-        if pronoun {
-            // Told of what was just told: the two make one remark that can be understood alone.
-            return just_told.map(|before| Fact::remark(&format!("{} {text}", ended(&before.fact.text))));
-        }
     }
-    let personal =
-        lower.first().is_some_and(|word| matches!(*word, "he" | "she" | "his" | "her" | "their" | "its"));
-    if personal && let Some(before) = just_told {
-        return Some(Fact::remark(&format!("{} {text}", ended(&before.fact.text))));
+    if leans(&text) {
+        return None;
     }
     if (read.changes || corrects)
         && let Some(whole) = completed(&read, known)
@@ -76,25 +136,19 @@ fn corrected(meant: &Fact, value: &str, old: Option<&str>) -> Fact {
         (_, Some(about)) => format!("{about} is {value}"),
         (_, None) => format!("{} Correction: {value}", ended(&meant.text)),
     };
-    Fact {
-        text,
-        subject: meant.subject.clone(),
-        about: meant.about.clone(),
-        value: Some(value.to_owned()),
-        changes: true,
-    }
+    let (subject, about) = (meant.subject.clone(), meant.about.clone());
+    Fact { text, subject, about, value: Some(value.to_owned()), changes: true }
 }
 
 /// `the address changed to Y` after `our delivery address is X`: the one known subject that it can mean.
 fn completed(read: &Fact, known: &[&Known]) -> Option<Fact> {
     let (subject, value) = (read.subject.as_deref()?, read.value.as_deref()?);
-    let names = |subject: &str| subject.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let own = names(subject);
+    let own: Vec<&str> = subject.split(' ').collect();
     let wider = |k: &&&Known| {
         k.fact
             .subject
             .as_deref()
-            .is_some_and(|s| s != subject && own.iter().all(|name| names(s).contains(name)))
+            .is_some_and(|s| s != subject && own.iter().all(|name| s.split(' ').any(|other| other == *name)))
     };
     if known.iter().any(|k| k.fact.subject.as_deref() == Some(subject)) {
         return None;
@@ -122,79 +176,62 @@ fn without_old(text: &str) -> (String, Option<String>) {
     {
         return (format!("{before} {new}"), Some(old.trim_matches([',', ' ']).to_owned()));
     }
-    for mark in [
-        ", and not ",
-        ", not ",
-        " (not ",
-        " and not ",
-        " instead of ",
-        " rather than ",
-        ", no longer ",
-        " (formerly ",
-        " (previously ",
-        ", previously ",
-        ", formerly ",
-        " (was ",
-        " (it was ",
-        ", it was ",
-        " - not ",
-        " \u{2013} not ",
-    ] {
-        if let Some((new, old)) = text.split_once(mark)
-            && !tokens(new).is_empty()
-        {
-            let (old, rest) = old.split_once(')').unwrap_or((old, ""));
-            // What follows the old value behind a comma is part of the statement again.
-            let (old, more) = old.split_once(", ").unwrap_or((old, ""));
-            let glue = if more.is_empty() { "" } else { ", " };
-            let old = old
-                .trim_end_matches([' ', '.', '!'])
-                .trim_end_matches(" any more")
-                .trim_end_matches(" anymore");
-            return (format!("{}{rest}{glue}{more}", new.trim_end_matches(',')), Some(old.to_owned()));
+    for mark in OLD_MARKS {
+        let Some((new, old)) = text.split_once(mark) else { continue };
+        if tokens(new).is_empty() {
+            continue;
         }
+        let (old, rest) = old.split_once(')').unwrap_or((old, ""));
+        // What follows the old value behind a comma is part of the statement again.
+        let (old, more) = old.split_once(", ").unwrap_or((old, ""));
+        let glue = if more.is_empty() { "" } else { ", " };
+        let old =
+            old.trim_end_matches([' ', '.', '!']).trim_end_matches(" any more").trim_end_matches(" anymore");
+        return (format!("{}{rest}{glue}{more}", new.trim_end_matches(',')), Some(old.to_owned()));
     }
     (text.to_owned(), None)
 }
 
+const OLD_MARKS: &[&str] = &[
+    ", and not ",
+    ", not ",
+    " (not ",
+    " and not ",
+    " - not ",
+    " \u{2013} not ",
+    " instead of ",
+    " rather than ",
+    ", no longer ",
+    " (formerly ",
+    " (previously ",
+    ", previously ",
+    ", formerly ",
+    " (was ",
+    " (it was ",
+    ", it was ",
+    ", replacing ",
+    ", please stop using ",
+    ", stop using ",
+    ", please do not use ",
+    ", please don't use ",
+    ", do not use ",
+    ", don't use ",
+    ", so forget ",
+    ", forget ",
+    ", please forget ",
+    " and forget ",
+];
+
 /// What a correction gives: the words behind its verb, or all of them when it has none.
 fn bare_value<'t>(text: &'t str, words: &[Token<'_>]) -> &'t str {
-    let leads = |word: &str| {
-        matches!(
-            word,
-            "it" | "that"
-                | "this"
-                | "it's"
-                | "that's"
-                | "they"
-                | "those"
-                | "these"
-                | "should"
-                | "must"
-                | "be"
-                | "has"
-                | "have"
-                | "been"
-                | "now"
-                | "changed"
-                | "moved"
-                | "to"
-                | "actually"
-                | "rather"
-                | "of"
-                | "course"
-                | "in"
-                | "fact"
-                | "just"
-                | "really"
-                | "will"
-                | "today"
-                | "became"
-        ) || is_copula(word)
+    let leads = "it that this they those these should must be has have been now changed moved to actually rather of course in fact just \
+        really will today became";
+    let lead = |word: &&Token<'_>| {
+        let contracted = matches!(word.raw.to_lowercase().as_str(), "it's" | "that's");
+        listed(leads, &word.lower) || is_copula(&word.lower) || contracted
     };
-    let raw_copula = |word: &Token<'_>| matches!(word.raw.to_lowercase().as_str(), "it's" | "that's");
-    let begin = words.iter().position(|word| !leads(&word.lower) && !raw_copula(word));
-    let begin = begin.and_then(|at| words.get(at)).map_or(0, |word| word.start);
+    let skip = words.iter().take_while(lead).count();
+    let begin = words.get(skip).map_or(0, |word| word.start);
     text[begin..].trim_end_matches(['.', '!', ' '])
 }
 
@@ -202,7 +239,7 @@ fn bare_value<'t>(text: &'t str, words: &[Token<'_>]) -> &'t str {
 fn is_about_the_past(lower: &[&str]) -> bool {
     let used = lower.windows(3).any(|window| window == ["used", "to", "be"]);
     let was = lower.iter().any(|word| matches!(*word, "was" | "were"));
-    let over = lower.iter().any(|word| matches!(*word, "before" | "previously" | "formerly" | "until"));
+    let over = lower.iter().any(|word| listed("before previously formerly until", word));
     used || was && over
 }
 

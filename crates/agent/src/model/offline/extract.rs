@@ -114,7 +114,7 @@ impl Reader {
         self.block += 1;
         let paragraph = plain(paragraph.trim());
         let mut start = 0;
-        for (sentence, _) in sentences(&paragraph) {
+        for sentence in sentences(&paragraph).into_iter().map(|sentence| sentence.text) {
             // The mark behind a sentence belongs to it when it is quoted.
             let begin = paragraph[start..].find(sentence).map_or(start, |at| start + at);
             let end = begin + sentence.len();

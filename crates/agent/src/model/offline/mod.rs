@@ -14,6 +14,8 @@ mod compose;
 mod correction;
 mod extract;
 mod intent;
+mod lead;
+mod past;
 mod plan;
 mod question;
 mod sentence;
@@ -120,7 +122,7 @@ fn reads(plan: &Plan) -> Vec<ToolCall> {
     let calls = questions.flat_map(|(at, query)| {
         [
             call(RECALL, at, json!({ "query": query, "limit": 20 })),
-            call(SEARCH_KNOWLEDGE, at, json!({ "query": query, "limit": 5 })),
+            call(SEARCH_KNOWLEDGE, at, json!({ "query": query, "limit": 8 })),
         ]
     });
     calls.collect()

@@ -1,17 +1,20 @@
 //! From a message to what is to be done: facts to keep, attempts to note, questions to answer.
 //!
-//! The plan is made from the request alone and is the same at each call of a turn, so that the model needs no state: it finds the
-//! results of its earlier calls by the names that the plan gives them. Only the model itself makes plans.
+//! The plan is made from the request alone and is the same at each call of a turn, so that the model needs no state: it finds
+//! the results of its earlier calls by the names that the plan gives them. Only the model itself makes plans.
 
-use super::attempt::{Attempt, Report, Went, report, same_action};
-use super::correction::{Known, settle};
-use super::intent::{Intent, intent, is_problem, strip_lead};
+use super::attempt::{Attempt, Of, Report, Went, report};
+use super::correction::{Known, in_place, leans, settle, undone};
+use super::intent::{Intent, intent};
+use super::lead::strip_lead;
+use super::past::Past;
 use super::question::{How, Question};
 use super::sentence::{Clause, clauses, is_wh};
-use super::subject::Fact;
+use super::subject::{Fact, fact};
 use super::terms::{Term, lowers, terms};
-use crate::model::{ChatRequest, Message};
-use crate::prompt::{ATTEMPT_ARROW, ATTEMPT_LINE, MEMORY_LINE};
+use super::value::holds_time;
+use super::vocabulary::listed;
+use crate::model::ChatRequest;
 use crate::words::tokens;
 
 /// What is to be done, in the order of the message.
@@ -37,6 +40,8 @@ pub(super) enum Item {
     Introduce,
     /// Say that nothing is deleted here.
     ExplainForgetting,
+    /// Be glad that something helped.
+    Cheer,
     /// Be polite.
     Greet,
 }
@@ -44,22 +49,16 @@ pub(super) enum Item {
 /// At most this many questions of one message are answered; nobody reads more.
 const MAX_QUESTIONS: usize = 4;
 /// At most this many facts and attempts of one message are kept.
-const MAX_NOTES: usize = 12;
+const MAX_NOTES: usize = 16;
 
 impl Plan {
     pub(super) fn of(request: &ChatRequest) -> Self {
-        let message = request.last_user_text();
         let past = Past::of(request);
-        let mut draft = Draft {
-            past: &past,
-            items: Vec::new(),
-            pending: Vec::new(),
-            told: Vec::new(),
-            problems: Vec::new(),
-            questions: Vec::new(),
-        };
-        for clause in clauses(message) {
-            draft.read(&clause);
+        let mut draft = Draft::new(&past);
+        let clauses = clauses(request.last_user_text());
+        let mut at = 0;
+        while let Some(clause) = clauses.get(at) {
+            at += draft.read(clause, clauses.get(at + 1));
         }
         draft.finish()
     }
@@ -74,70 +73,13 @@ impl Plan {
 
     /// Every attempt of the session, this message included; what is said later about the same action counts.
     pub(super) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
-        let new = |attempt: &&Attempt| !self.notes().any(|noted| noted.action == attempt.action);
-        self.earlier.iter().filter(new).chain(self.notes())
-    }
-
-    fn notes(&self) -> impl Iterator<Item = &Attempt> {
-        self.items.iter().filter_map(|item| if let Item::Note(attempt) = item { Some(attempt) } else { None })
+        let new = |attempt: &&Attempt| !notes(&self.items).any(|noted| noted.action == attempt.action);
+        self.earlier.iter().filter(new).chain(notes(&self.items))
     }
 }
 
-/// What the request says about the time before the message.
-struct Past {
-    attempts: Vec<Attempt>,
-    /// Facts of earlier messages, newest first, then recalled ones.
-    known: Vec<Known>,
-    /// What the caller said before, newest first.
-    said: Vec<String>,
-    /// The steps that the last answer suggested.
-    suggested: Vec<String>,
-    /// Names that the last answer mentioned.
-    names: Vec<Term>,
-}
-
-impl Past {
-    fn of(request: &ChatRequest) -> Self {
-        let lines = request.system.lines();
-        let attempts = lines.clone().filter_map(|line| {
-            let (action, went) = line.strip_prefix(ATTEMPT_LINE)?.rsplit_once(ATTEMPT_ARROW)?;
-            let went = [Went::Worked, Went::Failed, Went::Unknown]
-                .into_iter()
-                .find(|w| w.as_str() == went.trim())?;
-            Some(Attempt { action: action.to_owned(), went })
-        });
-        let last =
-            request.messages.iter().rposition(|message| matches!(message, Message::User { .. })).unwrap_or(0);
-        let before = &request.messages[..last];
-        let said: Vec<String> = before
-            .iter()
-            .rev()
-            .filter_map(
-                |message| if let Message::User { text } = message { Some(text.clone()) } else { None },
-            )
-            .collect();
-        let answered = before.iter().rev().find_map(|message| {
-            if let Message::Assistant { text, .. } = message { Some(text.as_str()) } else { None }
-        });
-        let answered = answered.unwrap_or_default();
-        let suggested =
-            answered.lines().filter_map(|line| line.strip_prefix("- ")).map(str::to_owned).collect();
-        let names = terms(answered).into_iter().filter(|term| term.name).collect();
-        let mut known: Vec<Known> = said.iter().flat_map(|text| facts_of(text)).collect();
-        known.extend(lines.filter_map(|line| line.strip_prefix(MEMORY_LINE)).map(Known::new));
-        Self { attempts: attempts.collect(), known, said, suggested, names }
-    }
-}
-
-/// The facts of an earlier message, newest first.
-fn facts_of(message: &str) -> Vec<Known> {
-    let told = clauses(message).into_iter().filter_map(|clause| match intent(&clause) {
-        Intent::Tell { text, .. } => Some(Known::new(&text)),
-        _ => None,
-    });
-    let mut facts: Vec<Known> = told.collect();
-    facts.reverse();
-    facts
+fn notes(items: &[Item]) -> impl Iterator<Item = &Attempt> {
+    items.iter().filter_map(|item| if let Item::Note(attempt) = item { Some(attempt) } else { None })
 }
 
 struct Draft<'p> {
@@ -147,45 +89,99 @@ struct Draft<'p> {
     pending: Vec<usize>,
     /// Facts of this message, newest first.
     told: Vec<Known>,
+    /// What the clause before said, if it was a statement.
+    before: Option<String>,
+    /// What does not work.
     problems: Vec<String>,
+    /// What else was said: it may tell what a question means.
+    context: Vec<String>,
+    /// Every statement of the message that is no fact, in order.
+    said: Vec<String>,
+    fragments: Vec<String>,
     questions: Vec<(How, String)>,
 }
 
-impl Draft<'_> {
-    fn read(&mut self, clause: &Clause) {
-        if !clause.asked && self.read_report(&clause.text) {
-            return;
+impl<'p> Draft<'p> {
+    fn new(past: &'p Past) -> Self {
+        Self {
+            past,
+            items: Vec::new(),
+            pending: Vec::new(),
+            told: Vec::new(),
+            before: None,
+            problems: Vec::new(),
+            context: Vec::new(),
+            said: Vec::new(),
+            fragments: Vec::new(),
+            questions: Vec::new(),
         }
-        match intent(clause) {
-            Intent::Ask => self.questions.push((How::Fact, clause.text.clone())),
-            Intent::HowTo => self.questions.push((How::Steps, clause.text.clone())),
-            Intent::Help => self.questions.push((How::NextSteps, clause.text.clone())),
-            Intent::Tell { text, corrects } => self.tell(&text, corrects),
+    }
+
+    /// Reads a clause; two when the next one completes it.
+    fn read(&mut self, clause: &Clause, next: Option<&Clause>) -> usize {
+        let stripped = strip_lead(&clause.text).0;
+        if !clause.asked {
+            if let Some(whole) = next.and_then(|next| replaced(stripped, next)) {
+                self.tell(&whole, true, true);
+                return 2;
+            }
+            if self.read_report(stripped, next) {
+                return 1;
+            }
+        }
+        let statement = match intent(clause) {
+            Intent::Ask => self.ask(How::Fact, clause),
+            Intent::HowTo => self.ask(How::Steps, clause),
+            Intent::Help => self.ask(How::NextSteps, clause),
+            Intent::Tell { text, corrects, keep } => {
+                self.tell(&text, corrects, keep);
+                Some(text)
+            }
             Intent::Problem => {
                 // What has a name or a number may be asked for later; a bare complaint may not.
-                let stripped = strip_lead(&clause.text).0;
                 if terms(stripped).iter().any(|term| term.identifier || term.name) {
                     self.items
                         .push(Item::Remember { fact: Fact::remark(&sentence(stripped)), problem: true });
                 }
-                self.problems.push(clause.text.clone());
+                self.problems.push(stripped.to_owned());
+                Some(stripped.to_owned())
             }
-            Intent::Attempts => self.items.push(Item::ListAttempts),
-            Intent::Identity => self.items.push(Item::Introduce),
-            Intent::Forget => self.items.push(Item::ExplainForgetting),
-            Intent::Smalltalk => self.items.push(Item::Greet),
-            Intent::Nothing => {}
-        }
+            Intent::Fragment => {
+                self.fragments.push(stripped.to_owned());
+                Some(stripped.to_owned())
+            }
+            Intent::Attempts => self.push(Item::ListAttempts),
+            Intent::Identity => self.push(Item::Introduce),
+            Intent::Forget => self.push(Item::ExplainForgetting),
+            Intent::Smalltalk => self.push(Item::Greet),
+            Intent::Nothing => None,
+        };
+        self.said.extend(statement.iter().cloned());
+        self.before = statement;
+        1
+    }
+
+    fn ask(&mut self, how: How, clause: &Clause) -> Option<String> {
+        self.questions.push((how, clause.text.clone()));
+        None
+    }
+
+    fn push(&mut self, item: Item) -> Option<String> {
+        self.items.push(item);
+        None
     }
 
     /// Reads a clause as a report about attempts; false when it is none.
-    fn read_report(&mut self, text: &str) -> bool {
-        let stripped = strip_lead(text).0;
-        let words = tokens(stripped);
-        if lowers(&words).first().is_some_and(|first| is_wh(first)) {
+    fn read_report(&mut self, text: &str, next: Option<&Clause>) -> bool {
+        let words = tokens(text);
+        if lowers(&words).first().is_some_and(|first| is_wh(first) && *first != "which") {
             return false;
         }
-        match report(stripped) {
+        let outcome_next = next.is_some_and(|next| {
+            let ended = report(strip_lead(&next.text).0, false);
+            !next.asked && matches!(ended, Some(Report::Ended { of: Of::That | Of::All, .. }))
+        });
+        match report(text, outcome_next) {
             Some(Report::Tried { actions, went, sure }) if sure || self.in_trouble() => {
                 for action in actions {
                     if went == Went::Unknown {
@@ -199,11 +195,17 @@ impl Draft<'_> {
                 }
                 true
             }
-            Some(Report::Went(went)) if !self.pending.is_empty() => {
+            Some(Report::Ended { went, .. }) if !self.pending.is_empty() => {
                 self.resolve(went);
                 true
             }
-            Some(Report::Went(went)) => self.resolve_earlier(went),
+            Some(Report::Ended { of: Of::Trouble, .. }) => {
+                self.problems.push(text.to_owned());
+                true
+            }
+            // The outcome was said before; this says it again.
+            Some(Report::Ended { .. }) if notes(&self.items).next().is_some() => true,
+            Some(Report::Ended { went, of }) => self.resolve_earlier(went, of),
             _ => false,
         }
     }
@@ -217,86 +219,126 @@ impl Draft<'_> {
     }
 
     /// An outcome of what was suggested last, or of what was tried without an outcome.
-    fn resolve_earlier(&mut self, went: Went) -> bool {
+    fn resolve_earlier(&mut self, went: Went, of: Of) -> bool {
         let open = self
             .past
             .attempts
             .iter()
             .filter(|attempt| attempt.went == Went::Unknown)
-            .map(|attempt| attempt.action.clone());
-        let actions: Vec<String> =
-            if self.past.suggested.is_empty() { open.collect() } else { self.past.suggested.clone() };
-        // When several steps were suggested nobody knows which one worked.
-        let went = if went == Went::Worked && actions.len() > 1 { Went::Unknown } else { went };
-        let found = !actions.is_empty();
+            .map(|attempt| &attempt.action);
+        let mut actions: Vec<String> = if self.past.suggested.is_empty() {
+            open.cloned().collect()
+        } else {
+            self.past.suggested.clone()
+        };
+        if actions.is_empty() {
+            return false;
+        }
+        if went == Went::Worked && actions.len() > 1 {
+            // Of several steps nobody knows which one it was.
+            self.items.push(Item::Cheer);
+            return true;
+        }
+        // `that did not help` speaks of the step that comes first, `none of it` of all.
+        if of == Of::That {
+            actions.truncate(1);
+        }
         self.items.extend(actions.into_iter().map(|action| Item::Note(Attempt { action, went })));
-        found
+        true
     }
 
     /// Whether this conversation is about something that does not work.
     fn in_trouble(&self) -> bool {
-        let trouble =
-            |text: &String| clauses(text).iter().any(|clause| is_problem(&lowers(&tokens(&clause.text))));
         !self.problems.is_empty()
             || !self.pending.is_empty()
             || !self.past.attempts.is_empty()
-            || self.past.said.iter().take(2).any(trouble)
+            || self.past.was_in_trouble()
     }
 
-    fn tell(&mut self, text: &str, corrects: bool) {
+    fn tell(&mut self, text: &str, corrects: bool, keep: bool) {
+        let whole = if leans(text) && !corrects { self.completed(text) } else { None };
+        let text = whole.as_deref().unwrap_or(text);
         let known: Vec<&Known> = self.told.iter().chain(&self.past.known).collect();
-        let Some(fact) = settle(text, corrects, &known, self.told.first()) else { return };
+        let Some(fact) = settle(text, corrects, &known) else {
+            self.context.push(text.to_owned());
+            return;
+        };
+        // Small talk is not worth keeping: a fact names a thing and its value, or holds a value, or is to be kept.
+        let valuable = fact.subject.is_some() && fact.value.is_some();
+        let holds =
+            || terms(&fact.text).iter().any(|term| term.identifier || term.name) || holds_time(&fact.text);
+        if !(keep || valuable || corrects || holds()) {
+            self.context.push(text.to_owned());
+            return;
+        }
         let fact = Fact { text: sentence(&fact.text), ..fact };
         self.told.insert(0, Known::of(fact.clone()));
         self.items.push(Item::Remember { fact, problem: false });
     }
 
+    /// A statement that begins with a pronoun, made whole with what was said just before.
+    fn completed(&self, text: &str) -> Option<String> {
+        let before = self.before.as_ref()?;
+        let about = self.told.first().and_then(|known| known.fact.about.clone());
+        let placed = about.and_then(|about| in_place(&about, text));
+        placed.or_else(|| Some(format!("{} {text}", sentence(before))))
+    }
+
     fn finish(mut self) -> Plan {
-        let reported =
-            self.items.iter().any(|item| matches!(item, Item::Note(attempt) if attempt.went != Went::Worked));
+        let told_nothing = self.items.is_empty() && self.problems.is_empty();
+        if self.questions.is_empty() && told_nothing {
+            let telling = self.fragments.iter().rev().find(|text| !Question::new(text, How::Fact).is_bare());
+            self.questions.extend(telling.map(|text| (How::Fact, text.clone())));
+        }
+        self.context.append(&mut self.fragments);
         let asked = std::mem::take(&mut self.questions);
-        let wants_help = asked.iter().any(|(how, _)| *how != How::Fact);
         let mut helped = false;
         for (how, text) in asked.iter().take(MAX_QUESTIONS) {
             let question = match how {
-                How::Fact => self.about(Question::new(text, How::Fact)),
-                // A report or a problem beside a question for help is what the help is for.
+                How::Fact => self.about(text),
+                // `Anything else about refunds?` is no cry for help.
+                How::NextSteps if !self.in_trouble() && self.context.is_empty() => self.about(text),
                 _ if helped => continue,
-                How::Steps | How::NextSteps => {
+                _ => {
                     helped = true;
                     self.helping(Question::new(text, *how))
                 }
             };
             self.items.push(Item::Answer(question));
         }
-        let solved =
-            self.items.iter().any(|item| matches!(item, Item::Note(attempt) if attempt.went == Went::Worked));
-        if !wants_help && asked.is_empty() && !solved && (reported || !self.problems.is_empty()) {
+        let went = |wanted: Went| notes(&self.items).any(|attempt| attempt.went == wanted);
+        let open = went(Went::Failed) || went(Went::Unknown) || !self.problems.is_empty();
+        if asked.is_empty() && open && !went(Went::Worked) {
             let question = self.helping(Question::new("", How::NextSteps));
             self.items.push(Item::Answer(question));
         }
         if self.items.len() > 1 {
             self.items.retain(|item| *item != Item::Greet);
         }
-        let mut notes = 0;
+        let mut kept = 0;
         self.items.retain(|item| {
-            notes += usize::from(matches!(item, Item::Remember { .. } | Item::Note(_)));
-            notes <= MAX_NOTES || !matches!(item, Item::Remember { .. } | Item::Note(_))
+            let note = matches!(item, Item::Remember { .. } | Item::Note(_));
+            kept += usize::from(note);
+            !note || kept <= MAX_NOTES
         });
         Plan { items: self.items, earlier: self.past.attempts.clone() }
     }
 
     /// A question for a fact: what it leaves out may be in the message or in the conversation before.
-    fn about(&self, mut question: Question) -> Question {
-        for problem in &self.problems {
-            add(&mut question.hints, terms(problem), 0.5);
+    fn about(&self, text: &str) -> Question {
+        let mut question = Question::new(text, How::Fact);
+        // `what is it?` speaks of what was said last.
+        for said in self.said.iter().rev() {
+            if question.is_bare() {
+                add(&mut question.terms, terms(said), 1.0);
+            }
+            add(&mut question.hints, terms(said), 0.5);
         }
         if let Some(previous) = self.past.said.first() {
             if question.is_bare() {
                 add(&mut question.terms, terms(previous), 0.8);
-            } else {
-                add(&mut question.hints, terms(previous), 0.3);
             }
+            add(&mut question.hints, terms(previous), 0.3);
         }
         add(&mut question.hints, self.past.names.clone(), 0.3);
         question
@@ -307,38 +349,35 @@ impl Draft<'_> {
         for problem in &self.problems {
             add(&mut question.terms, terms(problem), 1.0);
         }
-        let noted = self
-            .items
-            .iter()
-            .filter_map(|item| if let Item::Note(attempt) = item { Some(attempt) } else { None });
-        for attempt in noted.chain(&self.past.attempts) {
-            let things = terms(&attempt.action)
-                .into_iter()
-                .filter(|term| !same_action(&term.stem, &attempt.action) || term.name);
-            add(&mut question.hints, things.collect(), 0.4);
-            add(&mut question.hints, terms(&attempt.action), 0.15);
-        }
-        let mut looked = 0;
-        for earlier in &self.past.said {
-            let troubled: Vec<Clause> = clauses(earlier)
-                .into_iter()
-                .filter(|clause| clause.asked || is_problem(&lowers(&tokens(&clause.text))))
-                .collect();
-            for clause in &troubled {
-                let into = if question.is_bare() { &mut question.terms } else { &mut question.hints };
-                add(into, terms(&clause.text), 0.8);
-            }
-            looked += 1;
-            if looked == 6 {
-                break;
+        // What an attempt, a step or an idea is about is told elsewhere.
+        let empty = "step steps idea ideas way ways solution option options suggestion fix left remains next further first start";
+        question.terms.retain(|term| !listed(empty, &term.word));
+        let thin =
+            |question: &Question| question.terms.iter().all(|term| term.weight < 0.5 || term.identifier);
+        if thin(&question) {
+            for said in &self.said {
+                add(&mut question.terms, terms(said), 1.0);
             }
         }
-        if question.is_bare() {
-            let hints = std::mem::take(&mut question.hints);
-            add(&mut question.terms, hints, 1.0);
+        for trouble in &self.past.troubles {
+            let into = if thin(&question) { &mut question.terms } else { &mut question.hints };
+            add(into, terms(trouble), 0.8);
+        }
+        for attempt in notes(&self.items).chain(&self.past.attempts) {
+            let into = if question.is_bare() { &mut question.terms } else { &mut question.hints };
+            add(into, terms(&attempt.action), 0.6);
         }
         question
     }
+}
+
+/// `the manager is no longer X, it is Y`: the statement that the two clauses make together.
+fn replaced(text: &str, next: &Clause) -> Option<String> {
+    if next.asked {
+        return None;
+    }
+    let whole = undone(text)?.replaced_by(strip_lead(&next.text).0)?;
+    fact(&whole).value.is_some().then_some(whole)
 }
 
 /// Adds terms that are not there yet, at a part of their weight.

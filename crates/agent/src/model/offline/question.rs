@@ -1,14 +1,16 @@
 //! What a question asks for: its terms, its focus, and the kind of value that answers it.
 //!
 //! The focus is the noun that an answer must be about, such as `password` in `what is the password for the guest network`; an
-//! answer about the network alone is none. The plan makes questions, the ranking of answers reads them.
+//! answer about the network alone is none. The plan makes questions, the choice of answers reads them.
 
-use super::sentence::is_wh;
+use super::intent::wanted_by_others;
+use super::lead::strip_lead;
+use super::sentence::{is_wh, starts_question};
 use super::terms::{Term, lowers, terms};
 use super::value;
-use super::verbs::{is_copula, is_helper, is_verb};
-use super::vocabulary;
-use crate::words::{is_stop_word, stem, tokens};
+use super::verbs::{is_copula, is_fact_verb, is_helper, is_verb};
+use super::vocabulary::{self, OPPOSITES, listed};
+use crate::words::{Token, is_stop_word, stem, tokens};
 
 /// How a question is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub(super) enum How {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wants {
     Person,
+    Name,
     Time,
     Place,
     Money,
@@ -48,31 +51,44 @@ pub(super) struct Question {
     pub(super) wants: Wants,
     /// More than one answer is asked for.
     pub(super) several: bool,
+    /// The question says by itself what it is about.
+    pub(super) clear: bool,
+    /// The question speaks of something as `it`, which was named before.
+    pub(super) leans: bool,
 }
 
 impl Question {
     pub(super) fn new(text: &str, how: How) -> Self {
+        let text = if how == How::Fact { core(text) } else { text };
         let words = tokens(text);
         let lower = lowers(&words);
-        let focus = if how == How::Fact { focus(text) } else { None };
+        let focus = if how == How::Fact { focus(text, &words, &lower) } else { None };
         let wants = wants(&lower, focus.as_ref());
         let several = lower.windows(2).any(|pair| matches!(pair, ["what", "are"] | ["which", "are"]))
             || lower.iter().any(|word| matches!(*word, "list" | "all" | "every"));
-        Self { how, terms: terms(text), hints: Vec::new(), focus, wants, several }
+        let mut terms = terms(text);
+        if how == How::Fact {
+            weigh(&mut terms, focus.as_ref(), wants, &words, &lower);
+        }
+        let clear = !is_bare(&terms);
+        let leans =
+            lower.iter().any(|word| listed("it its his her their they them he she that this there", word));
+        Self { how, terms, hints: Vec::new(), focus, wants, several, clear, leans }
     }
 
-    /// Whether the terms say anything: `what is it` and `when exactly` do not.
+    /// Whether the terms say nothing: `what is it` and `when exactly`.
     pub(super) fn is_bare(&self) -> bool {
-        self.terms.iter().all(|term| term.weight < 0.5)
+        is_bare(&self.terms)
     }
 
     /// The query for a search: the terms and what else they are called.
     pub(super) fn query(&self) -> String {
-        let own = self.terms.iter().chain(&self.hints).map(|term| term.stem.clone());
-        let raw = self.terms.iter().chain(&self.hints).filter(|term| !term.identifier).flat_map(|term| {
+        let all = || self.terms.iter().chain(&self.hints);
+        let own = all().map(|term| term.word.clone());
+        let others = self.terms.iter().filter(|term| !term.identifier).flat_map(|term| {
             term.concepts().iter().flat_map(|concept| vocabulary::members(*concept)).map(str::to_owned)
         });
-        let marker = match self.wants {
+        let kinds = match self.wants {
             Wants::Person => &["contact", "manager"][..],
             Wants::Place => &["address", "location"],
             Wants::Email => &["email"],
@@ -80,7 +96,7 @@ impl Question {
             _ => &[],
         };
         let mut words: Vec<String> = Vec::new();
-        for word in own.chain(raw).chain(marker.iter().map(|word| (*word).to_owned())) {
+        for word in own.chain(kinds.iter().map(|word| (*word).to_owned())).chain(others) {
             if !words.contains(&word) {
                 words.push(word);
             }
@@ -90,11 +106,80 @@ impl Question {
     }
 }
 
+fn is_bare(terms: &[Term]) -> bool {
+    terms.iter().all(|term| term.weight < 0.5)
+}
+
+/// The part of a text that asks: `which number` of `a driver wants to know which number`, `who leads it` of `did he find out who
+/// leads it`.
+fn core(text: &str) -> &str {
+    let text = strip_lead(text).0;
+    let words = tokens(text);
+    let lower = lowers(&words);
+    if starts_question(&words, true, true) {
+        return text;
+    }
+    let knowing = "tell know say remember remind find out about wonder forgot forgotten me us see check idea sure ask asks it";
+    let embedded = (1..words.len()).find(|at| {
+        let preposition = usize::from(listed("in on at under to for from by with of", lower[at - 1]));
+        let before = at.checked_sub(1 + preposition).map(|before| lower[before]).unwrap_or_default();
+        is_wh(lower[*at]) && *at + 1 < words.len() && listed(knowing, before)
+    });
+    let wanted = wanted_by_others(&lower);
+    let begin = [embedded, wanted].into_iter().flatten().min();
+    let tail = begin.and_then(|at| words.get(at)).map_or(text, |word| &text[word.start..]);
+    if is_bare(&terms(tail)) { text } else { tail }
+}
+
+/// Raises the focus, lowers verbs that the value itself replaces, and turns `not open` into `close`.
+fn weigh(terms: &mut [Term], focus: Option<&Term>, wants: Wants, words: &[Token<'_>], lower: &[&str]) {
+    let who = lower.iter().position(|word| listed("who whom", word));
+    let verb_of_who = who.and_then(|at| words.get(at + 1)).filter(|next| {
+        let lower = next.lower.as_str();
+        !is_copula(lower) && !is_helper(lower) && (is_fact_verb(lower) || lower.ends_with('s'))
+    });
+    let last = words.last().filter(|last| {
+        let base = format!("{}s", last.lower);
+        matches!(wants, Wants::Time | Wants::Place) && (is_fact_verb(&last.lower) || is_fact_verb(&base))
+    });
+    // `which number belongs on the form`: what stands behind the verb is where it is used, not what it is.
+    let used = focus.and_then(|focus| {
+        let at = words.iter().position(|word| word.start == focus.at)?;
+        words.get(at + 1).filter(|next| is_fact_verb(&next.lower)).map(|next| next.start)
+    });
+    let negated = lower.iter().any(|word| matches!(*word, "not" | "never") || word.ends_with("n't"));
+    let several = terms.len() > 1;
+    for term in terms {
+        if focus.is_some_and(|focus| focus.stem == term.stem) {
+            term.weight = term.weight.max(1.0);
+        } else if several && verb_of_who.is_some_and(|verb| verb.start == term.at) {
+            term.weight *= 0.5;
+        } else if several && last.is_some_and(|verb| verb.start == term.at) {
+            term.weight *= 0.6;
+        }
+        if used.is_some_and(|from| term.at >= from) && !term.name && !term.identifier {
+            term.weight *= 0.4;
+        }
+        if negated && let Some(other) = opposite(term) {
+            term.stem = stem(other);
+            other.clone_into(&mut term.word);
+        }
+    }
+}
+
+fn opposite(term: &Term) -> Option<&'static str> {
+    let named = |name: &str| term.concepts().iter().any(|concept| vocabulary::name(*concept) == name);
+    OPPOSITES
+        .iter()
+        .find_map(|(one, other)| if named(one) { Some(*other) } else { named(other).then_some(*one) })
+}
+
 /// Whether a text holds a value of the wanted kind.
 pub(super) fn satisfies(wants: Wants, text: &str) -> bool {
     match wants {
         Wants::Anything => true,
         Wants::Person => value::holds_name(text) || value::holds_email(text),
+        Wants::Name => value::holds_name(text) || value::holds_number(text) || has_capitals(text),
         Wants::Time => value::holds_time(text),
         Wants::Place => value::holds_name(text) || has_place_word(text) || value::holds_number(text),
         Wants::Money => value::holds_money(text) || value::holds_number(text),
@@ -105,12 +190,7 @@ pub(super) fn satisfies(wants: Wants, text: &str) -> bool {
 }
 
 fn has_place_word(text: &str) -> bool {
-    tokens(text).iter().any(|word| {
-        matches!(
-            word.lower.as_str(),
-            "in" | "at" | "to" | "behind" | "next" | "near" | "under" | "floor" | "room" | "hall"
-        )
-    })
+    tokens(text).iter().any(|word| listed("in at to behind next near under floor room hall", &word.lower))
 }
 
 fn has_capitals(text: &str) -> bool {
@@ -120,26 +200,23 @@ fn has_capitals(text: &str) -> bool {
 }
 
 /// The last noun of the phrase that is asked for: `what is the <phone number> of ..`, `which <carrier> do we ..`.
-fn focus(text: &str) -> Option<Term> {
-    let words = tokens(text);
-    let lower = lowers(&words);
-    let mut at = lower.iter().position(|word| {
-        is_wh(word) || matches!(*word, "tell" | "give" | "show" | "need" | "remind" | "send" | "know")
-    })?;
-    let wh = lower[at];
-    if matches!(wh, "how" | "why" | "when" | "where" | "who" | "whom") {
+fn focus(text: &str, words: &[Token<'_>], lower: &[&str]) -> Option<Term> {
+    let asks = |word: &&str| is_wh(word) || listed("tell give show need remind send know read", word);
+    let mut at = lower.iter().position(|word| asks(&word))?;
+    if listed("how why when where who whom", lower[at]) {
         return None;
     }
     at += 1;
     while lower.get(at).is_some_and(|word| is_copula(word) || is_stop_word(word) || is_wh(word)) {
         at += 1;
     }
+    let from = words.get(at)?.start;
     let mut last = None;
     while let Some(word) = lower.get(at) {
         let stops = is_stop_word(word)
             || is_helper(word)
             || is_copula(word)
-            || matches!(*word, "for" | "of" | "in" | "at" | "on" | "to" | "with" | "when" | "if");
+            || listed("for of in at on to with when if", word);
         if stops || (last.is_some() && is_verb(word)) {
             break;
         }
@@ -147,67 +224,46 @@ fn focus(text: &str) -> Option<Term> {
         at += 1;
     }
     let word = &words[last?];
-    let stem = stem(&word.lower);
-    let found = terms(text).into_iter().find(|term| term.stem == stem || term.at == word.start)?;
+    // A set phrase (`email address`) is one term, at the place of its first word.
+    let found = terms(text).into_iter().rfind(|term| (from..=word.start).contains(&term.at))?;
     // A focus that says nothing by itself (`what information ..`) is none.
-    (!vocabulary::is_weak(&found.stem) || names_kind(&found.stem)).then_some(found)
-}
-
-/// Weak words that still name the kind of an answer.
-fn names_kind(stem: &str) -> bool {
-    matches!(stem, "number" | "name" | "date" | "day" | "time")
+    let names_kind = listed("number name date day time", &found.word);
+    (!vocabulary::is_weak(&found.stem) || names_kind).then_some(found)
 }
 
 fn wants(lower: &[&str], focus: Option<&Term>) -> Wants {
     let has = |word: &str| lower.contains(&word);
-    let run = |one: &str, two: &str| lower.windows(2).any(|pair| pair == [one, two]);
+    let pair =
+        |one: &str, others: &str| lower.windows(2).any(|pair| pair[0] == one && listed(others, pair[1]));
     let by_focus = focus.and_then(|term| {
-        let names: Vec<&str> = term.concepts().iter().map(|concept| vocabulary::name(*concept)).collect();
-        let named = |name: &str| names.contains(&name);
-        Some(match () {
-            () if named("email") => Wants::Email,
-            () if named("phone") => Wants::Phone,
-            () if named("time") || named("deadline") => Wants::Time,
-            () if named("address") => Wants::Place,
-            () if named("price")
-                || named("budget")
-                || named("penalty")
-                || named("fine")
-                || named("discount") =>
-            {
-                Wants::Money
-            }
-            () if named("manager")
-                || named("contact")
-                || named("deputy")
-                || named("technician")
-                || named("boss") =>
-            {
-                Wants::Person
-            }
-            () if named("count") => Wants::Count,
-            () if named("code") || named("number") || named("serial") || named("password") => Wants::Code,
-            () => return None,
-        })
+        let named =
+            |list: &str| term.concepts().iter().any(|concept| listed(list, vocabulary::name(*concept)));
+        let kinds = [
+            ("email", Wants::Email),
+            ("phone", Wants::Phone),
+            ("time deadline", Wants::Time),
+            ("address", Wants::Place),
+            ("price budget fine discount", Wants::Money),
+            ("manager contact deputy technician boss", Wants::Person),
+            ("name", Wants::Name),
+            ("count", Wants::Count),
+            ("code number serial password", Wants::Code),
+        ];
+        kinds.into_iter().find(|(list, _)| named(list)).map(|(_, wants)| wants)
     });
     match () {
-        () if run("how", "many") => Wants::Count,
-        () if run("how", "much") => Wants::Money,
-        () if run("how", "long")
-            || run("how", "soon")
-            || run("how", "often")
-            || run("what", "time")
-            || run("what", "day")
-            || run("which", "day")
-            || run("how", "late")
-            || run("how", "early") =>
+        () if pair("how", "many") => Wants::Count,
+        () if pair("how", "much") => Wants::Money,
+        () if pair("how", "long soon often late early")
+            || pair("what", "time day date")
+            || pair("which", "day date time") =>
         {
             Wants::Time
         }
         () if by_focus.is_some() => by_focus.unwrap_or(Wants::Anything),
-        () if has("who") || has("whom") || has("whose") || has("who's") => Wants::Person,
-        () if has("when") || has("when's") => Wants::Time,
-        () if has("where") || has("where's") => Wants::Place,
+        () if has("who") || has("whom") || has("whose") => Wants::Person,
+        () if has("when") => Wants::Time,
+        () if has("where") => Wants::Place,
         () => Wants::Anything,
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::terms::{Term, terms};
 use super::value::{Kind, kind};
 use super::verbs::{is_change, is_copula, is_fact_verb, is_helper};
-use super::vocabulary;
+use super::vocabulary::{self, listed};
 use crate::words::{Token, tokens};
 
 /// A statement that can be remembered.
@@ -34,6 +34,9 @@ impl Fact {
 
 /// Reads a clause. It never fails: what has no known shape is a remark.
 pub(super) fn fact(clause: &str) -> Fact {
+    if let Some(read) = on_topic(clause) {
+        return read;
+    }
     let words = tokens(clause);
     let read = labelled(clause, &words)
         .or_else(|| inverted(clause, &words))
@@ -43,9 +46,31 @@ pub(super) fn fact(clause: &str) -> Fact {
         .or_else(|| reached_at(clause, &words))
         .or_else(|| counted(clause, &words))
         .or_else(|| used_as(clause, &words))
+        .or_else(|| attribute(clause, &words))
         .or_else(|| copula(clause, &words))
         .or_else(|| happens(clause, &words));
     read.unwrap_or_else(|| Fact::remark(clause))
+}
+
+/// `for the lift: the serial is X`: a statement with its topic before it.
+fn on_topic(clause: &str) -> Option<Fact> {
+    let (topic, rest) = clause.split_once(": ")?;
+    let first = tokens(topic).into_iter().next()?;
+    if !listed("for about regarding re concerning on at in", &first.lower) || rest.contains(": ") {
+        return None;
+    }
+    let read = fact(rest);
+    let about = format!("{} {topic}", read.about.as_deref()?);
+    let names = [key(topic, &[])?, read.subject?].join(" ");
+    let subject: BTreeSet<&str> = names.split(' ').collect();
+    let subject = subject.into_iter().collect::<Vec<_>>().join(" ");
+    Some(Fact {
+        text: clause.to_owned(),
+        subject: Some(subject),
+        about: Some(about),
+        value: read.value,
+        changes: read.changes,
+    })
 }
 
 /// The key for these words and markers.
@@ -66,27 +91,9 @@ fn canonical(term: &Term) -> String {
 
 /// Words that say that a value is the present one.
 fn is_decoration(term: &Term) -> bool {
-    matches!(
-        term.stem.as_str(),
-        "new"
-            | "newest"
-            | "latest"
-            | "current"
-            | "actual"
-            | "right"
-            | "correct"
-            | "updat"
-            | "old"
-            | "previou"
-            | "exact"
-            | "present"
-            | "today"
-            | "main"
-            | "preferr"
-            | "usual"
-            | "regular"
-            | "recent"
-            | "different"
+    listed(
+        "new newest latest current actual right correct updat old previou exact present today main preferr usual regular recent different",
+        &term.stem,
     )
 }
 
@@ -98,45 +105,11 @@ fn slice<'c>(clause: &'c str, words: &[Token<'_>]) -> &'c str {
 }
 
 fn is_determiner(lower: &str) -> bool {
-    matches!(
-        lower,
-        "our"
-            | "my"
-            | "the"
-            | "your"
-            | "their"
-            | "his"
-            | "her"
-            | "its"
-            | "this"
-            | "that"
-            | "these"
-            | "those"
-            | "a"
-            | "an"
-    )
+    listed("our my the your their his her its this that these those a an", lower)
 }
 
 fn is_pronoun(lower: &str) -> bool {
-    matches!(
-        lower,
-        "it" | "he"
-            | "she"
-            | "they"
-            | "this"
-            | "that"
-            | "these"
-            | "those"
-            | "there"
-            | "i"
-            | "we"
-            | "you"
-            | "it's"
-            | "i'm"
-            | "we're"
-            | "everything"
-            | "nothing"
-    )
+    listed("it he she they this that these those there i we you it's i'm we're everything nothing", lower)
 }
 
 /// The marker that a value adds to its subject: what is told about a thing, if not its identity.
@@ -163,7 +136,8 @@ fn labelled(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
         gap.trim() == ":" || gap.trim() == "="
     })?;
     let (label, value) = (&words[..at], &words[at..]);
-    if label.iter().any(|word| is_copula(&word.lower) || is_helper(&word.lower)) {
+    let verb = label.iter().any(|word| is_copula(&word.lower) || is_helper(&word.lower));
+    if verb || kind(value) == Kind::Other {
         return None;
     }
     made(clause, slice(clause, label), &[], slice(clause, value), false)
@@ -186,27 +160,12 @@ fn inverted(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let mut rest = &words[verb + 1 + skip..];
     let charge = is_charge(&words[verb..]) || is_charge(rest);
     while rest.first().is_some_and(|word| {
-        matches!(
-            word.lower.as_str(),
-            "now"
-                | "currently"
-                | "be"
-                | "responsible"
-                | "in"
-                | "charge"
-                | "of"
-                | "for"
-                | "after"
-                | "care"
-                | "also"
-                | "still"
-                | "actually"
-        )
+        listed("now currently be responsible in charge of for after care also still actually", &word.lower)
     }) {
         rest = &rest[1..];
     }
     let opening = rest.first()?;
-    let owned = matches!(opening.lower.as_str(), "our" | "my" | "the" | "your") || charge;
+    let owned = listed("our my the your", &opening.lower) || charge;
     if !owned || matches!(kind(rest), Kind::Code | Kind::Email) {
         return None;
     }
@@ -230,24 +189,7 @@ fn is_charge(words: &[Token<'_>]) -> bool {
 /// `Omar takes over as our account manager`, `Kim acts as the deputy`.
 fn takes_over(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| {
-        matches!(
-            word.lower.as_str(),
-            "takes"
-                | "took"
-                | "taken"
-                | "take"
-                | "acts"
-                | "works"
-                | "serves"
-                | "steps"
-                | "replaces"
-                | "replaced"
-                | "succeeds"
-                | "joins"
-                | "joined"
-                | "replace"
-                | "act"
-        )
+        listed("takes took taken take acts works serves steps replaces replaced succeeds joins joined replace act", &word.lower)
     })?;
     let at = (verb + 1..words.len()).find(|at| words[*at].lower == "as")?;
     let role = &words[at + 1..];
@@ -260,8 +202,7 @@ fn takes_over(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 /// `we moved the warehouse to Leeds`, `the address has changed to Y`, `I switched our plan from A to B`.
 fn changed(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| is_change(&word.lower))?;
-    let to = (verb + 1..words.len())
-        .find(|at| matches!(words[*at].lower.as_str(), "to" | "until" | "till" | "into"))?;
+    let to = (verb + 1..words.len()).find(|at| listed("to until till into", &words[*at].lower))?;
     let value = &words[to + 1..];
     let subject_first = words.first().is_some_and(|word| !is_pronoun(&word.lower)) && verb > 0;
     let object = strip_old(&words[verb + 1..to]);
@@ -270,7 +211,7 @@ fn changed(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     if value.is_empty() || about.is_empty() || about.iter().all(|word| is_pronoun(&word.lower)) {
         return None;
     }
-    let moves = matches!(words[verb].lower.as_str(), "moved" | "move" | "moves" | "relocated" | "relocate");
+    let moves = listed("moved move moves relocated relocate", &words[verb].lower);
     let value_kind = kind(value);
     let marker = match value_kind {
         Kind::Name | Kind::Place | Kind::Code if moves => Some("address"),
@@ -292,11 +233,7 @@ fn changed(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 fn strip_old<'w, 't>(words: &'w [Token<'t>]) -> &'w [Token<'t>] {
     let end = words.iter().position(|word| word.lower == "from").unwrap_or(words.len());
     let words = &words[..end];
-    let back = words
-        .iter()
-        .rev()
-        .take_while(|word| matches!(word.lower.as_str(), "over" | "back" | "forward" | "up" | "down"))
-        .count();
+    let back = words.iter().rev().take_while(|word| listed("over back forward up down", &word.lower)).count();
     &words[..words.len() - back]
 }
 
@@ -310,47 +247,16 @@ fn without_helpers<'w, 't>(words: &'w [Token<'t>]) -> &'w [Token<'t>] {
 }
 
 fn is_adverb(lower: &str) -> bool {
-    matches!(
+    listed(
+        "now just recently always currently already only usually also still never been being therefore not from",
         lower,
-        "now"
-            | "just"
-            | "recently"
-            | "always"
-            | "currently"
-            | "already"
-            | "only"
-            | "usually"
-            | "also"
-            | "still"
-            | "never"
-            | "been"
-            | "being"
-            | "therefore"
-            | "not"
-            | "from"
     )
 }
 
 /// `ship everything to Y`, `invoices go to a@b.example`, `deliveries should be sent to Y`.
 fn sent_to(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| {
-        matches!(
-            word.lower.as_str(),
-            "go" | "goes"
-                | "sent"
-                | "send"
-                | "deliver"
-                | "delivered"
-                | "ship"
-                | "shipped"
-                | "addressed"
-                | "address"
-                | "forward"
-                | "forwarded"
-                | "dispatch"
-                | "mail"
-                | "post"
-        )
+        listed("go goes sent send deliver delivered ship shipped addressed address forward forwarded dispatch mail post", &word.lower)
     })?;
     let to = (verb + 1..words.len()).find(|at| words[*at].lower == "to")?;
     let value = &words[to + 1..];
@@ -371,28 +277,13 @@ fn sent_to(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let general = |words: &[Token<'_>]| {
         words.is_empty()
             || words.iter().all(|word| {
-                matches!(
-                    word.lower.as_str(),
-                    "everything"
-                        | "it"
-                        | "all"
-                        | "them"
-                        | "orders"
-                        | "future"
-                        | "new"
-                        | "the"
-                        | "our"
-                        | "my"
-                        | "any"
-                        | "goods"
-                        | "from"
-                        | "now"
-                        | "on"
+                listed(
+                    "everything it all them orders future new the our my any goods from now on",
+                    &word.lower,
                 )
             })
     };
-    let goods =
-        matches!(words[verb].lower.as_str(), "deliver" | "delivered" | "ship" | "shipped" | "dispatch");
+    let goods = listed("deliver delivered ship shipped dispatch", &words[verb].lower);
     let about = if before_is_subject && !general(before) {
         slice(clause, before)
     } else if !general(between) {
@@ -408,14 +299,10 @@ fn sent_to(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 
 /// `you can reach me at 555`, `call our night desk on 555`.
 fn reached_at(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
-    let verb = words.iter().position(|word| {
-        matches!(
-            word.lower.as_str(),
-            "reach" | "reached" | "call" | "phone" | "contact" | "contacted" | "ring"
-        )
-    })?;
-    let at = (verb + 1..words.len())
-        .find(|at| matches!(words[*at].lower.as_str(), "at" | "on" | "under" | "via"))?;
+    let verb = words
+        .iter()
+        .position(|word| listed("reach reached call phone contact contacted ring", &word.lower))?;
+    let at = (verb + 1..words.len()).find(|at| listed("at on under via", &words[*at].lower))?;
     let value = &words[at + 1..];
     let marker = match kind(value) {
         Kind::Email => "email",
@@ -436,19 +323,15 @@ fn reached_at(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
 
 /// `we have 40 licences`, `we now run three warehouses`.
 fn counted(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
-    if !words.first().is_some_and(|word| matches!(word.lower.as_str(), "we" | "i" | "we've" | "i've")) {
+    if !words.first().is_some_and(|word| listed("we i we've i've", &word.lower)) {
         return None;
     }
-    let verb = words.iter().position(|word| {
-        matches!(
-            word.lower.as_str(),
-            "have" | "has" | "own" | "run" | "operate" | "employ" | "use" | "need" | "we've" | "got"
-        )
-    })?;
+    let verb = words
+        .iter()
+        .position(|word| listed("have has own run operate employ use need we've got", &word.lower))?;
     let mut at = verb + 1;
     while words.get(at).is_some_and(|word| {
-        is_adverb(&word.lower)
-            || matches!(word.lower.as_str(), "about" | "around" | "exactly" | "got" | "a" | "total" | "of")
+        is_adverb(&word.lower) || listed("about around exactly got a total of", &word.lower)
     }) {
         at += 1;
     }
@@ -460,14 +343,44 @@ fn counted(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     }
     let end = counted
         .iter()
-        .position(|word| {
-            matches!(
-                word.lower.as_str(),
-                "in" | "at" | "on" | "and" | "for" | "now" | "that" | "which" | "with"
-            )
-        })
+        .position(|word| listed("in at on and for now that which with", &word.lower))
         .unwrap_or(counted.len());
     made(clause, slice(clause, &counted[..end]), &["count"], number.raw, false)
+}
+
+/// `the contract has the number 4711`, `the seal carries the mark X-1`, `the safe opens with 4711`.
+fn attribute(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
+    let verb = words
+        .iter()
+        .position(|word| listed("has have had carries carry bears got gets opens", &word.lower))?;
+    let subject = without_helpers(&words[..verb]);
+    if subject.is_empty() || is_pronoun(&subject[0].lower) {
+        return None;
+    }
+    let mut rest = &words[verb + 1..];
+    if words[verb].lower == "opens" {
+        let with = rest.first().filter(|word| word.lower == "with")?;
+        let value = &rest[1..];
+        let about = &clause[subject[0].start..with.start];
+        return matches!(kind(value), Kind::Code | Kind::Word | Kind::Name)
+            .then(|| made(clause, about.trim_end(), &["code"], slice(clause, value), false))?;
+    }
+    while rest.first().is_some_and(|word| is_determiner(&word.lower) || is_adverb(&word.lower)) {
+        rest = &rest[1..];
+    }
+    // The attribute ends where the value begins; a plain word is a value only of something that is worded.
+    let worded = "password passphrase passcode code word keyword codeword name tag colour color pin phrase";
+    let at = (1..rest.len().min(5)).find(|at| match kind(&rest[*at..]) {
+        Kind::Code | Kind::Email | Kind::Money | Kind::Name => true,
+        Kind::Word => listed(worded, &rest[at - 1].lower),
+        _ => false,
+    })?;
+    if rest[..at].iter().any(|word| is_helper(&word.lower) || is_copula(&word.lower)) {
+        return None;
+    }
+    let about = format!("{} {}", slice(clause, &rest[..at]), slice(clause, subject));
+    let fact = made(clause, &about, &[], slice(clause, &rest[at..]), false)?;
+    Some(Fact { about: Some(slice(clause, subject).to_owned()), ..fact })
 }
 
 /// `we use DHL as our carrier`, `we picked Omar for the night shift`.
@@ -477,8 +390,7 @@ fn used_as(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
             && words.get(at + 1).is_some_and(|next| is_determiner(&next.lower) || next.lower == "preferred")
     })?;
     let verb = words[..at].iter().position(|word| {
-        is_fact_verb(&word.lower)
-            || matches!(word.lower.as_str(), "use" | "want" | "have" | "chose" | "picked" | "took")
+        is_fact_verb(&word.lower) || listed("use want have chose picked took", &word.lower)
     })?;
     made(clause, slice(clause, &words[at + 1..]), &[], slice(clause, &words[verb + 1..at]), false)
 }
@@ -495,6 +407,10 @@ fn copula(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     while value.first().is_some_and(|word| is_adverb(&word.lower) || matches!(word.lower.as_str(), "be")) {
         value = &value[1..];
     }
+    if let Some(by) = made_by(value) {
+        let about = format!("{} {}", slice(clause, subject), value[0].lower);
+        return made(clause, &about, &[], slice(clause, &value[by + 1..]), false);
+    }
     let negated =
         words.get(verb + 1).is_some_and(|word| matches!(word.lower.as_str(), "not" | "no" | "never"));
     let value_kind = kind(value);
@@ -506,10 +422,18 @@ fn copula(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     made(clause, slice(clause, subject), &markers, slice(clause, value), value_is_new(words, verb))
 }
 
+/// Where the maker stands in `are made by the laboratory X`.
+fn made_by(value: &[Token<'_>]) -> Option<usize> {
+    let first = value.first()?;
+    let participle = first.lower.ends_with("ed")
+        || first.lower.ends_with('n')
+        || listed("made swept kept led held bought sent built cut done run", &first.lower);
+    let by = (1..value.len().min(4)).find(|at| value[*at].lower == "by")?;
+    (participle && by + 1 < value.len()).then_some(by)
+}
+
 fn value_is_new(words: &[Token<'_>], verb: usize) -> bool {
-    let new = |word: &Token<'_>| {
-        matches!(word.lower.as_str(), "now" | "new" | "actually" | "current" | "correct" | "right")
-    };
+    let new = |word: &Token<'_>| listed("now new actually current correct right", &word.lower);
     words[..verb].iter().any(new) || words.get(verb + 1).is_some_and(new)
 }
 

@@ -18,6 +18,8 @@ const ABOVE: f32 = 0.75;
 /// One thing that a text is about.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Term {
+    /// The word as a search index knows it, in lower case.
+    pub(super) word: String,
     pub(super) stem: String,
     pub(super) weight: f32,
     /// A code, a number, an address: it matches itself and nothing else.
@@ -60,7 +62,7 @@ pub(super) fn terms(text: &str) -> Vec<Term> {
             () if vocabulary::is_weak(&stem) => 0.2,
             () => 1.0,
         };
-        Term { stem, weight, identifier: unit.identifier, name, at: unit.at }
+        Term { word: unit.lower, stem, weight, identifier: unit.identifier, name, at: unit.at }
     });
     terms.filter(|term| seen.insert(term.stem.clone())).collect()
 }

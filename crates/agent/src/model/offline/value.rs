@@ -3,7 +3,9 @@
 //! Facts are told apart from remarks by their values, and questions are matched to answers of the kind they ask for. It
 //! is a guess from the shape of words; the reading of facts and the ranking of answers use it.
 
-use crate::words::{Token, is_stop_word, tokens};
+use super::verbs::is_verb;
+use super::vocabulary::{concepts, is_weak, listed};
+use crate::words::{Token, is_stop_word, stem, tokens};
 
 /// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,27 +37,17 @@ pub(super) fn kind(words: &[Token<'_>]) -> Kind {
     if lower.contains('@') {
         return Kind::Email;
     }
-    if matches!(
-        lower,
-        "in" | "at"
-            | "on"
-            | "until"
-            | "by"
-            | "from"
-            | "to"
-            | "near"
-            | "behind"
-            | "next"
-            | "under"
-            | "between"
-    ) {
+    if listed("in at on until by from to near behind next under between", lower) {
         let rest = &words[1..];
         return match kind(rest) {
             Kind::Time => Kind::Time,
             Kind::Email => Kind::Email,
-            Kind::Other if rest.is_empty() => Kind::Other,
-            _ if lower == "until" || lower == "by" => Kind::Time,
-            _ => Kind::Place,
+            _ if matches!(lower, "until" | "by") && !rest.is_empty() => Kind::Time,
+            Kind::Name | Kind::Code => Kind::Place,
+            // `at the back door`, `in hall 3`, but neither `on loan` nor `from me`.
+            Kind::Other if rest.len() > 1 && listed("the our my a an", &rest[0].lower) => Kind::Place,
+            _ if rest.iter().take(3).any(Token::is_identifier) => Kind::Place,
+            _ => Kind::Other,
         };
     }
     if is_money(words) {
@@ -70,7 +62,7 @@ pub(super) fn kind(words: &[Token<'_>]) -> Kind {
     if first.is_capitalised() && lower != "i" {
         return Kind::Name;
     }
-    if matches!(lower, "the" | "a" | "an" | "our" | "my" | "your" | "his" | "her") {
+    if listed("the a an our my your his her", lower) {
         return if words[1..].iter().take(3).any(Token::is_identifier) { Kind::Code } else { Kind::Other };
     }
     let plain =
@@ -105,66 +97,32 @@ pub(super) fn holds_email(text: &str) -> bool {
     tokens(text).iter().any(|word| word.raw.contains('@'))
 }
 
-/// Whether a text holds a name: a capitalised word that does not begin the sentence, or two at its beginning.
+/// Whether a text holds a name: a capitalised word inside the sentence, or one at its beginning that is no usual word.
 pub(super) fn holds_name(text: &str) -> bool {
     let words = tokens(text);
     let name = |word: &Token<'_>| {
         word.is_capitalised() && !word.is_identifier() && !is_calendar(&word.lower) && word.lower != "i"
     };
-    words.iter().skip(1).any(name) || (words.len() > 1 && name(&words[0]) && !is_stop_word(&words[0].lower))
+    let usual = |word: &Token<'_>| {
+        let stem = stem(&word.lower);
+        is_stop_word(&word.lower) || is_weak(&stem) || !concepts(&stem).is_empty() || is_verb(&word.lower)
+    };
+    let first =
+        words.first().is_some_and(|first| name(first) && (words.get(1).is_some_and(name) || !usual(first)));
+    first || words.iter().skip(1).any(name)
 }
 
 /// Words that may stand before a value without being part of it.
 fn is_lead(lower: &str) -> bool {
-    matches!(
+    listed(
+        "now currently still only just about around actually really exactly always again called named set changed scheduled booked planned agreed moved fixed also then limited up",
         lower,
-        "now"
-            | "currently"
-            | "still"
-            | "only"
-            | "just"
-            | "about"
-            | "around"
-            | "actually"
-            | "really"
-            | "exactly"
-            | "always"
-            | "again"
-            | "called"
-            | "named"
-            | "set"
-            | "changed"
-            | "scheduled"
-            | "booked"
-            | "planned"
-            | "agreed"
-            | "moved"
-            | "fixed"
-            | "also"
-            | "then"
-            | "limited"
-            | "up"
     )
 }
 
 fn is_money(words: &[Token<'_>]) -> bool {
     let unit = |word: &Token<'_>| {
-        matches!(
-            word.lower.as_str(),
-            "eur"
-                | "euro"
-                | "euros"
-                | "usd"
-                | "dollar"
-                | "dollars"
-                | "gbp"
-                | "pound"
-                | "pounds"
-                | "chf"
-                | "francs"
-                | "cents"
-                | "percent"
-        )
+        listed("eur euro euros usd dollar dollars gbp pound pounds chf francs cents percent", &word.lower)
     };
     let number = |word: &Token<'_>| word.raw.starts_with(|c: char| c.is_ascii_digit());
     match words {
@@ -181,29 +139,11 @@ fn is_time(words: &[Token<'_>]) -> bool {
     is_calendar(lower) && lower != "may"
         || is_clock(lower)
         || is_date(lower)
-        || digits
-            && (is_calendar(second)
-                || is_span(second)
-                || matches!(second, "am" | "pm" | "a.m" | "p.m" | "o'clock"))
+        || digits && (is_calendar(second) || is_span(second) || listed("am pm a.m p.m o'clock", second))
         || is_number_word(lower) && (is_span(second) || second == "o'clock")
-        || matches!(
-            lower,
-            "noon"
-                | "midnight"
-                | "tomorrow"
-                | "tonight"
-                | "today"
-                | "daily"
-                | "weekly"
-                | "monthly"
-                | "yearly"
-                | "quarterly"
-                | "hourly"
-        )
-        || matches!(
-            lower,
-            "next" | "this" | "last" | "every" | "each" | "end" | "early" | "late" | "mid" | "one" | "same"
-        ) && (is_calendar(second) || is_span(second))
+        || listed("noon midnight tomorrow tonight today daily weekly monthly yearly quarterly hourly", lower)
+        || listed("next this last every each end early late mid one same", lower)
+            && (is_calendar(second) || is_span(second))
         || lower == "the"
             && second.ends_with(|c: char| c.is_ascii_alphabetic())
             && second.starts_with(|c: char| c.is_ascii_digit())
@@ -239,79 +179,24 @@ fn is_date(lower: &str) -> bool {
 }
 
 fn is_span(lower: &str) -> bool {
-    matches!(
+    listed(
+        "minute hour day week month year quarter second weekday weekend night morning evening afternoon",
         lower.trim_end_matches('s'),
-        "minute"
-            | "hour"
-            | "day"
-            | "week"
-            | "month"
-            | "year"
-            | "quarter"
-            | "second"
-            | "weekday"
-            | "weekend"
-            | "night"
-            | "morning"
-            | "evening"
-            | "afternoon"
     ) || matches!(lower, "business" | "working" | "calendar")
 }
 
 fn is_calendar(lower: &str) -> bool {
     let full = lower.trim_end_matches('s');
-    matches!(
+    listed(
+        "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october november december weekday weekend",
         full,
-        "monday"
-            | "tuesday"
-            | "wednesday"
-            | "thursday"
-            | "friday"
-            | "saturday"
-            | "sunday"
-            | "january"
-            | "february"
-            | "march"
-            | "april"
-            | "june"
-            | "july"
-            | "august"
-            | "september"
-            | "october"
-            | "november"
-            | "december"
-            | "weekday"
-            | "weekend"
-    ) || matches!(lower, "may" | "morning" | "afternoon" | "evening" | "mornings" | "afternoons" | "evenings")
+    ) || listed("may morning afternoon evening mornings afternoons evenings", lower)
 }
 
 fn is_number_word(lower: &str) -> bool {
-    matches!(
+    listed(
+        "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty ninety hundred thousand twice once half dozen",
         lower,
-        "two"
-            | "three"
-            | "four"
-            | "five"
-            | "six"
-            | "seven"
-            | "eight"
-            | "nine"
-            | "ten"
-            | "eleven"
-            | "twelve"
-            | "fifteen"
-            | "twenty"
-            | "thirty"
-            | "forty"
-            | "fifty"
-            | "sixty"
-            | "ninety"
-            | "hundred"
-            | "thousand"
-            | "twice"
-            | "once"
-            | "half"
-            | "dozen"
     )
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use super::vocabulary::listed;
 use crate::words::Token;
 
 /// Whether a word may be the verb of a clause.
@@ -19,50 +20,19 @@ pub(super) fn has_verb(words: &[Token<'_>]) -> bool {
         let lower = word.lower.as_str();
         is_verb(lower) || (lower.len() > 4 && lower.ends_with("ed")) || lower.contains("n't") || lower == "cannot"
             // The possessive ending is cut off, so what is left of "it's" is told by its raw form.
-            || matches!(word.raw.to_lowercase().replace('\u{2019}', "'").as_str(), "it's" | "that's" | "there's" | "he's" | "she's" | "what's" | "who's")
-            || matches!(lower, "i'm" | "we're" | "they're" | "you're" | "i've" | "we've" | "they've" | "i'd" | "we'd" | "i'll" | "we'll" | "it'll")
+            || listed("it's that's there's he's she's what's who's", &word.raw.to_lowercase().replace('\u{2019}', "'"))
+            || listed("i'm we're they're you're i've we've they've i'd we'd i'll we'll it'll", lower)
     })
 }
 
 /// `is`, `are`, `will be`: what stands between a thing and its value.
 pub(super) fn is_copula(lower: &str) -> bool {
-    matches!(
-        lower,
-        "is" | "are"
-            | "was"
-            | "were"
-            | "be"
-            | "been"
-            | "becomes"
-            | "became"
-            | "remains"
-            | "stays"
-            | "reads"
-            | "equals"
-    )
+    listed("is are was were be been becomes became remains stays reads equals", lower)
 }
 
 /// Verbs that only help another.
 pub(super) fn is_helper(lower: &str) -> bool {
-    matches!(
-        lower,
-        "has"
-            | "have"
-            | "had"
-            | "will"
-            | "would"
-            | "should"
-            | "must"
-            | "can"
-            | "could"
-            | "may"
-            | "might"
-            | "shall"
-            | "do"
-            | "does"
-            | "did"
-            | "am"
-    )
+    listed("has have had will would should must can could may might shall do does did am", lower)
 }
 
 /// Verbs that say that something has another value now.
@@ -73,8 +43,7 @@ pub(super) fn is_change(lower: &str) -> bool {
 /// Main verbs that usually state a fact. Words that are as often nouns (`order`, `call`, `set`) count only in forms
 /// that are not.
 pub(super) fn is_fact_verb(lower: &str) -> bool {
-    FACTS.contains(lower)
-        || (is_change(lower) && !matches!(lower, "set" | "move" | "change" | "update" | "switch"))
+    FACTS.contains(lower) || (is_change(lower) && !listed("set move change update switch", lower))
 }
 
 static CHANGES: LazyLock<HashSet<&str>> = LazyLock::new(|| CHANGE_FORMS.split_whitespace().collect());

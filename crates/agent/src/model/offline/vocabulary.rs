@@ -32,6 +32,11 @@ pub(super) fn concept(first: &str) -> Option<Concept> {
     Concept::try_from(at).ok()
 }
 
+/// Whether a list of words, written with spaces between them, holds a word.
+pub(super) fn listed(list: &str, word: &str) -> bool {
+    list.split_ascii_whitespace().any(|listed| listed == word)
+}
+
 /// Words that appear in half of all messages and tell little about their subject.
 pub(super) fn is_weak(stem_of_word: &str) -> bool {
     WEAK.contains(stem_of_word)
@@ -96,9 +101,17 @@ pub(super) const PHRASES: &[(&[&str], &str)] = &[
     (&["fill", "in"], "deputy"),
     (&["post", "code"], "address"),
     (&["zip", "code"], "address"),
+    (&["up", "to"], "maximum"),
+    (&["e", "mail", "address"], "email"),
+    (&["email", "address"], "email"),
+    (&["mail", "address"], "email"),
     (&["e", "mail"], "email"),
     (&["wi", "fi"], "wifi"),
 ];
+
+/// Concepts of which one is said where the other is not true.
+pub(super) const OPPOSITES: &[(&str, &str)] =
+    &[("open", "close"), ("start", "expire"), ("borrow", "return"), ("budget", "minimum")];
 
 // One group a line. The first word names the concept; a word of several groups lists its usual one first.
 #[rustfmt::skip]
@@ -123,7 +136,7 @@ const GROUPS: &[&str] = &[
     // Goods on their way.
     "delivery deliver ship shipment shipping parcel package dispatch consignment send freight goods",
     "carrier courier haulier forwarder shipper ship",
-    "address location street destination place site situated based located move relocate",
+    "address location street destination place site situated based located move relocate town city village",
     "arrive arrival come visit due reach",
     "collect collection pickup fetch",
     "order purchase buy bought po",
@@ -138,11 +151,11 @@ const GROUPS: &[&str] = &[
     // Money.
     "invoice bill billing",
     "pay payment paid settle transfer instalment",
-    "price cost fee rate charge tariff amount",
+    "price cost fee rate charge tariff amount sum",
     "fine penalty fee",
     "refund reimburse reimbursement compensation credit",
     "discount rebate reduction",
-    "budget limit cap ceiling maximum threshold allowance",
+    "budget limit cap ceiling maximum threshold allowance most largest biggest highest",
     "deposit security",
     "bank iban",
     // Contracts.
@@ -196,7 +209,7 @@ const GROUPS: &[&str] = &[
     "label sticker",
     "scanner scan reader",
     "paper sheet",
-    "app application software program programme",
+    "software program programme app application",
     "website portal site page web",
     "version release",
     "serial",
@@ -216,13 +229,17 @@ const GROUPS: &[&str] = &[
     "size dimension",
     "emergency urgent urgency",
     "rule policy regulation",
-    "document paperwork form file",
+    "document form file",
+    "laboratory lab",
+    "administrator admin",
+    "photo photograph picture image",
+    "examination exam test check",
 ];
 
 const WEAK_WORDS: &str = "customer support question thing way work need want give make find take new current \
     right correct exact detail details information info long much many good possible happen go put keep people \
     person company team look problem issue trouble case now back anyone somebody goods usually normally general also \
-    everyone mean say said tell told ask asked number name time day date help use using new newest latest \
+    everyone mean repeat quote hand paperwork note notes say said tell told ask asked number name time day date help use using new newest latest \
     registered file record records agreed recorded noted mentioned currently today check show";
 
 #[cfg(test)]
