@@ -9,9 +9,9 @@
 //!    invariant: so slot *id* holds only a [`Bound<T>`] of that very `T`.
 //! 2. A frame pointer is in the thread-local only while `enter` borrows that frame; frames are not `Sync`, and
 //!    a wrapped future is reached through `&mut`: so one thread at a time sees a frame.
-//! 3. A borrow of a value handed to user code lives on this thread's stack. The thread counts them
-//!    (`readers`), and while the count is not zero nothing that a frame shows is dropped: it goes to the
-//!    frame's grave.
+//! 3. A borrow of a value handed to user code lives on this thread's stack. The thread counts those of the
+//!    current frame (`readers`), and while the count is not zero nothing that this frame shows is dropped: it
+//!    goes to the frame's grave. A frame that is not current cannot change.
 //! 4. No user code (clone, drop, format) runs while a cell is borrowed: what was replaced is handed back
 //!    undropped.
 #![allow(unsafe_code)] // the only file that may; `cargo xtask tidy` keeps it so
@@ -37,7 +37,7 @@ pub(crate) const MAX_VARIABLES: u32 = 1 << 16;
 
 // ---------------------------------------------------------------------------------------------- thread-local
 
-/// What a thread knows: the frame it is in and how many borrows of values its stack holds.
+/// What a thread knows: the frame it is in and how many borrows of its values the stack holds.
 ///
 /// It has no destructor, so it works also while other thread-locals are torn down.
 struct Tls {
@@ -95,6 +95,7 @@ pub(crate) fn leave<R>(f: impl FnOnce() -> R) -> R {
 struct Restore<'a> {
     tls: &'a Tls,
     frame: *const Frame,
+    readers: u32,
     #[cfg(all(debug_assertions, feature = "tokio"))]
     task: Option<tokio::task::Id>,
 }
@@ -105,6 +106,9 @@ impl<'a> Restore<'a> {
         Self {
             tls,
             frame: tls.frame.replace(frame),
+            // Borrows from the former frame do not concern the new one: what that one shows cannot change while
+            // it is not current, and what both share has two owners.
+            readers: tls.readers.replace(0),
             #[cfg(all(debug_assertions, feature = "tokio"))]
             task: tls.task.replace(tokio::task::try_id()),
         }
@@ -115,6 +119,7 @@ impl Drop for Restore<'_> {
     #[inline]
     fn drop(&mut self) {
         self.tls.frame.set(self.frame);
+        self.tls.readers.set(self.readers);
         #[cfg(all(debug_assertions, feature = "tokio"))]
         self.tls.task.set(self.task);
     }
@@ -763,15 +768,14 @@ impl Frame {
 
     #[cold]
     fn replace_slow(&self, id: u32, new: Option<Binding>, withheld: u8) -> Option<Binding> {
-        // SAFETY: as in `replace`, whose own borrow is not used again.
-        let slots = unsafe { &mut *self.slots.get() };
-        let mut copy = slots.copy(id + 1);
+        let mut copy = self.slots().copy(id + 1);
         let old = match copy.unique(id) {
             Some(place) => mem::replace(place, new),
             None => unreachable!("a copy is made with room for the id it is made for"),
         };
         copy.refuse(withheld);
-        let before = mem::replace(slots, copy);
+        // SAFETY: as in `replace`, whose own borrow is not used again.
+        let before = mem::replace(unsafe { &mut *self.slots.get() }, copy);
         self.more_mut(|more| more.grave.push(before));
         if !being_read() {
             self.empty_grave();

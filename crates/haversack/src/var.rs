@@ -104,8 +104,10 @@ impl<T: 'static, B> ContextVar<T, B> {
         self
     }
 
-    /// The value stays with the work that bound it: no task, thread, job or header takes it along (an open
-    /// transaction). A read on the other side says where it was left behind.
+    /// The value stays with the work that bound it: no `spawn`, thread, `wrap`, `in_current_context`, job or header
+    /// takes it along (an open transaction). A read on the other side says where it was left behind. A
+    /// [`Context`] that is captured by [`Context::current`] holds every binding, this one too: run it where it was
+    /// captured.
     #[must_use]
     pub const fn confined(mut self) -> Self {
         assert!(

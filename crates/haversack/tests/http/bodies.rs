@@ -186,8 +186,8 @@ fn the_body_of_a_refusal_belongs_to_nobody() {
             |_: &Request<Body>| Err(Body::from_stream(stream::iter(0..1).then_line()).into_response());
         let service =
             service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
-        let refused = ContextLayer::new(refuses).layer(service).oneshot(Request::new(Body::empty())).await;
-        let read = arrive("theirs").wrap(text(refused.unwrap())).await;
+        let refused = ContextLayer::new(refuses).layer(service).oneshot(Request::new(Body::empty()));
+        let read = arrive("theirs").wrap(async { text(refused.await.unwrap()).await }).await;
         assert_eq!(read, "None None None\n");
     });
 }
