@@ -8,6 +8,7 @@
 )]
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -112,9 +113,9 @@ async fn talk_until_killed(server: Running, keys: &[String], round: usize, after
     let (count, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let http = client();
     let mut talks = haversack::JoinSet::new();
-    for tenant in 0..keys.len() {
+    for (tenant, key) in keys.iter().enumerate() {
         for session in 0..SESSIONS {
-            let (http, url, key) = (http.clone(), server.url.clone(), keys[tenant].clone());
+            let (http, url, key) = (http.clone(), server.url.clone(), key.clone());
             let (count, enough) = (count.clone(), enough.clone());
             talks.spawn(async move {
                 let session = format!("talk-{session}");
@@ -160,15 +161,17 @@ async fn verify(url: &str, keys: &[String], answered: &[Answered]) {
     let http = client();
     let mut sessions: HashMap<(usize, &str), Value> = HashMap::new();
     for turn in answered {
-        let key = (turn.tenant, turn.session.as_str());
-        if !sessions.contains_key(&key) {
-            let request =
-                http.get(format!("{url}/v1/sessions/{}", turn.session)).bearer_auth(&keys[turn.tenant]);
-            let response = request.send().await.expect("an answer");
-            assert!(response.status().is_success(), "{}", response.status());
-            sessions.insert(key, response.json().await.expect("json"));
-        }
-        let turns = sessions[&key]["history"].as_array().expect("turns");
+        let session = match sessions.entry((turn.tenant, turn.session.as_str())) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => {
+                let request =
+                    http.get(format!("{url}/v1/sessions/{}", turn.session)).bearer_auth(&keys[turn.tenant]);
+                let response = request.send().await.expect("an answer");
+                assert!(response.status().is_success(), "{}", response.status());
+                unread.insert(response.json().await.expect("json"))
+            }
+        };
+        let turns = session["history"].as_array().expect("turns");
         let stored = turns.iter().find(|stored| stored["turn"] == turn.turn.as_str());
         let last = stored.and_then(|stored| stored["messages"].as_array()?.last());
         let reply = last.and_then(|reply| reply["content"]["text"].as_str());

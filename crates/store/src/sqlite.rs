@@ -93,7 +93,7 @@ pub(crate) fn empty_log(conn: &Connection) -> Result<bool, StoreError> {
 }
 
 /// Makes an empty file that only its owner may read; SQLite gives its log the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_private(path: &Path) -> Result<(), StoreError> {
     let mut file = std::fs::OpenOptions::new();
     file.write(true).create_new(true);
     #[cfg(unix)]

@@ -74,6 +74,10 @@ pub async fn rotate(
     actor: &str,
 ) -> Result<Issued, Fault> {
     let old = find(control, id).await?;
+    if !old.is_live(now_millis()) {
+        let detail = format!("The key {id} is revoked or has expired; issue a new one instead.");
+        return Err(Fault::new(Code::KeyRevoked, detail));
+    }
     let grant = Grant {
         tenant: old.tenant,
         principal: old.principal,

@@ -82,7 +82,7 @@ pub(super) async fn delete(
     State(app): State<App>,
     SessionPath(session): SessionPath,
 ) -> Result<Json<haversack_agent::history::Receipt>, Fault> {
-    app.engine.turns().forget(&session).await?;
+    let _shut = app.engine.turns().forget(&session).await?;
     let history = app.engine.agents().history()?;
     history.delete(&session).await?.map(Json).ok_or_else(not_found)
 }

@@ -12,7 +12,7 @@ pub(super) const MAX_VALUE: usize = 200;
 
 /// Names of fields that hold ids, names from the configuration, numbers, outcomes and error texts, which never quote what
 /// anybody said; sorted.
-const SHOWN: [&str; 46] = [
+const SHOWN: [&str; 47] = [
     "addr",
     "agent",
     "attempt",
@@ -40,6 +40,7 @@ const SHOWN: [&str; 46] = [
     "output_tokens",
     "parallel",
     "path",
+    "place",
     "problem",
     "provider",
     "queue",

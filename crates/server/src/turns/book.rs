@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use haversack::well_known::{SessionId, TenantId};
+use haversack::well_known::{Principal, SessionId, TenantId};
 
 use super::{LiveTurn, Owner, busy};
 use crate::code::Code;
@@ -18,24 +18,33 @@ pub(super) struct Book {
     lanes: HashMap<LaneKey, VecDeque<Arc<LiveTurn>>>,
     per_tenant: HashMap<TenantId, usize>,
     by_id: HashMap<String, Arc<LiveTurn>>,
+    /// Sessions that take no turn while they are deleted, and by how many deletions at once.
+    shut: HashMap<LaneKey, usize>,
     ended: VecDeque<Arc<LiveTurn>>,
 }
 
-/// A session name alone names nothing: two tenants may choose the same one.
+/// A session name alone names nothing: two tenants may choose the same one, and a colleague who tries a name that is
+/// taken must not hold up its owner.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct LaneKey {
+pub(super) struct LaneKey {
     tenant: Option<TenantId>,
+    principal: Principal,
     session: SessionId,
 }
 
 impl LaneKey {
-    fn of(turn: &LiveTurn) -> Self {
-        let key = Self { tenant: Some(turn.owner().tenant.clone()), session: turn.session().clone() };
+    pub(super) fn new(owner: &Owner, session: &SessionId) -> Self {
+        let Owner { tenant, principal } = owner.clone();
+        let key = Self { tenant: Some(tenant), principal, session: session.clone() };
         #[cfg(feature = "mutants")]
         if haversack::mutants::active(haversack::mutants::Mutant::SessionKey) {
             return Self { tenant: None, ..key };
         }
         key
+    }
+
+    fn of(turn: &LiveTurn) -> Self {
+        Self::new(turn.owner(), turn.session())
     }
 }
 
@@ -49,7 +58,9 @@ impl Book {
         let key = LaneKey::of(turn);
         let lane = self.lanes.get(&key);
         // A retry is answered even while the server drains: its turn runs anyway.
-        if let Some(same) = lane.and_then(|lane| lane.iter().find(|live| live.repeats(turn))) {
+        if let Some(same) =
+            lane.and_then(|lane| lane.iter().find(|live| live.repeats(turn) && !live.is_cancelled()))
+        {
             return if same.same_request(turn) {
                 Ok(Some(same.clone()))
             } else {
@@ -57,6 +68,9 @@ impl Book {
                     "The Idempotency-Key was used before with another request; use a new key for a new one.";
                 Err(Fault::new(Code::IdempotencyConflict, detail))
             };
+        }
+        if self.shut.contains_key(&key) {
+            return Err(busy(Code::QueueFull, "This session is being deleted. Try again shortly."));
         }
         if self.draining {
             return Err(Fault::retry(
@@ -115,6 +129,21 @@ impl Book {
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<LiveTurn>> {
         self.by_id.get(id).cloned()
+    }
+
+    /// Lets no turn into a session until [`open`](Self::open).
+    pub(super) fn shut(&mut self, key: LaneKey) {
+        *self.shut.entry(key).or_default() += 1;
+    }
+
+    /// Takes one [`shut`](Self::shut) back.
+    pub(super) fn open(&mut self, key: &LaneKey) {
+        if let Some(deletions) = self.shut.get_mut(key) {
+            *deletions -= 1;
+            if *deletions == 0 {
+                self.shut.remove(key);
+            }
+        }
     }
 
     /// Drops the ended turns of a session, and gives back those that still wait or run.

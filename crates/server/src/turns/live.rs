@@ -138,6 +138,10 @@ impl LiveTurn {
         self.cancel.cancel();
     }
 
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
     /// Lets the turn go on when its clients have gone.
     pub fn outlive_clients(&self) {
         self.outlives_clients.store(true, Ordering::Relaxed);

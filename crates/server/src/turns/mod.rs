@@ -25,7 +25,7 @@ use crate::code::Code;
 use crate::config::Limits;
 use crate::problem::Fault;
 use crate::telemetry::Metrics;
-use book::Book;
+use book::{Book, LaneKey};
 use seat::Seat;
 
 /// How long cancelled turns get to notice when the grace period of a stop is over.
@@ -137,12 +137,14 @@ impl Turns {
     }
 
     /// Forgets the ended turns of a session of the current tenant and principal; those that wait or run are
-    /// cancelled, and waited for.
+    /// cancelled, and waited for. Until the answer is dropped the session takes no turn, so what was said in it can be
+    /// deleted without a turn that begins in between.
     ///
     /// # Errors
     /// [`Code::MissingContext`] outside a door.
-    pub async fn forget(&self, session: &SessionId) -> Result<(), Fault> {
+    pub async fn forget(&self, session: &SessionId) -> Result<Shut, Fault> {
         let owner = Owner::current()?;
+        let shut = Shut::new(&self.inner, LaneKey::new(&owner, session));
         let live = self.inner.book().forget(&owner, session);
         for turn in &live {
             turn.cancel();
@@ -152,7 +154,7 @@ impl Turns {
             let _ = turn.outcome().await;
         }
         self.inner.book().forget(&owner, session);
-        Ok(())
+        Ok(shut)
     }
 
     /// Whether a stop has begun.
@@ -188,6 +190,32 @@ impl Turns {
     async fn idle(&self) {
         // The sender lives in `self`, so the wait ends only when the count is zero.
         let _ = self.inner.live.subscribe().wait_for(|live| *live == 0).await;
+    }
+}
+
+/// A session that takes no turn. Dropping it opens the session again.
+#[must_use = "the session takes turns again when this is dropped"]
+pub struct Shut {
+    inner: Arc<Inner>,
+    key: LaneKey,
+}
+
+impl Shut {
+    fn new(inner: &Arc<Inner>, key: LaneKey) -> Self {
+        inner.book().shut(key.clone());
+        Self { inner: inner.clone(), key }
+    }
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        self.inner.book().open(&self.key);
+    }
+}
+
+impl std::fmt::Debug for Shut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shut").finish_non_exhaustive()
     }
 }
 

@@ -55,6 +55,23 @@ async fn one_more_than_the_queue_is_refused_and_other_sessions_go_on() {
     assert_eq!(server.turn(&kim, "s", "hello").send().await.unwrap().status(), StatusCode::OK);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colleague_who_tries_a_taken_name_does_not_hold_up_its_owner() {
+    let model = Gated::closed();
+    let server = start_with(|config| config.limits.session_queue = 1, Some(model.clone())).await;
+    let kim = server.key("acme", "kim").await;
+    let lee = server.key("acme", "lee").await;
+    let later = |key| server.turn(key, "s", "hello").header("Prefer", "respond-async").send();
+    assert_eq!(later(&kim).await.unwrap().status(), StatusCode::ACCEPTED);
+    model.called(1).await;
+    // Refused at once, without a wait that would tell that Kim's turn runs.
+    for _ in 0..4 {
+        problem(server.turn(&lee, "s", "hello").send().await.unwrap(), "HV0204").await;
+    }
+    assert_eq!(later(&kim).await.unwrap().status(), StatusCode::ACCEPTED, "Kim's queue is Kim's");
+    model.open();
+}
+
 /// Waits until the last turn of the session has ended, by queueing one more behind it.
 async fn wait_for_turns(server: &TestServer, key: &super::harness::Key, session: &str, before: usize) {
     loop {

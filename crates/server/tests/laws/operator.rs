@@ -1,5 +1,6 @@
 //! The operator door: every tenant can be entered, each entry is written down first, and without the row nobody enters.
 
+use haversack::well_known::TenantId;
 use haversack::well_known::{PRINCIPAL, TENANT_ID};
 use haversack_server::operator::Operator;
 
@@ -21,7 +22,7 @@ async fn each_entry_is_audited_before_anything_is_read() {
     let operator = Operator::new(store.clone(), "root").unwrap();
     let mut tenants = operator.tenants().await.unwrap();
     tenants.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-    assert_eq!(tenants.iter().map(|tenant| tenant.as_str()).collect::<Vec<_>>(), ["acme", "other"]);
+    assert_eq!(tenants.iter().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "other"]);
     for tenant in &tenants {
         let visit = operator.enter(tenant, "look").await.unwrap();
         let trail = store.control().audit().list(1).await.unwrap();

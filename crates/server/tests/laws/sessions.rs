@@ -1,5 +1,7 @@
 //! Sessions: listed, read and deleted by their owner alone; deletion is whole.
 
+use haversack::well_known::{PRINCIPAL, Principal, SessionId, TENANT_ID, TenantId};
+use haversack_server::boundary::HTTP;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -115,4 +117,22 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
         if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
     }
     files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_takes_no_turn_while_it_is_deleted() {
+    let server = start().await;
+    let kim = server.key("acme", "kim").await;
+    server.say(&kim, "s", "Remember that the gate code is 4711.").await;
+    let visit = HTTP.enter(|bind| {
+        bind.bind(&TENANT_ID, TenantId::new("acme").unwrap()).bind(&PRINCIPAL, Principal::new("kim").unwrap())
+    });
+    let turns = server.server.engine().turns().clone();
+    let session = SessionId::new("s").unwrap();
+    // What DELETE does first, held for as long as the test wants.
+    let shut = visit.unwrap().wrap(async move { turns.forget(&session).await }).await.unwrap();
+    problem(server.turn(&kim, "s", "hello").send().await.unwrap(), "HV0220").await;
+    assert_eq!(server.turn(&kim, "t", "hello").send().await.unwrap().status(), StatusCode::OK);
+    drop(shut);
+    assert_eq!(server.turn(&kim, "s", "hello").send().await.unwrap().status(), StatusCode::OK);
 }

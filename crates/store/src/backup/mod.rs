@@ -20,7 +20,7 @@ pub use beside::backup_beside;
 pub use restore::restore;
 
 use crate::folder::{self, CONTROL_FILE, TENANTS, hex};
-use crate::sqlite::{Access, Connection, open};
+use crate::sqlite::{Access, Connection, make_private, open};
 use crate::tenant_files::open_checked;
 use crate::{Store, StoreError, StoreOptions, blocking, inspect, now_millis};
 
@@ -130,6 +130,8 @@ pub(crate) fn copy_into(conn: &Connection, dest: &Path) -> Result<(), StoreError
         path: dest.to_path_buf(),
         why: "the path is not Unicode; choose another folder",
     })?;
+    // Made before it is filled, so that nobody but the owner ever reads it.
+    make_private(dest)?;
     conn.execute("VACUUM INTO ?1", [text]).map_err(|cause| StoreError::from(cause).located("copy", dest))?;
     // VACUUM INTO leaves the flush to us.
     File::open(dest).and_then(|file| file.sync_all()).map_err(|cause| StoreError::io(dest, cause))

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::{BackupFile, BackupManifest, FORMAT, MANIFEST_FILE, digest};
 use crate::StoreError;
 use crate::folder::{self, CONTROL_FILE, LOCK_FILE, TENANTS, is_tenant_file_name};
+use crate::sqlite::make_private;
 
 /// Where files wait until all of them are right.
 const STAGING: &str = ".restoring";
@@ -109,13 +110,18 @@ fn stage(source: &Path, staging: &Path, manifest: &BackupManifest) -> Result<(),
     folder::make_dir(&staging.join(TENANTS))?;
     for file in &manifest.files {
         let copy = staging.join(&file.path);
-        fs::copy(source.join(&file.path), &copy).map_err(|cause| StoreError::io(&copy, cause))?;
-        fs::File::open(&copy)
-            .and_then(|file| file.sync_all())
-            .map_err(|cause| StoreError::io(&copy, cause))?;
+        make_private(&copy)?;
+        fill(&source.join(&file.path), &copy).map_err(|cause| StoreError::io(&copy, cause))?;
         verify(staging, file)?;
     }
     Ok(())
+}
+
+/// Copies the bytes and not the mode: a backup may have passed through a place that made it readable.
+fn fill(source: &Path, dest: &Path) -> std::io::Result<()> {
+    let mut to = fs::OpenOptions::new().write(true).open(dest)?;
+    std::io::copy(&mut fs::File::open(source)?, &mut to)?;
+    to.sync_all()
 }
 
 fn move_in(staging: &Path, root: &Path) -> Result<(), StoreError> {

@@ -60,7 +60,7 @@ impl TenantFiles {
             used.last = now;
             return Ok(Arc::clone(&used.file));
         }
-        if open.by_tenant.len() >= self.options.max_open_tenants
+        while open.by_tenant.len() >= self.options.max_open_tenants
             && let Some(idle) = longest_idle(&open.by_tenant)
             && let Some(used) = open.by_tenant.remove(&idle)
         {

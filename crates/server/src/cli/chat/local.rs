@@ -4,12 +4,13 @@
 use futures_util::StreamExt;
 use haversack::Visit;
 use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
+use haversack_store::{AuditRow, now_millis};
 
 use crate::auth::name::{check_name, session_name};
 use crate::boundary::CLI;
 use crate::cli::client::{Event, Reply};
 use crate::cli::config::Source;
-use crate::config::LogFormat;
+use crate::config::{LogFormat, process};
 use crate::engine::Engine;
 use crate::problem::Fault;
 use crate::telemetry::Telemetry;
@@ -38,6 +39,15 @@ impl Local {
         let telemetry = Telemetry::install(&config.telemetry)?;
         let grace = config.server.grace();
         let engine = haversack::spawn_blocking(move || Engine::open(&config, telemetry, None)).await??;
+        // Whoever has the folder can be anybody; the trail says who was.
+        let row = AuditRow {
+            actor: format!("cli:{}", process::user()),
+            action: "chat".to_owned(),
+            tenant: Some(tenant.to_owned()),
+            subject: Some(principal.to_owned()),
+            at: now_millis(),
+        };
+        engine.store().control().audit().append(row).await.map_err(Fault::from)?;
         Ok(Self { engine, tenant: TenantId::new(tenant)?, principal: Principal::new(principal)?, grace })
     }
 
