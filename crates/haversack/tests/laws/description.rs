@@ -11,9 +11,13 @@ static LOCALE: ContextVar<String> = ContextVar::new("locale").shown();
 static KEY: ContextVar<String> = ContextVar::new("api key").secret();
 static CART: ContextVar<Vec<u32>> = ContextVar::new("cart");
 
-/// The tree without the numbers that another run or an edit of this file changes.
+/// The tree without what another run or an edit of this file changes: numbers, and the order in which this process
+/// happened to bind its variables first.
 fn tree(context: &Context) -> String {
-    ["entry ", ".rs:"].iter().fold(context.to_string(), |text, mark| {
+    let mut described = context.describe();
+    assert_eq!(context.to_string(), described.to_string());
+    described.bindings.sort_by_key(|binding| binding.name);
+    ["entry ", ".rs:"].iter().fold(described.to_string(), |text, mark| {
         let mut parts = text.split(mark);
         let first = parts.next().unwrap_or_default().to_owned();
         parts.fold(first, |text, part| {
@@ -30,11 +34,11 @@ fn a_context_prints_as_a_tree() {
             drop(CART.set(vec![1, 2]).unwrap());
             insta::assert_snapshot!(tree(&Context::current()), @r"
             context of entry _ (door)
-            ├─ tenant    = acme      inherited, bound at crates/haversack/tests/laws/door.rs:_ by door
-            ├─ principal = kim       inherited, bound at crates/haversack/tests/laws/door.rs:_ by door
-            ├─ locale    = de_CH     own, bound at crates/haversack/tests/laws/description.rs:_ by door
             ├─ api key   = [secret]  inherited, bound at crates/haversack/tests/laws/description.rs:_ by door
-            └─ cart      = [hidden]  own, bound at crates/haversack/tests/laws/description.rs:_ by door
+            ├─ cart      = [hidden]  own, bound at crates/haversack/tests/laws/description.rs:_ by door
+            ├─ locale    = de_CH     own, bound at crates/haversack/tests/laws/description.rs:_ by door
+            ├─ principal = kim       inherited, bound at crates/haversack/tests/laws/door.rs:_ by door
+            └─ tenant    = acme      inherited, bound at crates/haversack/tests/laws/door.rs:_ by door
             ");
         });
     });
