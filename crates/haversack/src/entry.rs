@@ -99,6 +99,7 @@ impl fmt::Debug for Entry {
 pub(crate) struct EntryState {
     entry: Entry,
     closed: AtomicBool,
+    #[cfg(debug_assertions)]
     reported: AtomicBool,
 }
 
@@ -110,6 +111,7 @@ impl EntryState {
         Self {
             entry: Entry { id, boundary },
             closed: AtomicBool::new(false),
+            #[cfg(debug_assertions)]
             reported: AtomicBool::new(false),
         }
     }
@@ -130,6 +132,7 @@ impl EntryState {
     }
 
     /// Whether work goes on after the visit ended and nobody was told yet; `true` once.
+    #[cfg(debug_assertions)]
     pub(crate) fn outlived_and_unreported(&self) -> bool {
         self.closed.load(Ordering::Relaxed) && !self.reported.swap(true, Ordering::Relaxed)
     }

@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::sync::RwLock;
 
 use crate::Entry;
-use crate::cell::{self, Frame};
+use crate::{cell, current};
 
 /// Something that is probably a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,14 +76,14 @@ fn report(report: &Report) {
 
 /// A variable was read.
 pub(crate) fn read(variable: &'static str, at: &'static Location<'static>) {
-    if cell::entered_by_another_task() {
+    if current::entered_by_another_task() {
         report(&Report::BareTask { variable, at });
     }
 }
 
 /// A frame is about to be entered.
 #[cfg(debug_assertions)]
-pub(crate) fn entering(frame: &Frame) {
+pub(crate) fn entering(frame: &cell::Frame) {
     let slots = frame.share();
     if let Some(state) = slots.entry().filter(|state| state.outlived_and_unreported()) {
         report(&Report::OutlivedEntry { entry: state.entry(), handed_over_at: frame.origin().at });

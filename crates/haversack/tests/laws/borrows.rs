@@ -143,6 +143,30 @@ fn a_borrowed_value_is_dropped_once_nobody_borrows_it_and_its_frame_moves_on() {
 }
 
 #[test]
+fn a_frame_entered_under_a_borrow_keeps_nothing_for_it() {
+    Context::empty().run(|| {
+        drop(TEXT.set(long("borrowed ")).unwrap());
+        TEXT.with(|borrowed| {
+            let value = Arc::new(());
+            static HELD: ContextVar<Arc<()>> = ContextVar::new("held under a borrow");
+            let inner = std::panic::AssertUnwindSafe(|| {
+                Context::current().run(|| {
+                    drop(HELD.set(value.clone()).unwrap());
+                    drop(HELD.set(Arc::new(())).unwrap());
+                    assert_eq!(Arc::strong_count(&value), 1, "nobody borrows from the inner frame");
+                    std::panic::resume_unwind(Box::new("thrown"));
+                });
+            });
+            assert!(std::panic::catch_unwind(inner).is_err());
+            // The outer frame is still borrowed from.
+            drop(TEXT.set(long("over ")).unwrap());
+            assert_eq!(*borrowed, long("borrowed "));
+        })
+        .unwrap();
+    });
+}
+
+#[test]
 fn a_borrow_may_block_on_a_runtime_that_sets_meanwhile() {
     let runtime = crate::runtimes::current_thread();
     Context::empty().run(|| {
