@@ -26,6 +26,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::current::{being_read, thread};
 use crate::entry::EntryState;
 use crate::error::ResetError;
 use crate::origin::{Hop, Mark, Origin};
@@ -35,121 +36,25 @@ use crate::policy::{Lost, Meta};
 /// the highest id in it, so variables leaked in a loop must end in an error and not in memory.
 pub(crate) const MAX_VARIABLES: u32 = 1 << 16;
 
-// ---------------------------------------------------------------------------------------------- thread-local
-
-/// What a thread knows: the frame it is in and how many borrows of its values the stack holds.
-///
-/// It has no destructor, so it works also while other thread-locals are torn down.
-struct Tls {
-    frame: Cell<*const Frame>,
-    readers: Cell<u32>,
-    /// The task that entered the frame, so that a bare task polled inside it can be told apart.
-    #[cfg(all(debug_assertions, feature = "tokio"))]
-    task: Cell<Option<tokio::task::Id>>,
-}
-
-thread_local! {
-    static TLS: Tls = const {
-        Tls {
-            frame: Cell::new(ptr::null()),
-            readers: Cell::new(0),
-            #[cfg(all(debug_assertions, feature = "tokio"))]
-            task: Cell::new(None),
-        }
-    };
-}
+// -------------------------------------------------------------------------------------------------- current
 
 /// Calls `f` with the current frame, or with `None` where this thread is in no frame.
 #[inline]
 pub(crate) fn current<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
-    TLS.with(|tls| {
+    thread(|thread| {
         // SAFETY: by (2) the pointer is null or borrowed by an `enter` further up this thread's stack, which
         // cannot end before `f` does.
-        f(unsafe { tls.frame.get().as_ref() })
+        f(unsafe { thread.frame().as_ref() })
     })
-}
-
-/// Whether the frame was entered by another task than the one that reads now: a bare task that an executor
-/// polls inside a frame. Known in debug builds with the `tokio` feature; elsewhere `false`.
-pub(crate) fn entered_by_another_task() -> bool {
-    #[cfg(all(debug_assertions, feature = "tokio"))]
-    {
-        TLS.with(|tls| !tls.frame.get().is_null() && tls.task.get() != tokio::task::try_id())
-    }
-    #[cfg(not(all(debug_assertions, feature = "tokio")))]
-    {
-        false
-    }
 }
 
 /// Calls `f` with no frame on this thread, and puts the frame back afterwards, also on unwind.
 #[cfg(feature = "tokio")]
 pub(crate) fn leave<R>(f: impl FnOnce() -> R) -> R {
-    TLS.with(|tls| {
-        let _restore = Restore::swap(tls, ptr::null());
+    thread(|thread| {
+        let _restore = thread.swap(ptr::null());
         f()
     })
-}
-
-/// Puts the thread's former frame back.
-struct Restore<'a> {
-    tls: &'a Tls,
-    frame: *const Frame,
-    readers: u32,
-    #[cfg(all(debug_assertions, feature = "tokio"))]
-    task: Option<tokio::task::Id>,
-}
-
-impl<'a> Restore<'a> {
-    #[inline]
-    fn swap(tls: &'a Tls, frame: *const Frame) -> Self {
-        Self {
-            tls,
-            frame: tls.frame.replace(frame),
-            // Borrows from the former frame do not concern the new one: what that one shows cannot change while
-            // it is not current, and what both share has two owners.
-            readers: tls.readers.replace(0),
-            #[cfg(all(debug_assertions, feature = "tokio"))]
-            task: tls.task.replace(tokio::task::try_id()),
-        }
-    }
-}
-
-impl Drop for Restore<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.tls.frame.set(self.frame);
-        self.tls.readers.set(self.readers);
-        #[cfg(all(debug_assertions, feature = "tokio"))]
-        self.tls.task.set(self.task);
-    }
-}
-
-/// Counts one borrow of a value on this thread's stack. Each level of nesting takes stack, so the count cannot
-/// overflow before the stack does.
-struct Reading<'a>(&'a Cell<u32>);
-
-impl<'a> Reading<'a> {
-    #[inline]
-    fn begin(readers: &'a Cell<u32>) -> Self {
-        readers.set(readers.get() + 1);
-        Self(readers)
-    }
-}
-
-impl Drop for Reading<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-#[inline]
-fn being_read() -> bool {
-    if cfg!(haversack_planted_fault) {
-        return false;
-    }
-    TLS.with(|tls| tls.readers.get() != 0)
 }
 
 // ------------------------------------------------------------------------------------------------------ key
@@ -200,12 +105,12 @@ impl<T: Send + Sync + 'static> Key<T> {
     #[inline]
     pub(crate) fn peek<R, F: FnOnce(&T) -> R>(&'static self, f: F) -> Result<R, F> {
         let id = self.id();
-        TLS.with(|tls| {
+        thread(|thread| {
             // SAFETY: as in `current`.
-            let Some(frame) = (unsafe { tls.frame.get().as_ref() }) else { return Err(f) };
+            let Some(frame) = (unsafe { thread.frame().as_ref() }) else { return Err(f) };
             let Some(binding) = frame.slots().get(id) else { return Err(f) };
             let value = binding.value::<T>();
-            let _reading = Reading::begin(&tls.readers);
+            let _reading = thread.read();
             // SAFETY: by (1) the slot holds a `Bound<T>`; by (3) it lives while `_reading` counts it.
             Ok(f(unsafe { &*value }))
         })
@@ -629,8 +534,8 @@ impl Frame {
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         #[cfg(debug_assertions)]
         crate::strict::entering(self);
-        TLS.with(|tls| {
-            let _restore = Restore::swap(tls, self);
+        thread(|thread| {
+            let _restore = thread.swap(self);
             f()
         })
     }

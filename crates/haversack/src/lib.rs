@@ -4,6 +4,7 @@
 mod boundary;
 mod cell;
 mod context;
+mod current;
 mod description;
 mod entry;
 mod error;
