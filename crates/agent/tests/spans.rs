@@ -1,7 +1,8 @@
 //! One span tree a turn, and no words in it. A process of its own, because a subscriber sees the whole process.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)]
+// `#[tokio::test]` writes a bare `block_on`.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 #[allow(dead_code)]
 #[path = "laws/house.rs"]
