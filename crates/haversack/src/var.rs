@@ -134,7 +134,8 @@ impl<T: 'static, B> ContextVar<T, B> {
         self
     }
 
-    /// The value is printed in trees and becomes a span field. Without this, only its presence is.
+    /// The value is printed in trees, and a subscriber that reads [`Context::describe`] may record it with its spans.
+    /// Without this, only the presence of a binding is told.
     #[must_use]
     pub const fn shown(mut self) -> Self
     where
