@@ -68,11 +68,11 @@ fn followed_by_word(text: &str, at: usize) -> bool {
 
 /// The stem of a lower-case word. Only equality of stems means anything; a stem need not be a word.
 pub(crate) fn stem(word: &str) -> String {
-    if !word.is_ascii() || word.len() <= 3 || word.bytes().any(|b| b.is_ascii_digit() || b == b'@') {
-        return word.to_owned();
-    }
     if let Some(base) = IRREGULAR.get(word) {
         return finish(base);
+    }
+    if !word.is_ascii() || word.len() <= 3 || word.bytes().any(|b| b.is_ascii_digit() || b == b'@') {
+        return word.to_owned();
     }
     let word = singular(word);
     let cut = ["ing", "ed"].iter().find_map(|ending| {
@@ -151,12 +151,12 @@ const STOP_WORDS: &[&str] = &[
     "in", "into", "is", "isn't", "it", "its", "just", "know", "let", "like", "may", "maybe", "me", "might",
     "mine", "must", "my", "neither", "no", "none", "nor", "not", "nothing", "now", "of", "oh", "ok", "okay",
     "on", "once", "one", "only", "or", "other", "our", "ours", "over", "own", "please", "quite", "really",
-    "remind", "same", "say", "shall", "she", "should", "so", "some", "someone", "something", "sorry", "still",
-    "such", "tell", "than", "thank", "thanks", "that", "the", "their", "theirs", "them", "then", "there",
-    "these", "they", "this", "those", "to", "today", "too", "try", "up", "us", "use", "very", "was", "wasn't",
-    "we", "we'd", "we're", "we've", "well", "were", "weren't", "what", "when", "where", "which", "while",
-    "who", "whom", "whose", "why", "will", "with", "won't", "would", "yes", "yet", "you", "you're", "your",
-    "yours",
+    "remind", "same", "say", "shall", "she", "should", "since", "so", "some", "someone", "something", "sorry",
+    "still", "such", "tell", "than", "thank", "thanks", "that", "the", "their", "theirs", "them", "then",
+    "there", "these", "they", "this", "those", "to", "today", "too", "try", "up", "us", "use", "very", "was",
+    "wasn't", "we", "we'd", "we're", "we've", "well", "were", "weren't", "what", "when", "where", "which",
+    "while", "who", "whom", "whose", "why", "will", "with", "won't", "would", "yes", "yet", "you", "you're",
+    "your", "yours",
 ];
 
 #[cfg(test)]

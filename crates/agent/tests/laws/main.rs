@@ -15,5 +15,6 @@ mod knowledge;
 mod model;
 #[cfg(feature = "genai")]
 mod provider;
+mod talk;
 mod tools;
 mod turn;

@@ -184,11 +184,14 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
     let has_value = question.wants != Wants::Anything && satisfies(question.wants, text);
     let rest: Vec<_> = question.terms.iter().filter(|term| !is_focus_of(question, term)).cloned().collect();
     // `under what reference is the bond registered`: a number behind everything else that was asked is that number.
-    let rest_covered = rest.iter().any(|term| term.weight >= 0.5) && coverage(&rest, &bag, above) >= 0.8;
+    let rest_covered = rest.iter().any(|term| term.weight >= 0.5) && coverage(&rest, &bag, above) >= 0.75;
     let shown = |term: &Term| has_value && (is_shown_by_value(term) || (rest_covered && is_number(term)));
     let (mut total, mut got) = (0.0, 0.0);
     for term in &question.terms {
         let mut covered = term.covered_by(&bag);
+        if question.yes_or_no && contradicted(term, &bag) {
+            covered = covered.max(0.85);
+        }
         covered = covered.max(above.map_or(0.0, |above| term.covered_by(above) * 0.75));
         covered = covered.max(around.map_or(0.0, |around| term.covered_by(around) * 0.5));
         if term.identifier && covered == 0.0 {
@@ -208,6 +211,7 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
     if total <= 0.0 {
         return 0.0;
     }
+    let strong = question.terms.iter().filter(|term| term.weight >= 0.5).count();
     let mut score = got / total;
     if let Some(focus) = &question.focus {
         let there = focus.covered_by(&bag) > 0.0 || above.is_some_and(|above| focus.covered_by(above) > 0.0);
@@ -215,7 +219,7 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
             score *= 0.5;
         }
     }
-    if question.terms.iter().any(|term| contradicted(term, &bag)) {
+    if !question.yes_or_no && question.terms.iter().any(|term| contradicted(term, &bag)) {
         score *= 0.6;
     }
     score += match question.wants {
@@ -224,7 +228,7 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
         Wants::Time | Wants::Money | Wants::Count | Wants::Email | Wants::Phone => -0.25,
         _ => -0.1,
     };
-    score + coverage(&question.hints, &bag, above) * if question.leans { 0.3 } else { 0.08 }
+    score + coverage(&question.hints, &bag, above) * if question.leans || strong <= 1 { 0.3 } else { 0.08 }
 }
 
 /// Nouns that a text need not name, because the value itself shows what it is: a date, a place, a mail address.

@@ -57,15 +57,15 @@ pub(super) enum Of {
 }
 
 /// Reads a clause as a report; `None` when it is none. `outcome_follows` says that the next clause is an outcome, which makes
-/// an attempt of any act.
-pub(super) fn report(clause: &str, outcome_follows: bool) -> Option<Report> {
+/// an attempt of any act; `going_on` that attempts were told just before, so that `opened the hatch too` is one more.
+pub(super) fn report(clause: &str, outcome_follows: bool, going_on: bool) -> Option<Report> {
     let words = tokens(clause);
     let lower = lowers(&words);
     let outcome = outcome(&lower);
     let end = outcome.as_ref().map_or(lower.len(), |found| found.0);
     let went = outcome.map_or(Went::Unknown, |found| found.1);
     let known = went != Went::Unknown || outcome_follows;
-    if let Some((begin, sure)) = action(&lower[..end], known) {
+    if let Some((begin, sure)) = action(&lower[..end], known, going_on) {
         let actions = split_actions(clause, &words[begin..end.max(begin)]);
         if !actions.is_empty() {
             return Some(Report::Tried { actions, went, sure: sure || known });
@@ -89,6 +89,9 @@ fn outcome(lower: &[&str]) -> Option<(usize, Went)> {
     // A negation decides: `did not work` holds `work` too.
     if let Some(at) = found(FAILED) {
         return Some((subject_before(lower, at), Went::Failed));
+    }
+    if lower.len() > 2 && lower.last() == Some(&"nothing") {
+        return Some((lower.len() - 1, Went::Failed));
     }
     if let Some(at) = lower.iter().position(|word| *word == "still") {
         let trouble = lower[at..].iter().any(|word| word.contains("n't") || listed(NOT_GOOD, word));
@@ -120,7 +123,7 @@ fn subject_before(lower: &[&str], at: usize) -> usize {
 }
 
 /// Where the action begins, and whether it is surely an attempt.
-fn action(lower: &[&str], known: bool) -> Option<(usize, bool)> {
+fn action(lower: &[&str], known: bool, going_on: bool) -> Option<(usize, bool)> {
     if let Some(at) = lower.iter().position(|word| matches!(*word, "tried" | "trying" | "attempted")) {
         let somebody = at == 0 || lower[..at].iter().any(|word| is_somebody(word));
         let fillers =
@@ -156,7 +159,7 @@ fn action(lower: &[&str], known: bool) -> Option<(usize, bool)> {
         !is_filler(word) && past && (known || is_act(word))
     })?;
     let between = &lower[behind..verb];
-    if !between.iter().all(|word| is_filler(word)) || (somebody.is_none() && !known) {
+    if !between.iter().all(|word| is_filler(word)) || (somebody.is_none() && !known && !going_on) {
         return None;
     }
     let sure = between.contains(&"already") || SURE_ACTS.contains(&stem(lower[verb]));
@@ -192,7 +195,13 @@ fn split_actions(clause: &str, words: &[Token<'_>]) -> Vec<String> {
             .take_while(|word| is_filler(&word.lower) || word.lower == "to")
             .count();
         let next = next + fillers;
-        let new_act = words.get(next).is_some_and(|word| is_act(&word.lower));
+        let past = |word: &Token<'_>| {
+            word.lower.len() > 3 && word.lower.ends_with("ed") || listed(IRREGULAR, &word.lower)
+        };
+        let both_past = words.get(next).is_some_and(past) && words.get(start).is_some_and(past);
+        let again = words.get(next).is_some_and(|word| matches!(word.lower.as_str(), "tried" | "attempted"));
+        let next = next + usize::from(again);
+        let new_act = again || both_past || words.get(next).is_some_and(|word| is_act(&word.lower));
         if (joint || comma) && new_act {
             actions.extend(action_text(clause, &words[start..at]));
             start = next;
@@ -203,7 +212,7 @@ fn split_actions(clause: &str, words: &[Token<'_>]) -> Vec<String> {
 }
 
 fn action_text(clause: &str, words: &[Token<'_>]) -> Option<String> {
-    let edges = "already again twice too also and but just yesterday today now times first then several many even which with as well so either";
+    let edges = "already again twice too also and but just yesterday today now times first then several many even which with as well so either both";
     let edge = |word: &&Token<'_>| listed(edges, &word.lower);
     let skip = words.iter().take_while(edge).count();
     let words = &words[skip..];
@@ -245,7 +254,9 @@ pub(super) fn same_action(tried: &str, step: &str) -> bool {
         })
     };
     let act_covered = acts().next().is_none() || acts().any(|term| term.covered_by(&bag) > 0.0);
-    coverage(&wanted, &bag, None) >= 0.6 && act_covered
+    // `tried another cable` names no act: then the thing alone decides.
+    let enough = if acts().next().is_none() { 0.5 } else { 0.6 };
+    coverage(&wanted, &bag, None) >= enough && act_covered
 }
 
 fn is_act_concept(term: &Term) -> bool {
@@ -284,7 +295,7 @@ const SURE: &str = "restart reboot reset reinstall unplug replug recharge reconn
 const OTHERS: &str = "turn switch install update upgrade replace swap check plug connect pair charge delete remove open close log sign change \
     cycle adjust move test wait press push empty refill verify format download enter type scan print call contact run set put take hold \
     lower raise increase reduce fill load select rotate lubricate dry inspect unlock lock enable disable request ask uninstall configure \
-    follow leave drain power warm cool insert eject click quit free look tick scratch scrape authorise rename return borrow spread shift";
+    follow leave drain power warm cool insert eject click quit free look tick scratch scrape authorise rename return borrow spread shift pull";
 
 static SURE_ACTS: LazyLock<HashSet<String>> = LazyLock::new(|| SURE.split_whitespace().map(stem).collect());
 static ACTS: LazyLock<HashSet<String>> = LazyLock::new(|| OTHERS.split_whitespace().map(stem).collect());

@@ -176,7 +176,7 @@ fn next_steps(passage: &Passage) -> String {
     let mut text = String::new();
     if passage.lines.is_empty() {
         text.push_str(&format!(
-            "Everything that the handbook lists under \"{}\" was already tried without success.",
+            "Everything that the handbook lists under \"{}\" was already tried.",
             passage.heading
         ));
     } else {
@@ -189,7 +189,7 @@ fn next_steps(passage: &Passage) -> String {
         text.push_str(&passage.after.join(" "));
     }
     if passage.left_out > 0 && !passage.lines.is_empty() {
-        text.push_str("\nI left out what you already tried without success.");
+        text.push_str("\nI left out what you already tried.");
     }
     text
 }

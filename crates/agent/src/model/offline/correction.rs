@@ -31,6 +31,8 @@ impl Known {
 pub(super) struct Undone {
     /// The words that name the thing.
     pub(super) about: String,
+    /// The words of what it is no longer.
+    role: String,
     /// The stems of what was said of it: what takes its place says the same with another value.
     said: Vec<String>,
 }
@@ -44,17 +46,38 @@ impl Undone {
             rest.iter().find(|word| !listed("now must should will can only just has have", &word.lower));
         let contracted = words.first().is_some_and(|first| first.raw.contains(['\'', '\u{2019}']));
         let has = rest.iter().any(|word| listed("has have", &word.lower));
-        let same = contracted
-            || has && self.said.iter().any(|said| said == "has" || said == "have")
-            || verb.is_some_and(|verb| is_copula(&verb.lower) || self.said.contains(&stem(&verb.lower)));
+        let was = |list: &str| self.said.iter().any(|said| listed(list, said));
+        let same = contracted && was(COPULAS)
+            || has && was("has have")
+            || verb.is_some_and(|verb| {
+                is_copula(&verb.lower) && was(COPULAS) || self.said.contains(&stem(&verb.lower))
+            });
         if same { in_place(&self.about, text) } else { None }
     }
 }
+
+impl Undone {
+    /// `A is no longer our manager, B is`: who has the role now.
+    pub(super) fn held_by(&self, text: &str) -> Option<String> {
+        let words = tokens(text);
+        let (last, who) = words.split_last()?;
+        let named = who.first().is_some_and(Token::is_capitalised) && who.len() <= 4;
+        let holds = matches!(last.lower.as_str(), "is" | "are");
+        (named && holds && !self.role.is_empty()).then(|| format!("{text} {}", self.role))
+    }
+}
+
+/// Verbs, as stems, behind which `it is ..` says the same with another value.
+const COPULAS: &str = "is are was were isn't aren't chang new";
 
 /// Reads a clause that takes a statement back without giving a new one.
 pub(super) fn undone(text: &str) -> Option<Undone> {
     let words = tokens(text);
     let lower = lowers(&words);
+    let said: Vec<String> = lower.iter().map(|word| stem(word)).collect();
+    if let Some(about) = renewed(text, &words, &lower) {
+        return Some(Undone { about, role: String::new(), said });
+    }
     let negation = (1..lower.len()).find(|at| {
         let next = lower.get(at + 1).copied().unwrap_or_default();
         match lower[*at] {
@@ -71,8 +94,24 @@ pub(super) fn undone(text: &str) -> Option<Undone> {
     let (first, last) = (about.first()?, about.last()?);
     let pronoun = about.len() == 1 && listed(PRONOUNS, &first.lower);
     let plain = !has_verb(about) && about.len() <= 9 && !pronoun;
-    let said = lower.iter().map(|word| stem(word)).collect();
-    plain.then(|| Undone { about: text[first.start..last.end()].to_owned(), said })
+    let behind = negation + 1 + usize::from(lower[negation] == "no");
+    let role = words.get(behind).map(|word| &text[word.start..]).unwrap_or_default();
+    let role = ["anymore", "any more", "any longer"]
+        .iter()
+        .fold(role.trim(), |role, end| role.trim_end_matches(end).trim_end());
+    let about = text[first.start..last.end()].to_owned();
+    plain.then(|| Undone { about, role: role.trim_end_matches(',').to_owned(), said })
+}
+
+/// `the room has a new code`: the code of the room is not what it was.
+fn renewed(text: &str, words: &[Token<'_>], lower: &[&str]) -> Option<String> {
+    let has = (1..lower.len()).find(|at| listed("has have got", lower[*at]))?;
+    let new = (has + 1..lower.len().min(has + 4)).find(|at| listed("new different another", lower[*at]))?;
+    let (thing, owner) = (words.get(new + 1..)?, &words[..has]);
+    let owner = owner.strip_suffix(&words[has - 1..has]).filter(|_| lower[has - 1] == "has").unwrap_or(owner);
+    let plain = (1..=2).contains(&thing.len()) && !has_verb(owner) && !listed(PRONOUNS, lower[0]);
+    let span = |words: &[Token<'_>]| Some(&text[words.first()?.start..words.last()?.end()]);
+    plain.then(|| Some(format!("the {} for {}", span(thing)?, span(owner)?)))?
 }
 
 /// A clause that begins with a pronoun, with the thing in its place: `it is now Y` becomes `the number is now Y`.
@@ -82,6 +121,9 @@ pub(super) fn in_place(about: &str, text: &str) -> Option<String> {
     let raw = first.raw.to_lowercase().replace('\u{2019}', "'");
     if matches!(raw.as_str(), "it's" | "that's" | "he's" | "she's") {
         return Some(format!("{about} is{}", &text[first.end()..]));
+    }
+    if listed("his her its their", &first.lower) {
+        return Some(format!("{about}'s{}", &text[first.end()..]));
     }
     listed(PRONOUNS, &first.lower).then(|| format!("{about}{}", &text[first.end()..]))
 }
@@ -171,6 +213,11 @@ fn completed(read: &Fact, known: &[&Known]) -> Option<Fact> {
 
 /// Takes the value that is no longer true out of a statement: `.., not X`, `.. instead of X`, `not X but Y`.
 fn without_old(text: &str) -> (String, Option<String>) {
+    if let Some(rest) = text.strip_prefix("not ").or_else(|| text.strip_prefix("Not "))
+        && let Some((old, new)) = rest.split_once(", ")
+    {
+        return (new.trim_start_matches("but ").to_owned(), Some(old.to_owned()));
+    }
     if let Some((before, rest)) = text.split_once(" not ")
         && let Some((old, new)) = rest.split_once(" but ")
     {

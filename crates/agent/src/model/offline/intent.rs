@@ -45,6 +45,10 @@ pub(super) fn intent(clause: &Clause) -> Intent {
     let (stripped, corrects) = strip_lead(&clause.text);
     let words = tokens(stripped);
     let lower = lowers(&words);
+    if lower.first() == Some(&"not") && stripped.contains(',') {
+        // `Not the 12th, the 14th.`
+        return Intent::Tell { text: stripped.to_owned(), corrects: true, keep: false };
+    }
     let Some(first) = lower.first().copied() else {
         return if tokens(&clause.text).is_empty() { Intent::Nothing } else { Intent::Smalltalk };
     };
@@ -91,6 +95,12 @@ pub(super) fn intent(clause: &Clause) -> Intent {
     let labelled = (stripped.contains(": ") || stripped.contains(" = ")) && fact(stripped).subject.is_some();
     if has_verb(&words) || labelled {
         return tell(stripped.to_owned(), corrects, false);
+    }
+    let telling =
+        words.iter().filter(|word| !is_stop_word(&word.lower) && !word.is_identifier()).count() >= 2;
+    if telling && words.iter().any(Token::is_identifier) {
+        // `for the lift call Kone on 555-0199`: words around a value.
+        return tell(stripped.to_owned(), corrects, true);
     }
     if lower.iter().any(|word| !is_stop_word(word)) { Intent::Fragment } else { Intent::Nothing }
 }
@@ -169,7 +179,7 @@ fn is_next(lower: &[&str]) -> bool {
 }
 
 const NEXT: &str = "what else, anything else, something else, anything more, what now, what next, what is next, what's next, what remains, \
-    what is left, what's left, next step, another step, other step, other steps, further steps, do next, any ideas, any idea, \
+    what is left, what's left, next step, next thing, another step, other step, other steps, further steps, do next, any ideas, any idea, \
     any other idea, other ideas, another idea, any suggestions, other way, how else, and now";
 
 fn runs(lower: &[&str], phrase: &str) -> bool {

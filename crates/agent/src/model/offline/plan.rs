@@ -3,7 +3,7 @@
 //! The plan is made from the request alone and is the same at each call of a turn, so that the model needs no state: it finds
 //! the results of its earlier calls by the names that the plan gives them. Only the model itself makes plans.
 
-use super::attempt::{Attempt, Of, Report, Went, report};
+use super::attempt::{Attempt, Of, Report, Went, report, same_action};
 use super::correction::{Known, in_place, leans, settle, undone};
 use super::intent::{Intent, intent};
 use super::lead::strip_lead;
@@ -63,10 +63,10 @@ impl Plan {
         draft.finish()
     }
 
-    /// Everything that is known to have failed: before, and in this message.
+    /// Everything that did not help: who asks for the next step has not been helped by what has no outcome either.
     pub(super) fn failed(&self) -> Vec<&str> {
         self.attempts()
-            .filter(|attempt| attempt.went == Went::Failed)
+            .filter(|attempt| attempt.went != Went::Worked)
             .map(|attempt| attempt.action.as_str())
             .collect()
     }
@@ -99,6 +99,8 @@ struct Draft<'p> {
     said: Vec<String>,
     fragments: Vec<String>,
     questions: Vec<(How, String)>,
+    /// The message said that something is wrong: what leans on it next corrects it.
+    correcting: bool,
 }
 
 impl<'p> Draft<'p> {
@@ -114,13 +116,22 @@ impl<'p> Draft<'p> {
             said: Vec::new(),
             fragments: Vec::new(),
             questions: Vec::new(),
+            correcting: false,
         }
     }
 
     /// Reads a clause; two when the next one completes it.
     fn read(&mut self, clause: &Clause, next: Option<&Clause>) -> usize {
-        let stripped = strip_lead(&clause.text).0;
+        let (stripped, announced) = strip_lead(&clause.text);
         if !clause.asked {
+            let denies = "wrong incorrect mistake typo misread misspelled mixed";
+            let denied = tokens(stripped).len() <= 6
+                && tokens(stripped).iter().any(|word| listed(denies, &word.lower));
+            if denied {
+                self.correcting = true;
+                return 1;
+            }
+            self.correcting |= announced;
             if let Some(whole) = next.and_then(|next| replaced(stripped, next)) {
                 self.tell(&whole, true, true);
                 return 2;
@@ -134,6 +145,7 @@ impl<'p> Draft<'p> {
             Intent::HowTo => self.ask(How::Steps, clause),
             Intent::Help => self.ask(How::NextSteps, clause),
             Intent::Tell { text, corrects, keep } => {
+                let corrects = corrects || self.correcting && leans(&text);
                 self.tell(&text, corrects, keep);
                 Some(text)
             }
@@ -178,10 +190,11 @@ impl<'p> Draft<'p> {
             return false;
         }
         let outcome_next = next.is_some_and(|next| {
-            let ended = report(strip_lead(&next.text).0, false);
+            let ended = report(strip_lead(&next.text).0, false, false);
             !next.asked && matches!(ended, Some(Report::Ended { of: Of::That | Of::All, .. }))
         });
-        match report(text, outcome_next) {
+        let going_on = notes(&self.items).next().is_some();
+        match report(text, outcome_next, going_on) {
             Some(Report::Tried { actions, went, sure }) if sure || self.in_trouble() => {
                 for action in actions {
                     if went == Went::Unknown {
@@ -200,11 +213,13 @@ impl<'p> Draft<'p> {
                 true
             }
             Some(Report::Ended { of: Of::Trouble, .. }) => {
+                self.note_done(text);
                 self.problems.push(text.to_owned());
                 true
             }
             // The outcome was said before; this says it again.
             Some(Report::Ended { .. }) if notes(&self.items).next().is_some() => true,
+            Some(Report::Ended { went: Went::Failed, .. }) if self.note_done(text) => true,
             Some(Report::Ended { went, of }) => self.resolve_earlier(went, of),
             _ => false,
         }
@@ -216,6 +231,21 @@ impl<'p> Draft<'p> {
                 attempt.went = went;
             }
         }
+    }
+
+    /// `the probe is clean now and still the same`: a suggested step was done, whatever words are used for it. False when
+    /// none is named.
+    fn note_done(&mut self, text: &str) -> bool {
+        let said: Vec<&str> = self.said.iter().map(String::as_str).chain([text]).collect();
+        let names = |said: &str, step: &str| {
+            terms(said).iter().any(|term| term.weight >= 0.5) && same_action(said, step)
+        };
+        let done = self.past.suggested.iter().filter(|step| said.iter().any(|said| names(said, step)));
+        let notes: Vec<Item> =
+            done.map(|step| Item::Note(Attempt { action: step.clone(), went: Went::Failed })).collect();
+        let any = !notes.is_empty();
+        self.items.extend(notes);
+        any
     }
 
     /// An outcome of what was suggested last, or of what was tried without an outcome.
@@ -256,7 +286,14 @@ impl<'p> Draft<'p> {
     }
 
     fn tell(&mut self, text: &str, corrects: bool, keep: bool) {
-        let whole = if leans(text) && !corrects { self.completed(text) } else { None };
+        let whole = match () {
+            () if leans(text) && !corrects => self.completed(text),
+            // `Dr Roth covers for her`: who she is was said before.
+            () if points_back(text) => {
+                self.before.as_ref().map(|before| format!("{} {text}", sentence(before)))
+            }
+            () => None,
+        };
         let text = whole.as_deref().unwrap_or(text);
         let known: Vec<&Known> = self.told.iter().chain(&self.past.known).collect();
         let Some(fact) = settle(text, corrects, &known) else {
@@ -351,17 +388,21 @@ impl<'p> Draft<'p> {
         }
         // What an attempt, a step or an idea is about is told elsewhere.
         let empty = "step steps idea ideas way ways solution option options suggestion fix left remains next further first start";
-        question.terms.retain(|term| !listed(empty, &term.word));
+        let telling = |mut terms: Vec<Term>| {
+            terms.retain(|term| !listed(empty, &term.word));
+            terms
+        };
+        question.terms = telling(question.terms);
         let thin =
             |question: &Question| question.terms.iter().all(|term| term.weight < 0.5 || term.identifier);
         if thin(&question) {
             for said in &self.said {
-                add(&mut question.terms, terms(said), 1.0);
+                add(&mut question.terms, telling(terms(said)), 1.0);
             }
         }
         for trouble in &self.past.troubles {
             let into = if thin(&question) { &mut question.terms } else { &mut question.hints };
-            add(into, terms(trouble), 0.8);
+            add(into, telling(terms(trouble)), 0.8);
         }
         for attempt in notes(&self.items).chain(&self.past.attempts) {
             let into = if question.is_bare() { &mut question.terms } else { &mut question.hints };
@@ -371,12 +412,19 @@ impl<'p> Draft<'p> {
     }
 }
 
+/// Whether a clause speaks of somebody or something by a pronoun at its end.
+fn points_back(text: &str) -> bool {
+    tokens(text).last().is_some_and(|last| listed("her him them it", &last.lower))
+}
+
 /// `the manager is no longer X, it is Y`: the statement that the two clauses make together.
 fn replaced(text: &str, next: &Clause) -> Option<String> {
     if next.asked {
         return None;
     }
-    let whole = undone(text)?.replaced_by(strip_lead(&next.text).0)?;
+    let next = strip_lead(&next.text).0;
+    let undone = undone(text)?;
+    let whole = undone.replaced_by(next).or_else(|| undone.held_by(next))?;
     fact(&whole).value.is_some().then_some(whole)
 }
 

@@ -5,7 +5,7 @@
 
 use super::intent::wanted_by_others;
 use super::lead::strip_lead;
-use super::sentence::{is_wh, starts_question};
+use super::sentence::{asks_with_verb, is_wh, starts_question};
 use super::terms::{Term, lowers, terms};
 use super::value;
 use super::verbs::{is_copula, is_fact_verb, is_helper, is_verb};
@@ -49,6 +49,8 @@ pub(super) struct Question {
     /// What an answer must be about.
     pub(super) focus: Option<Term>,
     pub(super) wants: Wants,
+    /// The answer is yes or no, and says the opposite as well as the same.
+    pub(super) yes_or_no: bool,
     /// More than one answer is asked for.
     pub(super) several: bool,
     /// The question says by itself what it is about.
@@ -73,7 +75,8 @@ impl Question {
         let clear = !is_bare(&terms);
         let leans =
             lower.iter().any(|word| listed("it its his her their they them he she that this there", word));
-        Self { how, terms, hints: Vec::new(), focus, wants, several, clear, leans }
+        let yes_or_no = asks_with_verb(&words);
+        Self { how, terms, hints: Vec::new(), focus, wants, yes_or_no, several, clear, leans }
     }
 
     /// Whether the terms say nothing: `what is it` and `when exactly`.
@@ -147,6 +150,11 @@ fn weigh(terms: &mut [Term], focus: Option<&Term>, wants: Wants, words: &[Token<
         let at = words.iter().position(|word| word.start == focus.at)?;
         words.get(at + 1).filter(|next| is_fact_verb(&next.lower)).map(|next| next.start)
     });
+    // `.. when the lift is stuck`: a circumstance.
+    let asked = lower.iter().position(|word| is_wh(word)).unwrap_or(1);
+    let aside = (asked + 1..words.len())
+        .find(|at| listed("when if because while after before once since", lower[*at]));
+    let aside = aside.and_then(|at| words.get(at)).map(|word| word.start);
     let negated = lower.iter().any(|word| matches!(*word, "not" | "never") || word.ends_with("n't"));
     let several = terms.len() > 1;
     for term in terms {
@@ -157,7 +165,8 @@ fn weigh(terms: &mut [Term], focus: Option<&Term>, wants: Wants, words: &[Token<
         } else if several && last.is_some_and(|verb| verb.start == term.at) {
             term.weight *= 0.6;
         }
-        if used.is_some_and(|from| term.at >= from) && !term.name && !term.identifier {
+        let outside = [used, aside].into_iter().flatten().any(|from| term.at >= from);
+        if outside && !term.name && !term.identifier {
             term.weight *= 0.4;
         }
         if negated && let Some(other) = opposite(term) {
@@ -202,7 +211,7 @@ fn has_capitals(text: &str) -> bool {
 /// The last noun of the phrase that is asked for: `what is the <phone number> of ..`, `which <carrier> do we ..`.
 fn focus(text: &str, words: &[Token<'_>], lower: &[&str]) -> Option<Term> {
     let asks = |word: &&str| is_wh(word) || listed("tell give show need remind send know read", word);
-    let mut at = lower.iter().position(|word| asks(&word))?;
+    let mut at = lower.iter().position(|word| asks(word))?;
     if listed("how why when where who whom", lower[at]) {
         return None;
     }

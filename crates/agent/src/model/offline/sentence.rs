@@ -207,6 +207,14 @@ fn starts_clause(words: &[Token<'_>]) -> bool {
     if listed(DETERMINERS, lower) || first.is_capitalised() {
         return has_verb(soon);
     }
+    // `.., in Lyon we stay at ..`: a place or a time before the subject.
+    if listed("in at on for from", lower) {
+        let subject =
+            (1..words.len().min(5)).find(|at| listed("we i it they he she our my", &words[*at].lower));
+        return subject.is_some_and(|at| {
+            has_verb(&words[at + 1..]) || at + 1 < words.len() && is_verb(&words[at + 1].lower)
+        });
+    }
     // `.. but restarting did not help`, `.. invoices must be sent to`
     (lower.ends_with("ing") || lower.ends_with('s')) && has_verb(soon)
 }
@@ -238,12 +246,13 @@ pub(super) fn is_auxiliary(lower: &str) -> bool {
 /// Whether the words ask with their first verb: `is there ..`, `can you ..`, but not `have a look`.
 pub(super) fn asks_with_verb(words: &[Token<'_>]) -> bool {
     match words {
-        [first, second, ..] => is_auxiliary(&first.lower) && is_subject(second, &first.lower),
+        [first, second, _, ..] => is_auxiliary(&first.lower) && is_subject(second, &first.lower),
         _ => false,
     }
 }
 
-const PREPOSITIONS: &str = "in on at under to for from by with of out until till via up about into during";
+const PREPOSITIONS: &str = "in on at under to for from by with of out until till via up about into during below above over within before \
+    after behind per between against without since";
 
 const PRONOUNS: &str =
     "i we it he she they this that there nothing none neither you everything nobody both one somebody";

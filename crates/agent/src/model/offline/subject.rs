@@ -38,6 +38,11 @@ pub(super) fn fact(clause: &str) -> Fact {
         return read;
     }
     let words = tokens(clause);
+    if let Some(begin) = behind_time(&words) {
+        // `from Monday on the supplier is X`: since when is no part of what.
+        let read = fact(&clause[begin..]);
+        return Fact { text: clause.to_owned(), ..read };
+    }
     let read = labelled(clause, &words)
         .or_else(|| inverted(clause, &words))
         .or_else(|| takes_over(clause, &words))
@@ -50,6 +55,16 @@ pub(super) fn fact(clause: &str) -> Fact {
         .or_else(|| copula(clause, &words))
         .or_else(|| happens(clause, &words));
     read.unwrap_or_else(|| Fact::remark(clause))
+}
+
+/// Where a statement begins behind the time that stands first in it.
+fn behind_time(words: &[Token<'_>]) -> Option<usize> {
+    let first = words.first()?;
+    if !listed("from since as starting until on in by next this", &first.lower) || kind(words) != Kind::Time {
+        return None;
+    }
+    let begin = words.iter().skip(2).find(|word| listed("our my the we i", &word.lower))?;
+    Some(begin.start)
 }
 
 /// `for the lift: the serial is X`: a statement with its topic before it.
@@ -456,5 +471,6 @@ fn happens(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
         }
         None => return None,
     };
-    made(clause, &about, &markers, value, false)
+    let fact = made(clause, &about, &markers, value, false)?;
+    Some(Fact { about: Some(slice(clause, subject).to_owned()), ..fact })
 }

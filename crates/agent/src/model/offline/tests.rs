@@ -157,7 +157,7 @@ fn other_things_have_other_subjects() {
 
 #[test]
 fn reports_of_attempts_are_read() {
-    let tried = |text: &str| match report(text, false) {
+    let tried = |text: &str| match report(text, false, false) {
         Some(Report::Tried { actions, went, .. }) => (actions.join(" + "), went),
         Some(Report::Ended { went, .. }) => ("<before>".to_owned(), went),
         None => ("<none>".to_owned(), Went::Unknown),

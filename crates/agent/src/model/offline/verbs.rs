@@ -53,7 +53,7 @@ const CHANGE_FORMS: &str = "change changed changes switch switched move moved mo
     raise raised increase increased reduce reduced lower lowered extend extended postpone postponed reschedule \
     rescheduled transfer transferred shift shifted relocate relocated replace replaced push pushed bring brought correct replaces raises switches extends reduces increases transfers relocates";
 
-const FACT_FORMS: &str = "close closes closed open opens opened start starts started begin begins began end ends ended \
+const FACT_FORMS: &str = "stay meet need close closes closed open opens opened start starts started begin begins began end ends ended \
     expire expires expired renew renews renewed run runs live lives work works worked use uses used need needs go goes \
     went arrive arrives arrived come comes came belong belongs cost costs take takes took taken contain contains hold \
     holds handle handles manage manages sign signs signed approve approves ordered ship ships shipped deliver delivers \

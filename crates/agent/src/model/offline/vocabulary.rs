@@ -202,6 +202,7 @@ const GROUPS: &[&str] = &[
     "noise sound loud",
     "heat heating warm warmth radiator boiler",
     "cold cool",
+    "temperature degree celsius",
     "water leak leaking drip",
     "power electricity",
     "cable cord wire lead",
