@@ -1,7 +1,7 @@
 //! The agents of an installation: one configuration, one model, one toolbox, any number of turns.
 //!
-//! [`Agents`] holds no tenant and no session; a turn takes both from the context in which it is made. The server makes
-//! one and shares it; everything else is reached through it.
+//! [`Agents`] holds no tenant and no session; a turn takes both from the context in which it is made. The
+//! server makes one and shares it; everything else is reached through it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +50,8 @@ impl Agents {
         Self::with_tools(config, store, memory, model, Vec::new())
     }
 
-    /// Agents with more tools, which specialists get when the configuration names them. A tool with the name of
-    /// one of this crate replaces it.
+    /// Agents with more tools, which specialists get when the configuration names them. A tool with the name
+    /// of one of this crate replaces it.
     ///
     /// # Errors
     /// What is wrong with the configuration.

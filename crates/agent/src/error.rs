@@ -1,7 +1,8 @@
 //! Why a turn did not end with a reply.
 //!
-//! One enum, with the cause of each variant, a published code (`HV....`) and nothing of what was said or stored in
-//! its texts. [`crate::Agents`] and [`crate::Turn`] return it; the server turns it into a problem document.
+//! One enum, with the cause of each variant, a published code (`HV....`) and nothing of what was said or
+//! stored in its texts. [`crate::Agents`] and [`crate::Turn`] return it; the server turns it into a problem
+//! document.
 
 use haversack::{ForeignContext, MissingContext};
 use haversack_memory::MemoryError;
@@ -55,7 +56,8 @@ pub enum TurnError {
     },
     /// The prompt does not fit: even the instructions and the message alone are over the token budget.
     #[error(
-        "the message does not fit into the token budget of {budget}; shorten it or raise `agent.limits.buffer_tokens`"
+        "the message does not fit into the token budget of {budget}; shorten it or raise \
+            `agent.limits.buffer_tokens`"
     )]
     TooLong {
         /// The budget in tokens.
@@ -113,7 +115,8 @@ fn store_code(error: &StoreError) -> &'static str {
     }
 }
 
-// A missing or foreign context is the same law whichever layer noticed it, so it is one variant for the caller.
+// A missing or foreign context is the same law whichever layer noticed it, so it is one variant for the
+// caller.
 impl From<StoreError> for TurnError {
     fn from(error: StoreError) -> Self {
         match error {

@@ -1,7 +1,8 @@
 //! What a turn tells while it runs.
 //!
-//! Events are plain tagged data; a sink is a function that was made under an entry and refuses to be used under
-//! another. The turn emits, the server and the command line listen; `finished` comes only after the commit.
+//! Events are plain tagged data; a sink is a function that was made under an entry and refuses to be used
+//! under another. The turn emits, the server and the command line listen; `finished` comes only after the
+//! commit.
 
 use std::sync::Arc;
 
@@ -69,8 +70,8 @@ pub struct EventSink {
 }
 
 impl EventSink {
-    /// A sink that calls `listen`, in the context of the turn, from the task that drives it. `listen` must be quick
-    /// and must not block.
+    /// A sink that calls `listen`, in the context of the turn, from the task that drives it. `listen` must be
+    /// quick and must not block.
     ///
     /// # Errors
     /// Outside any entry: a reply needs to know whom it belongs to.
@@ -87,7 +88,8 @@ impl EventSink {
     /// Passes an event on.
     ///
     /// # Errors
-    /// [`ForeignContext`] when the sink belongs to another entry than the current one; nothing is passed on then.
+    /// [`ForeignContext`] when the sink belongs to another entry than the current one; nothing is passed on
+    /// then.
     pub fn emit(&self, event: TurnEvent) -> Result<(), ForeignContext> {
         if let Some((entry, listen)) = &self.listener {
             entry.check("event sink")?;

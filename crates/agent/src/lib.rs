@@ -1,8 +1,8 @@
 //! Agents that answer for many tenants, each from its own memory.
 //!
-//! The one primary type is [`Agents`]: it makes a [`Turn`] from a message and the context it is called in, and the
-//! turn's [`Reply`] is returned after it is committed. Nothing here takes a tenant, a principal or a session: all
-//! three are bound at a door, and a turn made under one entry refuses to run under another.
+//! The one primary type is [`Agents`]: it makes a [`Turn`] from a message and the context it is called in,
+//! and the turn's [`Reply`] is returned after it is committed. Nothing here takes a tenant, a principal or a
+//! session: all three are bound at a door, and a turn made under one entry refuses to run under another.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -23,20 +23,22 @@
 //! ```
 //!
 //! # The way of a turn
-//! `turn` records the message and checks the owner of the session, `supervisor` reads the session-learning cache, recalls
-//! and chooses, `specialist` asks the model and runs tools in parallel, and the reply is committed with the messages
-//! that led to it and the manifest of what the model read. Every step is a span below the turn's own.
+//! `turn` records the message and checks the owner of the session, `supervisor` reads the session-learning
+//! cache, recalls and chooses, `specialist` asks the model and runs tools in parallel, and the reply is
+//! committed with the messages that led to it and the manifest of what the model read. Every step is a span
+//! below the turn's own.
 //!
 //! # Map
 //! - [`agent`]: the configuration, with a JSON schema and embedded defaults;
 //! - [`model`]: the streaming model contract, the offline rules, and providers over HTTP (feature `genai`);
 //! - [`tool`]: the tool contract, typed tools, and the four that come with it;
 //! - [`history`]: sessions and turns, append-only, read back by their owner;
-//! - [`TurnEvent`] and [`EventSink`]: what a turn tells while it runs; [`TurnError`]: why it did not end well.
+//! - [`TurnEvent`] and [`EventSink`]: what a turn tells while it runs; [`TurnError`]: why it did not end
+//!   well.
 //!
 //! # Not here
-//! No HTTP, no queue of turns: the caller runs the turns of one session one after the other. No memory of money spent,
-//! no approval of tools, no crews.
+//! No HTTP, no queue of turns: the caller runs the turns of one session one after the other. No memory of
+//! money spent, no approval of tools, no crews.
 
 #![forbid(unsafe_code)]
 

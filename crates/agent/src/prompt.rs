@@ -1,8 +1,8 @@
 //! From what is known to what a model reads, under a token budget.
 //!
 //! A [`Prompt`] collects instructions, attempts, facts, earlier turns, the message and the steps so far; the
-//! working-context buffer decides what fits, and its manifest says so. A tool result enters with its call or not at all.
-//! The supervisor and the specialists assemble one for each model call.
+//! working-context buffer decides what fits, and its manifest says so. A tool result enters with its call or
+//! not at all. The supervisor and the specialists assemble one for each model call.
 
 use std::collections::HashSet;
 
@@ -52,8 +52,8 @@ pub(crate) struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    /// Assembles the request. The entry is compared with the current one first: a prompt is where one tenant's data
-    /// would reach another's model call.
+    /// Assembles the request. The entry is compared with the current one first: a prompt is where one
+    /// tenant's data would reach another's model call.
     pub(crate) fn assemble(self, entry: Entry, tokens: usize) -> Result<(ChatRequest, Manifest), TurnError> {
         entry.check("prompt assembly")?;
         let mut buffer = WorkingContext::new(Budget { tokens });

@@ -1,8 +1,8 @@
 //! A specialist: asks the model, runs the tools it asks for, until there is an answer.
 //!
-//! The loop is bounded by steps, by the token budget of each call, and by the turn's cancellation and deadline. It reads
-//! nothing of its own: the material comes from the supervisor, everything else from tools. Only the supervisor hands
-//! over to it.
+//! The loop is bounded by steps, by the token budget of each call, and by the turn's cancellation and
+//! deadline. It reads nothing of its own: the material comes from the supervisor, everything else from tools.
+//! Only the supervisor hands over to it.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,8 @@
 //! The supervisor: reads what the session has learnt, recalls, and hands the turn to a specialist.
 //!
-//! It takes neither tenant nor session: both layers of memory are handles of the turn, made from the context. The choice
-//! is a model call like any other, with one `transfer_to_<name>` tool for each specialist. Only a running turn calls it.
+//! It takes neither tenant nor session: both layers of memory are handles of the turn, made from the context.
+//! The choice is a model call like any other, with one `transfer_to_<name>` tool for each specialist. Only a
+//! running turn calls it.
 
 use haversack_memory::{Query, Recalled};
 use serde_json::json;

@@ -1,8 +1,9 @@
 //! Words of a text: tokens, stems and stop words of plain English.
 //!
-//! A token is a run of letters and digits that may hold a dot, dash, colon, slash or at-sign inside, so that codes,
-//! times and addresses stay whole; a stem is the token without its inflection, the same for every form of a word.
-//! The knowledge ranking and the offline model use it, so that both mean the same by "a word in common".
+//! A token is a run of letters and digits that may hold a dot, dash, colon, slash or at-sign inside, so that
+//! codes, times and addresses stay whole; a stem is the token without its inflection, the same for every form
+//! of a word. The knowledge ranking and the offline model use it, so that both mean the same by "a word in
+//! common".
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

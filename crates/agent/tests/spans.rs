@@ -1,4 +1,5 @@
-//! One span tree a turn, and no words in it. A process of its own, because a subscriber sees the whole process.
+//! One span tree a turn, and no words in it. A process of its own, because a subscriber sees the whole
+//! process.
 
 #![forbid(unsafe_code)]
 // `#[tokio::test]` writes a bare `block_on`.

@@ -1,7 +1,8 @@
 //! The configuration of the agents: model, supervisor, specialists, tools, limits.
 //!
-//! It is the table `[agent]` of the configuration file, as plain data with a JSON schema; what the file leaves out
-//! comes from the defaults compiled in. The server reads it, [`crate::Agents`] checks it once and then only reads.
+//! It is the table `[agent]` of the configuration file, as plain data with a JSON schema; what the file
+//! leaves out comes from the defaults compiled in. The server reads it, [`crate::Agents`] checks it once and
+//! then only reads.
 
 mod secret;
 
@@ -107,7 +108,8 @@ pub struct SupervisorConfig {
 
 impl Default for SupervisorConfig {
     fn default() -> Self {
-        let prompt = "Hand the turn to the specialist who can help best. Hand over exactly once, do not answer yourself.";
+        let prompt = "Hand the turn to the specialist who can help best. Hand over exactly once, do not \
+            answer yourself.";
         Self { prompt: prompt.to_owned() }
     }
 }
@@ -218,8 +220,8 @@ impl AgentConfig {
         schema_for!(Self).to_value()
     }
 
-    /// Checks what a schema cannot say, against the names of the tools that there are: [`tool::NAMES`](crate::tool::NAMES)
-    /// without tools of one's own.
+    /// Checks what a schema cannot say, against the names of the tools that there are:
+    /// [`tool::NAMES`](crate::tool::NAMES) without tools of one's own.
     ///
     /// # Errors
     /// The first thing that is wrong.

@@ -1,7 +1,8 @@
 //! Secrets by reference: the configuration says where a secret is, never what it is.
 //!
-//! A [`SecretRef`] is `env:NAME` or `file:PATH`; a [`Secret`] is the value, which no format prints. This crate reads
-//! neither environment nor files for it: whoever makes a model passes a function that does, and that is the server.
+//! A [`SecretRef`] is `env:NAME` or `file:PATH`; a [`Secret`] is the value, which no format prints. This
+//! crate reads neither environment nor files for it: whoever makes a model passes a function that does, and
+//! that is the server.
 
 use std::fmt;
 

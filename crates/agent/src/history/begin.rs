@@ -1,7 +1,7 @@
 //! Beginning a turn, in one transaction: owner, repetition, leftovers, number, message, history.
 //!
-//! Whether a turn may begin and what it is told about the past is decided on one state of the session. Only the
-//! book calls it.
+//! Whether a turn may begin and what it is told about the past is decided on one state of the session. Only
+//! the book calls it.
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_memory::buffer::Manifest;
@@ -112,18 +112,20 @@ pub(super) fn begin(tx: &Transaction<'_>, new: &Opening) -> Result<Found, StoreE
     if let Some(found) = repeated(tx, new)? {
         return Ok(found);
     }
-    // The caller serialises the turns of a session, so a turn that still runs belongs to a process that is gone, or
-    // to a future that was dropped.
+    // The caller serialises the turns of a session, so a turn that still runs belongs to a process that is
+    // gone, or to a future that was dropped.
     let leftover =
         "UPDATE turns SET status = 'interrupted', ended_at = ?2 WHERE session_id = ?1 AND status = 'running'";
     tx.prepare_cached(leftover)?.execute(params![new.session.as_str(), now])?;
-    let insert = "INSERT INTO turns (turn_id, session_id, number, principal, idempotency_key, request_hash, status, started_at)
-                  VALUES (?1, ?2, 1 + coalesce((SELECT max(number) FROM turns WHERE session_id = ?2), 0), ?3, ?4, ?5,
-                          'running', ?6)";
+    let insert = "INSERT INTO turns
+                      (turn_id, session_id, number, principal, idempotency_key, request_hash, status, started_at)
+                  VALUES (?1, ?2, 1 + coalesce((SELECT max(number) FROM turns WHERE session_id = ?2), 0),
+                          ?3, ?4, ?5, 'running', ?6)";
     let turn = new.turn.to_string();
     let (session, principal) = (new.session.as_str(), new.principal.as_str());
     tx.prepare_cached(insert)?.execute(params![turn, session, principal, new.key, new.hash, now])?;
-    let insert = "INSERT INTO messages (session_id, turn_id, seq, role, content, at) VALUES (?1, ?2, 0, 'user', ?3, ?4)";
+    let insert = "INSERT INTO messages (session_id, turn_id, seq, role, content, at) VALUES (?1, ?2, 0, \
+        'user', ?3, ?4)";
     tx.prepare_cached(insert)?.execute(params![session, turn, new.message, now])?;
     Ok(Found::New(history(tx, new)?))
 }
@@ -142,15 +144,16 @@ fn own_session(tx: &Transaction<'_>, new: &Opening, now: i64) -> Result<bool, St
             tx.prepare_cached(sql)?.execute(params![session, now])?;
         }
         None => {
-            let sql = "INSERT INTO sessions (session_id, principal, created_at, last_active_at) VALUES (?1, ?2, ?3, ?3)";
+            let sql = "INSERT INTO sessions (session_id, principal, created_at, last_active_at) VALUES (?1, \
+                ?2, ?3, ?3)";
             tx.prepare_cached(sql)?.execute(params![session, principal, now])?;
         }
     }
     Ok(true)
 }
 
-/// An earlier turn with the same key: its reply, or a conflict. One that has no reply gives its key up, so that the
-/// caller's retry is a new attempt.
+/// An earlier turn with the same key: its reply, or a conflict. One that has no reply gives its key up, so
+/// that the caller's retry is a new attempt.
 fn repeated(tx: &Transaction<'_>, new: &Opening) -> Result<Option<Found>, StoreError> {
     let Some(key) = &new.key else { return Ok(None) };
     let sql =

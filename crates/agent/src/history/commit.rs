@@ -1,7 +1,7 @@
 //! Committing a turn, in one transaction: the messages since the first, the reply, its manifest, the end.
 //!
-//! The last message of a completed turn is its reply, stored with all that a repetition must give back. A turn that
-//! was interrupted meanwhile, or whose session is deleted, commits nothing. Only the book calls it.
+//! The last message of a completed turn is its reply, stored with all that a repetition must give back. A
+//! turn that was interrupted meanwhile, or whose session is deleted, commits nothing. Only the book calls it.
 
 use haversack::well_known::SessionId;
 use haversack_memory::buffer::Manifest;

@@ -1,7 +1,7 @@
 //! Deleting a session, in one transaction, with a receipt.
 //!
-//! Everything that holds the session's words goes: turns and messages, the session-learning cache, and the facts that
-//! its principal told in it. Only [`super::History`] calls it, inside an erasing transaction.
+//! Everything that holds the session's words goes: turns and messages, the session-learning cache, and the
+//! facts that its principal told in it. Only [`super::History`] calls it, inside an erasing transaction.
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_store::StoreError;

@@ -1,8 +1,8 @@
 //! The history of turns: append-only, owned by principals, read back only by their owners.
 //!
-//! [`History`] reads and deletes for the tenant and the principal of the context; the crate's own book writes turns. A
-//! session of another principal looks like one that is not there, except that its name cannot be used for a turn.
-//! The server and the command line read histories; only turns write them.
+//! [`History`] reads and deletes for the tenant and the principal of the context; the crate's own book writes
+//! turns. A session of another principal looks like one that is not there, except that its name cannot be
+//! used for a turn. The server and the command line read histories; only turns write them.
 
 mod begin;
 mod book;
@@ -21,7 +21,8 @@ pub use view::{MessageView, SessionSummary, SessionView, TurnStatus, TurnView};
 
 use crate::turn::TurnId;
 
-/// The sessions and turns of one principal of one tenant. Cheap to clone; it keeps the entry it was made under.
+/// The sessions and turns of one principal of one tenant. Cheap to clone; it keeps the entry it was made
+/// under.
 #[derive(Clone, Debug)]
 pub struct History {
     db: TenantDb,
@@ -38,7 +39,8 @@ impl History {
         Ok(Self { db: store.tenant()?, principal: PRINCIPAL.get()? })
     }
 
-    /// The newest sessions first, at most `limit`. With `before`, those that come after that session in this order.
+    /// The newest sessions first, at most `limit`. With `before`, those that come after that session in this
+    /// order.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] at the call under another entry; else what the store says.
@@ -79,9 +81,9 @@ impl History {
         self.db.read("read a turn", move |db| view::turn(db, &owner, id))
     }
 
-    /// Deletes a session with everything that was learnt in it: turns, messages, attempts, and the facts that its
-    /// principal told in it. Afterwards the text is in no raw file of the tenant. `None` when the principal has no
-    /// session of this name; nothing is changed then.
+    /// Deletes a session with everything that was learnt in it: turns, messages, attempts, and the facts that
+    /// its principal told in it. Afterwards the text is in no raw file of the tenant. `None` when the
+    /// principal has no session of this name; nothing is changed then.
     ///
     /// # Errors
     /// As [`History::sessions`].

@@ -133,7 +133,8 @@ pub(super) fn sessions(
     let sql = format!(
         "{SUMMARY} WHERE s.principal = ?1
            AND (?2 IS NULL OR (s.last_active_at, s.session_id) <
-                (SELECT b.last_active_at, b.session_id FROM sessions b WHERE b.session_id = ?2 AND b.principal = ?1))
+                (SELECT b.last_active_at, b.session_id FROM sessions b
+                  WHERE b.session_id = ?2 AND b.principal = ?1))
          ORDER BY s.last_active_at DESC, s.session_id DESC LIMIT ?3"
     );
     let mut statement = db.prepare_cached(&sql)?;

@@ -1,7 +1,8 @@
 //! Driving a model's stream and putting its pieces together.
 //!
-//! Text is passed on as it arrives; the pieces of a tool call are collected by their index and parsed when the
-//! stream has ended. The supervisor and the specialists call [`complete`], each under its own `model` span.
+//! Text is passed on as it arrives; the pieces of a tool call are collected by their index and parsed when
+//! the stream has ended. The supervisor and the specialists call [`complete`], each under its own `model`
+//! span.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -28,8 +29,8 @@ pub struct Completion {
 /// Makes one call and assembles its answer; `on_text` sees each piece of text as it arrives.
 ///
 /// # Errors
-/// [`TurnError::Model`] for the model's own failures, [`TurnError::Cancelled`] as soon as `CANCEL` is called, and
-/// [`TurnError::TimedOut`] at the turn's `DEADLINE`.
+/// [`TurnError::Model`] for the model's own failures, [`TurnError::Cancelled`] as soon as `CANCEL` is called,
+/// and [`TurnError::TimedOut`] at the turn's `DEADLINE`.
 ///
 /// # Cancellation
 /// Dropping the future drops the stream, which ends the call. Text that `on_text` has seen stays seen.
@@ -102,8 +103,8 @@ fn finish(index: usize, piece: ToolCallDelta) -> Result<ToolCall, ModelError> {
     let name = piece.name.filter(|name| !name.is_empty());
     let name = name.ok_or(ModelError::Malformed("a tool call without a name"))?;
     let id = piece.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{index}"));
-    // Providers send nothing at all for a tool without parameters. Anything that is not JSON is kept as a string:
-    // the tool refuses it, and the model gets a chance to do better.
+    // Providers send nothing at all for a tool without parameters. Anything that is not JSON is kept as a
+    // string: the tool refuses it, and the model gets a chance to do better.
     let arguments = match piece.arguments.trim() {
         "" => Value::Object(serde_json::Map::new()),
         text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),

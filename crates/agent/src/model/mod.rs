@@ -80,7 +80,8 @@ pub struct Usage {
     pub output: u64,
 }
 
-/// Why a model call failed. The texts name the place and the next step, never the prompt or a provider's body.
+/// Why a model call failed. The texts name the place and the next step, never the prompt or a provider's
+/// body.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The provider did not answer within the configured time.
@@ -126,8 +127,8 @@ impl ModelError {
     }
 }
 
-/// Makes the configured model. `read` is asked for the secret, if the configuration names one; this crate itself
-/// reads neither the environment nor files for it.
+/// Makes the configured model. `read` is asked for the secret, if the configuration names one; this crate
+/// itself reads neither the environment nor files for it.
 ///
 /// # Errors
 /// [`ConfigError`] when the configuration names no usable model or the secret cannot be read.

@@ -1,7 +1,8 @@
 //! What a model is asked: instructions, messages, and the tools it may call.
 //!
-//! A request is plain data, made anew for each call from the working-context buffer; a tool result always stands
-//! behind the assistant message that asked for it. The prompt module makes requests and every model reads them.
+//! A request is plain data, made anew for each call from the working-context buffer; a tool result always
+//! stands behind the assistant message that asked for it. The prompt module makes requests and every model
+//! reads them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! A model that says what a test wrote down for it.
 //!
-//! A script is a list of answers, one per call, or a function from request to answer; every request is recorded.
-//! Tests of this crate and of its users make one; it exists only with the feature `testing`.
+//! A script is a list of answers, one per call, or a function from request to answer; every request is
+//! recorded. Tests of this crate and of its users make one; it exists only with the feature `testing`.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
 //! Running the tool calls of one step: in parallel up to a cap, each with a time limit.
 //!
-//! Every call is a task of its own in the context of the turn, under its own `tool` span; a panic, a timeout and a
-//! refused argument are results that the model reads. Only specialists dispatch. A cancelled turn lets the running
-//! calls end and starts no more.
+//! Every call is a task of its own in the context of the turn, under its own `tool` span; a panic, a timeout
+//! and a refused argument are results that the model reads. Only specialists dispatch. A cancelled turn lets
+//! the running calls end and starts no more.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

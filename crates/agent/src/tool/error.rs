@@ -1,7 +1,7 @@
 //! Why a tool call failed.
 //!
-//! Most failures are told to the model, which may do better in its next step; a missing or foreign context is not
-//! its business and fails the whole turn. Tools return this error, the dispatcher sorts it.
+//! Most failures are told to the model, which may do better in its next step; a missing or foreign context is
+//! not its business and fails the whole turn. Tools return this error, the dispatcher sorts it.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ pub enum ToolError {
     /// The model asked for a tool that this specialist does not have.
     #[error("there is no such tool here")]
     Unknown,
-    /// The arguments do not fit the schema. The detail may quote them, so it goes to the model and nowhere else.
+    /// The arguments do not fit the schema. The detail may quote them, so it goes to the model and nowhere
+    /// else.
     #[error("the arguments do not match the tool's schema")]
     Arguments {
         /// What is wrong, in words for the model.

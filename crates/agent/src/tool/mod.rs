@@ -1,8 +1,9 @@
 //! The tool contract: a name, a schema, the context variables it needs, and one call.
 //!
-//! A tool is a [`Tool`]; [`tool`] makes one from a function with typed arguments. Tools read the tenant, the session
-//! and the principal from the context, never from their arguments, so that no model can name another tenant.
-//! Specialists call tools through the dispatcher of this module; users may add their own to [`crate::Agents`].
+//! A tool is a [`Tool`]; [`tool`] makes one from a function with typed arguments. Tools read the tenant, the
+//! session and the principal from the context, never from their arguments, so that no model can name another
+//! tenant. Specialists call tools through the dispatcher of this module; users may add their own to
+//! [`crate::Agents`].
 
 pub(crate) mod dispatch;
 mod error;
@@ -42,7 +43,8 @@ pub trait Tool: Send + Sync + 'static {
     /// What the model is told about it.
     fn spec(&self) -> &ToolSpec;
 
-    /// The context variables without which it cannot run. They are checked before the first model call of a turn.
+    /// The context variables without which it cannot run. They are checked before the first model call of a
+    /// turn.
     fn needs(&self) -> &[&'static dyn Variable] {
         &[]
     }
@@ -50,7 +52,8 @@ pub trait Tool: Send + Sync + 'static {
     /// Runs it once, in the context of the turn. The arguments are what the model wrote, of any shape.
     ///
     /// # Cancellation
-    /// The future is dropped when the tool's time is up. Work that it left on the blocking pool runs to its end.
+    /// The future is dropped when the tool's time is up. Work that it left on the blocking pool runs to its
+    /// end.
     fn call(&self, arguments: Value) -> ToolFuture;
 }
 

@@ -1,7 +1,7 @@
 //! `note_attempt`: writes down what was tried in this session and how it went.
 //!
-//! It feeds the session-learning cache, which the supervisor reads before each turn, so that nobody is told twice to
-//! do what already failed. Specialists that are given it may call it.
+//! It feeds the session-learning cache, which the supervisor reads before each turn, so that nobody is told
+//! twice to do what already failed. Specialists that are given it may call it.
 
 use haversack::well_known::{SESSION_ID, TENANT_ID};
 use haversack_memory::Memory;

@@ -1,7 +1,8 @@
 //! `recall`: searches the tenant's recall store.
 //!
-//! The answer says how it searched and what it could not see, so that "nothing found" is not mistaken for "not
-//! searched". Specialists that are given it may call it; whose memories are searched comes from the context.
+//! The answer says how it searched and what it could not see, so that "nothing found" is not mistaken for
+//! "not searched". Specialists that are given it may call it; whose memories are searched comes from the
+//! context.
 
 use haversack::well_known::{SESSION_ID, TENANT_ID};
 use haversack_memory::{Memory, Mode, Query};

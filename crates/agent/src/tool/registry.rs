@@ -1,7 +1,7 @@
 //! The toolbox: every tool that specialists may be given, by name.
 //!
-//! It is made once, with the agents, and never changes. The configuration names the tools of each specialist; a name
-//! that is not in the box is a configuration error, not a surprise in a turn.
+//! It is made once, with the agents, and never changes. The configuration names the tools of each specialist;
+//! a name that is not in the box is a configuration error, not a surprise in a turn.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

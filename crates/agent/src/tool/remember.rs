@@ -1,7 +1,8 @@
 //! `remember`: keeps a fact in the tenant's recall store.
 //!
-//! A fact has a text and may have a subject; a newer fact of the same subject supersedes the older. Specialists that
-//! are given it may call it; the tenant, the session and the principal come from the context.
+//! A fact has a text and may have a subject; a newer fact of the same subject supersedes the older.
+//! Specialists that are given it may call it; the tenant, the session and the principal come from the
+//! context.
 
 use haversack::well_known::{PRINCIPAL, SESSION_ID, TENANT_ID};
 use haversack_memory::Memory;
@@ -22,7 +23,8 @@ const MAX_CHARS: usize = 2_000;
 struct Arguments {
     /// The fact, one sentence that can be understood alone.
     text: String,
-    /// What the fact is about, such as `delivery address`. A newer fact of the same subject replaces the older.
+    /// What the fact is about, such as `delivery address`. A newer fact of the same subject replaces the
+    /// older.
     #[serde(default)]
     subject: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Tools with typed arguments: a function, and a schema derived from its argument.
 //!
-//! The JSON of the model is parsed into the argument type before the function runs, and what does not fit is an
-//! error for the model. Every tool of this crate is made here; so should be every tool of its users.
+//! The JSON of the model is parsed into the argument type before the function runs, and what does not fit is
+//! an error for the model. Every tool of this crate is made here; so should be every tool of its users.
 
 use std::future::Future;
 use std::marker::PhantomData;

@@ -1,8 +1,8 @@
 //! A turn: one message of a caller and everything that happens until its reply.
 //!
 //! [`crate::Agents::turn`] makes a [`Turn`] under the current entry; running it records the message, asks the
-//! supervisor, and commits the reply before anybody gets it. The server and the command line run turns; the turn
-//! names no tenant, session or principal, they come from the context it was made in.
+//! supervisor, and commits the reply before anybody gets it. The server and the command line run turns; the
+//! turn names no tenant, session or principal, they come from the context it was made in.
 
 mod id;
 mod reply;
@@ -51,16 +51,16 @@ impl Turn {
 
     /// Runs the turn in the context of this call, whoever polls it.
     ///
-    /// The reply is returned after it is committed. `CANCEL` ends the turn during a model call at once and during
-    /// tool calls after those that run; `DEADLINE` likewise bounds it.
+    /// The reply is returned after it is committed. `CANCEL` ends the turn during a model call at once and
+    /// during tool calls after those that run; `DEADLINE` likewise bounds it.
     ///
     /// # Errors
-    /// [`TurnError::Foreign`] under another entry than the turn's own, before anything is read or written; else
-    /// whatever kept the turn from its reply. The turn is recorded with how it ended.
+    /// [`TurnError::Foreign`] under another entry than the turn's own, before anything is read or written;
+    /// else whatever kept the turn from its reply. The turn is recorded with how it ended.
     ///
     /// # Cancellation
-    /// Dropping the future leaves the message recorded and the turn without an end; the next turn of the session
-    /// marks it as interrupted. Writes that have begun are whole or not there.
+    /// Dropping the future leaves the message recorded and the turn without an end; the next turn of the
+    /// session marks it as interrupted. Writes that have begun are whole or not there.
     #[track_caller]
     pub fn run(self, events: EventSink) -> impl Future<Output = Result<Reply, TurnError>> + Send + 'static {
         let admitted = self.entry.check("run a turn");

@@ -1,7 +1,7 @@
 //! The reply of a turn: the words, who said them, what was used.
 //!
-//! It is plain data; what is committed with the history and what the caller gets are the same value. The turn makes
-//! it, the history gives it back when a request is repeated.
+//! It is plain data; what is committed with the history and what the caller gets are the same value. The turn
+//! makes it, the history gives it back when a request is repeated.
 
 use haversack_memory::buffer::Manifest;
 use haversack_memory::{Mode, Recalled};

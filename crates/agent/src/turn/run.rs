@@ -1,7 +1,7 @@
 //! The order of a turn: record, lead, commit, reply.
 //!
-//! Each step stands on the one before: nothing is read for a session that is not the caller's, nothing is said that
-//! is not committed. Only [`super::Turn::run`] enters here, inside the turn's span and context.
+//! Each step stands on the one before: nothing is read for a session that is not the caller's, nothing is
+//! said that is not committed. Only [`super::Turn::run`] enters here, inside the turn's span and context.
 
 use tracing::Instrument;
 
@@ -41,8 +41,8 @@ impl Turn {
         Ok(reply)
     }
 
-    /// Records how the turn ended. When even that fails the turn stays without an end, and the next turn of the
-    /// session marks it as interrupted; the caller gets the first error in either case.
+    /// Records how the turn ended. When even that fails the turn stays without an end, and the next turn of
+    /// the session marks it as interrupted; the caller gets the first error in either case.
     async fn record_failure(&self, error: &TurnError) {
         let ended = match error {
             TurnError::Cancelled => Ended::Cancelled,

@@ -60,7 +60,8 @@ fn the_schema_and_the_reader_refuse_the_same() {
         let error = read(toml).unwrap_err().to_string();
         assert!(!error.contains("in-plain-sight") || error.contains("api_key"), "{error}");
     }
-    let right = "[agent.model]\nprovider = \"genai\"\nname = \"openai::x\"\napi_key = \"env:KEY\"\nbase_url = \"http://127.0.0.1:1/v1\"\n";
+    let right = "[agent.model]\nprovider = \"genai\"\nname = \"openai::x\"\napi_key = \"env:KEY\"\nbase_url \
+        = \"http://127.0.0.1:1/v1\"\n";
     assert!(validator.is_valid(&as_json(right)));
     let config = read(right).unwrap();
     assert_eq!(config.model.api_key, Some(SecretRef::Env("KEY".to_owned())));

@@ -1,4 +1,5 @@
-//! What the offline model claims, as conversations over the whole way: turn, supervisor, specialist, tools, SQLite.
+//! What the offline model claims, as conversations over the whole way: turn, supervisor, specialist, tools,
+//! SQLite.
 //!
 //! The customers here are made up for this table. Values are arbitrary; the rules may know none of them.
 
@@ -249,8 +250,8 @@ async fn a_correction_is_kept_as_a_whole_sentence() {
 
 #[tokio::test]
 async fn several_facts_in_one_message_are_all_kept() {
-    let tell = "Hello team, some news: our account manager is Ilse Quandt, the PO number is PQ-5512 and invoices go to \
-                billing@tarn.example. Also, we have 43 licences. Thanks!";
+    let tell = "Hello team, some news: our account manager is Ilse Quandt, the PO number is PQ-5512 and \
+        invoices go to billing@tarn.example. Also, we have 43 licences. Thanks!";
     let turns: &[Said<'_>] = &[
         ("one", tell, &["Ilse Quandt", "PQ-5512", "billing@tarn.example", "43"], &[]),
         ("two", "Who looks after our account?", &["Ilse Quandt"], &["PQ-5512"]),
@@ -260,13 +261,15 @@ async fn several_facts_in_one_message_are_all_kept() {
     all_well(&hold(&[], turns).await);
 }
 
-const SCANNERS: &str = "# Handheld scanners\n\n## Scanner does not read barcodes\n\n1. Restart the scanner and wait for the beep.\n\
-    2. Clean the window with a dry cloth.\n3. Print the label again at 203 dpi.\n\nIf none of this helps, call extension 8841.\n\n\
-    ## Charging\n\nA full charge takes 3 hours. Only use dock type K-7.\n";
-const RETURNS: &str = "# Returns and refunds\n\nUnused goods can be returned within 30 days. Refunds are paid within 12 working days \
-    after the goods arrive.\n\nRefunds above 750 EUR need the approval of Maren Holt.\n\n## Damaged goods\n\nTake a photo and send it to \
-    claims@tarn.example within 48 hours.\n";
-const HOURS: &str = "# Opening times\n\n| Site | Opens | Closes |\n|---|---|---|\n| Osthafen | 06:30 | 19:00 |\n| Brunnholt | 08:00 | 16:45 |\n";
+const SCANNERS: &str = "# Handheld scanners\n\n## Scanner does not read barcodes\n\n1. Restart the scanner \
+    and wait for the beep.\n 2. Clean the window with a dry cloth.\n3. Print the label again at 203 \
+    dpi.\n\nIf none of this helps, call extension 8841.\n\n ## Charging\n\nA full charge takes 3 hours. \
+    Only use dock type K-7.\n";
+const RETURNS: &str = "# Returns and refunds\n\nUnused goods can be returned within 30 days. Refunds are \
+    paid within 12 working days after the goods arrive.\n\nRefunds above 750 EUR need the approval of Maren \
+    Holt.\n\n## Damaged goods\n\nTake a photo and send it to claims@tarn.example within 48 hours.\n";
+const HOURS: &str = "# Opening times\n\n| Site | Opens | Closes |\n|---|---|---|\n| Osthafen | 06:30 | \
+    19:00 |\n| Brunnholt | 08:00 | 16:45 |\n";
 
 #[tokio::test]
 async fn questions_are_answered_from_the_handbook() {
@@ -307,7 +310,8 @@ async fn what_failed_is_not_suggested_again() {
         ],
         &[(
             "b",
-            "Our scanner cannot read labels. I rebooted it and wiped the window, but nothing changed. Any other ideas?",
+            "Our scanner cannot read labels. I rebooted it and wiped the window, but nothing changed. Any \
+                other ideas?",
             &["203 dpi"],
             &["Restart", "Clean"],
         )],

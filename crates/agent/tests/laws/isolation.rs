@@ -1,4 +1,5 @@
-//! The shared driver: many tenants' turns polled by one task, inside somebody's frame, and nobody sees another's.
+//! The shared driver: many tenants' turns polled by one task, inside somebody's frame, and nobody sees
+//! another's.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,8 @@ struct Expected {
     session: String,
 }
 
-/// 20 turns of as many tenants, 6 tool calls each, polled by one driver that stands in another tenant's frame.
+/// 20 turns of as many tenants, 6 tool calls each, polled by one driver that stands in another tenant's
+/// frame.
 async fn shared_driver() {
     let wrong: Arc<Mutex<Vec<String>>> = Arc::default();
     let calls: Arc<Mutex<HashSet<(String, usize)>>> = Arc::default();

@@ -1,4 +1,5 @@
-//! Models over HTTP, against a server on the loopback that speaks OpenAI's protocol and misbehaves on command.
+//! Models over HTTP, against a server on the loopback that speaks OpenAI's protocol and misbehaves on
+//! command.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

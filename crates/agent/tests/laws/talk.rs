@@ -1,4 +1,5 @@
-//! Conversations as people write them, read from `talk.txt`: in passing, without marks, with corrections and attempts.
+//! Conversations as people write them, read from `talk.txt`: in passing, without marks, with corrections and
+//! attempts.
 
 use super::house::House;
 

@@ -1,7 +1,8 @@
 //! One call: attempts until one speaks, then its events.
 //!
-//! An attempt that fails before its first word may be followed by another; after the first word it may not, because a
-//! word cannot be taken back. The library's own log lines quote bodies, so they are switched off while it runs.
+//! An attempt that fails before its first word may be followed by another; after the first word it may not,
+//! because a word cannot be taken back. The library's own log lines quote bodies, so they are switched off
+//! while it runs.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -110,8 +111,8 @@ impl Call {
                 self.ready.push_back(ModelEvent::Text(chunk.content));
             }
             ChatStreamEvent::End(end) => self.finish(end)?,
-            // Pieces of tool calls are assembled by the library, which knows each provider's way of cutting them;
-            // reasoning is not part of an answer.
+            // Pieces of tool calls are assembled by the library, which knows each provider's way of cutting
+            // them; reasoning is not part of an answer.
             _ => {}
         }
         Ok(())

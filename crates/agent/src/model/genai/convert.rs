@@ -1,6 +1,7 @@
 //! Our requests in the words of `genai`.
 //!
-//! A mapping and nothing else: roles, tool calls, tool results, schemas. Only the model of this module's parent maps.
+//! A mapping and nothing else: roles, tool calls, tool results, schemas. Only the model of this module's
+//! parent maps.
 
 use std::time::Duration;
 

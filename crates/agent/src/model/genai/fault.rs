@@ -1,7 +1,7 @@
 //! What went wrong with a call, without a word of what was said.
 //!
-//! `genai` puts whole bodies into its errors; here they become our small enum, and what a provider or a connection
-//! wrote is dropped. Only the call of this module's parent sorts errors.
+//! `genai` puts whole bodies into its errors; here they become our small enum, and what a provider or a
+//! connection wrote is dropped. Only the call of this module's parent sorts errors.
 
 use std::error::Error as StdError;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Models of any provider that the `genai` library knows, over HTTP.
 //!
-//! A [`Genai`] is one model at one endpoint with one key, all three explicit: nothing is taken from the environment,
-//! proxies included. Calls are streamed, bounded in time, and retried while nothing was said yet. The server makes one
-//! from the configuration; agents only see a [`ChatModel`].
+//! A [`Genai`] is one model at one endpoint with one key, all three explicit: nothing is taken from the
+//! environment, proxies included. Calls are streamed, bounded in time, and retried while nothing was said
+//! yet. The server makes one from the configuration; agents only see a [`ChatModel`].
 
 mod call;
 mod convert;
@@ -42,8 +42,8 @@ struct Line {
 impl Genai {
     /// A model from its configuration and the key that the configuration refers to. No call is made yet.
     ///
-    /// TLS uses the ring provider, installed for the process unless one is installed already; trust anchors come from
-    /// the platform.
+    /// TLS uses the ring provider, installed for the process unless one is installed already; trust anchors
+    /// come from the platform.
     ///
     /// # Errors
     /// [`ConfigError::Model`] when the name tells no provider, the URL is none, or a key is missing.
@@ -102,8 +102,8 @@ fn refused(why: &str) -> ConfigError {
     ConfigError::Model(why.to_owned())
 }
 
-/// The provider that a model name tells. What `genai` falls back to for a name that tells none is a local server,
-/// which nobody asked for.
+/// The provider that a model name tells. What `genai` falls back to for a name that tells none is a local
+/// server, which nobody asked for.
 fn provider(name: &str) -> Result<AdapterKind, ConfigError> {
     let unclear =
         || refused("`name` tells no provider; write `openai::NAME`, `anthropic::NAME`, `ollama::NAME` ..");
@@ -113,7 +113,8 @@ fn provider(name: &str) -> Result<AdapterKind, ConfigError> {
     if kind == AdapterKind::Ollama && !said_so { Err(unclear()) } else { Ok(kind) }
 }
 
-/// A base URL that paths can be joined to. The text is not repeated in errors, because it may hold a password.
+/// A base URL that paths can be joined to. The text is not repeated in errors, because it may hold a
+/// password.
 fn base_url(text: &str) -> Result<Url, ConfigError> {
     let url = Url::parse(text).map_err(|_| refused("`base_url` is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {

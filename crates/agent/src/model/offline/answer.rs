@@ -1,7 +1,7 @@
 //! Choosing what answers a question: among remembered facts, and among the pieces of handbook sections.
 //!
-//! A candidate must cover most of what the question is about, its focus, and the kind of value it asks for; what covers less is
-//! no answer, however near it is. Only the composing asks for answers.
+//! A candidate must cover most of what the question is about, its focus, and the kind of value it asks for;
+//! what covers less is no answer, however near it is. Only the composing asks for answers.
 
 use super::attempt::same_action;
 use super::extract::{Piece, PieceKind, pieces};
@@ -63,7 +63,8 @@ pub(super) fn facts(question: &Question, recalled: &RecallAnswer, ignore: &[&str
     answers.collect()
 }
 
-/// Of facts that speak of the same thing the newest is true; facts on other things stay only where they match as well.
+/// Of facts that speak of the same thing the newest is true; facts on other things stay only where they match
+/// as well.
 fn one_a_subject(newest_first: &mut Vec<(f32, &RecalledFact)>, best: f32) {
     let mut subjects: Vec<Option<String>> = Vec::new();
     newest_first.retain(|(score, hit)| {
@@ -183,7 +184,8 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
     let bag = Bag::of(text);
     let has_value = question.wants != Wants::Anything && satisfies(question.wants, text);
     let rest: Vec<_> = question.terms.iter().filter(|term| !is_focus_of(question, term)).cloned().collect();
-    // `under what reference is the bond registered`: a number behind everything else that was asked is that number.
+    // `under what reference is the bond registered`: a number behind everything else that was asked is that
+    // number.
     let rest_covered = rest.iter().any(|term| term.weight >= 0.5) && coverage(&rest, &bag, above) >= 0.75;
     let shown = |term: &Term| has_value && (is_shown_by_value(term) || (rest_covered && is_number(term)));
     let (mut total, mut got) = (0.0, 0.0);
@@ -231,7 +233,8 @@ fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&B
     score + coverage(&question.hints, &bag, above) * if question.leans || strong <= 1 { 0.3 } else { 0.08 }
 }
 
-/// Nouns that a text need not name, because the value itself shows what it is: a date, a place, a mail address.
+/// Nouns that a text need not name, because the value itself shows what it is: a date, a place, a mail
+/// address.
 fn is_shown_by_value(term: &Term) -> bool {
     let kinds = "time deadline address email name price count";
     term.concepts().iter().any(|concept| listed(kinds, vocabulary::name(*concept)))

@@ -1,8 +1,8 @@
 //! Reports of what somebody tried and how it went.
 //!
-//! A clause can name an action (`I restarted it`), an outcome (`it did not help`), or both; an outcome alone belongs to the
-//! actions before it, in the message or among the steps that were suggested last. The plan reads reports, the choice of
-//! answers compares steps with them.
+//! A clause can name an action (`I restarted it`), an outcome (`it did not help`), or both; an outcome alone
+//! belongs to the actions before it, in the message or among the steps that were suggested last. The plan
+//! reads reports, the choice of answers compares steps with them.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -39,7 +39,8 @@ pub(super) struct Attempt {
 /// What a clause reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Report {
-    /// Actions, with their outcome if the clause names it. `sure` is false for verbs that are as often no attempt.
+    /// Actions, with their outcome if the clause names it. `sure` is false for verbs that are as often no
+    /// attempt.
     Tried { actions: Vec<String>, went: Went, sure: bool },
     /// Only an outcome, of what was tried before.
     Ended { went: Went, of: Of },
@@ -56,8 +57,9 @@ pub(super) enum Of {
     Trouble,
 }
 
-/// Reads a clause as a report; `None` when it is none. `outcome_follows` says that the next clause is an outcome, which makes
-/// an attempt of any act; `going_on` that attempts were told just before, so that `opened the hatch too` is one more.
+/// Reads a clause as a report; `None` when it is none. `outcome_follows` says that the next clause is an
+/// outcome, which makes an attempt of any act; `going_on` that attempts were told just before, so that
+/// `opened the hatch too` is one more.
 pub(super) fn report(clause: &str, outcome_follows: bool, going_on: bool) -> Option<Report> {
     let words = tokens(clause);
     let lower = lowers(&words);
@@ -168,7 +170,8 @@ fn action(lower: &[&str], known: bool, going_on: bool) -> Option<(usize, bool)> 
 
 fn is_somebody(word: &str) -> bool {
     listed(
-        "i we i've we've he she they they've colleague technician someone somebody customer caretaker driver member reader",
+        "i we i've we've he she they they've colleague technician someone somebody customer caretaker \
+            driver member reader",
         word,
     )
 }
@@ -212,7 +215,8 @@ fn split_actions(clause: &str, words: &[Token<'_>]) -> Vec<String> {
 }
 
 fn action_text(clause: &str, words: &[Token<'_>]) -> Option<String> {
-    let edges = "already again twice too also and but just yesterday today now times first then several many even which with as well so either both";
+    let edges = "already again twice too also and but just yesterday today now times first then several \
+        many even which with as well so either both";
     let edge = |word: &&Token<'_>| listed(edges, &word.lower);
     let skip = words.iter().take_while(edge).count();
     let words = &words[skip..];
@@ -222,7 +226,8 @@ fn action_text(clause: &str, words: &[Token<'_>]) -> Option<String> {
     (!terms(text).is_empty()).then(|| text.to_owned())
 }
 
-/// An outcome alone speaks of something before it only when its subject is a pronoun, the trouble, or nothing at all.
+/// An outcome alone speaks of something before it only when its subject is a pronoun, the trouble, or nothing
+/// at all.
 fn refers_back(lower: &[&str], at: usize) -> Option<Of> {
     let early = &lower[..lower.len().min(4)];
     if early.iter().any(|word| listed("none neither nothing both these those all any everything they", word))
@@ -266,36 +271,43 @@ fn is_act_concept(term: &Term) -> bool {
 }
 
 /// How often and when it was tried says nothing about what. These are stems.
-const CIRCUMSTANCES: &str = "twic tim time minut minute morning yesterday today second hour complet complete whol again ful fully thre three \
-    properly briefly";
+const CIRCUMSTANCES: &str = "twic tim time minut minute morning yesterday today second hour complet \
+    complete whol again ful fully thre three properly briefly";
 
-const FAILED: &str = "did not, didn't, does not, doesn't, do not, don't, has not, hasn't, have not, haven't, was not, wasn't, won't, can't, \
-    cannot, no luck, no effect, no difference, no change, no success, no improvement, no better, no use, no help, no joy, no result, \
-    nothing changed, nothing happened, nothing helped, nothing worked, nothing changes, nothing happens, nothing works, \
-    without success, without luck, without effect, without result, without any, in vain, to no avail, failed, fails, same error, \
-    same problem, same result, same message, same issue, same thing, still the same, neither helped, neither worked, none helped, none worked, \
-    made it worse, did nothing, isn't, is not, none of, neither of, remains, persists, came back, comes back, is back";
+const FAILED: &str = "did not, didn't, does not, doesn't, do not, don't, has not, hasn't, have not, \
+    haven't, was not, wasn't, won't, can't, cannot, no luck, no effect, no difference, no change, no \
+    success, no improvement, no better, no use, no help, no joy, no result, nothing changed, nothing \
+    happened, nothing helped, nothing worked, nothing changes, nothing happens, nothing works, without \
+    success, without luck, without effect, without result, without any, in vain, to no avail, failed, \
+    fails, same error, same problem, same result, same message, same issue, same thing, still the same, \
+    neither helped, neither worked, none helped, none worked, made it worse, did nothing, isn't, is not, \
+    none of, neither of, remains, persists, came back, comes back, is back";
 
-const WORKED: &str = "worked, helped, fixed, solved, did the trick, works now, works again, working again, working now, is gone, \
-    is fixed, is solved, resolved, now works, it works";
+const WORKED: &str = "worked, helped, fixed, solved, did the trick, works now, works again, working again, \
+    working now, is gone, is fixed, is solved, resolved, now works, it works";
 
 /// What comes after `still` when something did not get better.
-const NOT_GOOD: &str = "not the there same broken fails failing no blinks blinking shows showing happens red error nothing stuck offline \
-    slow down dark cold leaking leaks beeping beeps says jams jammed dead locked refuses get gets see hangs blank reads closed howls";
+const NOT_GOOD: &str = "not the there same broken fails failing no blinks blinking shows showing happens \
+    red error nothing stuck offline slow down dark cold leaking leaks beeping beeps says jams jammed dead \
+    locked refuses get gets see hangs blank reads closed howls";
 
 /// Past forms that do not end in `ed`.
-const IRREGULAR: &str = "reset put took held ran did set cut bled shut went made let quit gave got bought brought found sent wrote read drew \
-    threw wound swung spoke rang blew shook tore left taken written given gone done";
+const IRREGULAR: &str = "reset put took held ran did set cut bled shut went made let quit gave got bought \
+    brought found sent wrote read drew threw wound swung spoke rang blew shook tore left taken written \
+    given gone done";
 
 /// Acts that nobody reports but as an attempt.
-const SURE: &str = "restart reboot reset reinstall unplug replug recharge reconnect disconnect descale recalibrate calibrate refresh reload \
-    repair re-pair clean wipe rinse flush tighten troubleshoot retry reseat re-seat reinsert resync sync power-cycle bleed shake clear tap";
+const SURE: &str = "restart reboot reset reinstall unplug replug recharge reconnect disconnect descale \
+    recalibrate calibrate refresh reload repair re-pair clean wipe rinse flush tighten troubleshoot retry \
+    reseat re-seat reinsert resync sync power-cycle bleed shake clear tap";
 
 /// Acts that are attempts in a report and something else elsewhere.
-const OTHERS: &str = "turn switch install update upgrade replace swap check plug connect pair charge delete remove open close log sign change \
-    cycle adjust move test wait press push empty refill verify format download enter type scan print call contact run set put take hold \
-    lower raise increase reduce fill load select rotate lubricate dry inspect unlock lock enable disable request ask uninstall configure \
-    follow leave drain power warm cool insert eject click quit free look tick scratch scrape authorise rename return borrow spread shift pull";
+const OTHERS: &str = "turn switch install update upgrade replace swap check plug connect pair charge delete \
+    remove open close log sign change cycle adjust move test wait press push empty refill verify format \
+    download enter type scan print call contact run set put take hold lower raise increase reduce fill load \
+    select rotate lubricate dry inspect unlock lock enable disable request ask uninstall configure follow \
+    leave drain power warm cool insert eject click quit free look tick scratch scrape authorise rename \
+    return borrow spread shift pull";
 
 static SURE_ACTS: LazyLock<HashSet<String>> = LazyLock::new(|| SURE.split_whitespace().map(stem).collect());
 static ACTS: LazyLock<HashSet<String>> = LazyLock::new(|| OTHERS.split_whitespace().map(stem).collect());

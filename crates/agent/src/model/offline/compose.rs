@@ -1,7 +1,8 @@
 //! The words of an answer.
 //!
-//! Every answer is made of what was found, quoted, with where it comes from; where nothing was found it says so and how it searched.
-//! A failed step is not named again beside the next ones. Only the model composes, when all its tools have answered.
+//! Every answer is made of what was found, quoted, with where it comes from; where nothing was found it says
+//! so and how it searched. A failed step is not named again beside the next ones. Only the model composes,
+//! when all its tools have answered.
 
 use std::collections::HashMap;
 
@@ -16,8 +17,9 @@ use crate::tool::knowledge::Found;
 pub(super) type Results<'r> = HashMap<&'r str, (bool, &'r str)>;
 
 /// What it says when it is asked what it is.
-pub(super) const INTRODUCTION: &str = "I am Haversack's offline model: fixed rules and recall, no language model and no network. I keep what \
-    you tell me, note what you tried, and quote what you told me before and what the handbook says. Beyond that I cannot reason.";
+pub(super) const INTRODUCTION: &str = "I am Haversack's offline model: fixed rules and recall, no language \
+    model and no network. I keep what you tell me, note what you tried, and quote what you told me before \
+    and what the handbook says. Beyond that I cannot reason.";
 
 /// Composes the answer to a plan.
 pub(super) fn compose(plan: &Plan, results: &Results<'_>) -> String {
@@ -30,7 +32,8 @@ pub(super) fn compose(plan: &Plan, results: &Results<'_>) -> String {
             Item::Answer(question) => {
                 let others = plan.items.iter().filter(|item| matches!(item, Item::Answer(_))).count() > 1;
                 let answer = answered(plan, at, question, results);
-                // Two questions may have one answer, and a question that said nothing by itself needs none beside others.
+                // Two questions may have one answer, and a question that said nothing by itself needs none
+                // beside others.
                 let needless = others && !question.clear && answer.is_err();
                 let text = answer.unwrap_or_else(|nothing| nothing);
                 if !needless && !parts.contains(&text) {
@@ -40,12 +43,15 @@ pub(super) fn compose(plan: &Plan, results: &Results<'_>) -> String {
             Item::ListAttempts => parts.push(tried(plan)),
             Item::Introduce => parts.push(INTRODUCTION.to_owned()),
             Item::ExplainForgetting => parts.push(
-                "I cannot forget single facts in a conversation. Tell me what is true now and it replaces the older fact, or have \
-                 the session deleted: that removes everything you told me in it."
-                    .to_owned(),
+                "I cannot forget single facts in a conversation. Tell me what is true now and it replaces \
+                    the older fact, or have the session deleted: that removes everything you told me in \
+                    it."
+                .to_owned(),
             ),
             Item::Cheer => parts.push("Good to hear that it works now.".to_owned()),
-            Item::Greet => parts.push("You are welcome. Tell me what I should know, or ask me something.".to_owned()),
+            Item::Greet => {
+                parts.push("You are welcome. Tell me what I should know, or ask me something.".to_owned());
+            }
             Item::Remember { .. } | Item::Note(_) => {}
         }
     }
@@ -86,8 +92,8 @@ fn kept(plan: &Plan, results: &Results<'_>) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// What was reported. With a question beside it the actions are not named: an answer with next steps should hold nothing that reads
-/// like a step that failed.
+/// What was reported. With a question beside it the actions are not named: an answer with next steps should
+/// hold nothing that reads like a step that failed.
 fn noted(plan: &Plan, results: &Results<'_>, asked: bool) -> Option<String> {
     let notes: Vec<(usize, &Attempt)> = plan
         .items

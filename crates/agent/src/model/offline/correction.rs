@@ -1,7 +1,7 @@
 //! Corrections: what `it is Y, not X` and `sorry, I meant Y` say when they stand alone.
 //!
-//! A statement that leans on an earlier one borrows its subject, newest first, and is kept as a whole sentence without the
-//! value that is wrong. Only the plan settles statements.
+//! A statement that leans on an earlier one borrows its subject, newest first, and is kept as a whole
+//! sentence without the value that is wrong. Only the plan settles statements.
 
 use super::subject::{Fact, fact};
 use super::terms::lowers;
@@ -26,7 +26,8 @@ impl Known {
     }
 }
 
-/// The thing that a clause says something is no longer true of: `the manager is no longer X`, `the number has changed`.
+/// The thing that a clause says something is no longer true of: `the manager is no longer X`, `the number has
+/// changed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Undone {
     /// The words that name the thing.
@@ -38,7 +39,8 @@ pub(super) struct Undone {
 }
 
 impl Undone {
-    /// The statement that a clause makes in the place of the one taken back: `it is now Y` becomes `the number is now Y`.
+    /// The statement that a clause makes in the place of the one taken back: `it is now Y` becomes `the
+    /// number is now Y`.
     pub(super) fn replaced_by(&self, text: &str) -> Option<String> {
         let words = tokens(text);
         let rest = words.get(1..)?;
@@ -114,7 +116,8 @@ fn renewed(text: &str, words: &[Token<'_>], lower: &[&str]) -> Option<String> {
     plain.then(|| Some(format!("the {} for {}", span(thing)?, span(owner)?)))?
 }
 
-/// A clause that begins with a pronoun, with the thing in its place: `it is now Y` becomes `the number is now Y`.
+/// A clause that begins with a pronoun, with the thing in its place: `it is now Y` becomes `the number is now
+/// Y`.
 pub(super) fn in_place(about: &str, text: &str) -> Option<String> {
     let words = tokens(text);
     let first = words.first()?;
@@ -138,7 +141,8 @@ pub(super) fn leans(text: &str) -> bool {
 
 const PRONOUNS: &str = "it that this they those these he she";
 
-/// Makes a fact of a statement. `known` is newest first. `None` when there is nothing in it that could be understood later.
+/// Makes a fact of a statement. `known` is newest first. `None` when there is nothing in it that could be
+/// understood later.
 pub(super) fn settle(text: &str, corrects: bool, known: &[&Known]) -> Option<Fact> {
     let (text, old) = without_old(text);
     let words = tokens(&text);
@@ -271,8 +275,8 @@ const OLD_MARKS: &[&str] = &[
 
 /// What a correction gives: the words behind its verb, or all of them when it has none.
 fn bare_value<'t>(text: &'t str, words: &[Token<'_>]) -> &'t str {
-    let leads = "it that this they those these should must be has have been now changed moved to actually rather of course in fact just \
-        really will today became";
+    let leads = "it that this they those these should must be has have been now changed moved to actually \
+        rather of course in fact just really will today became";
     let lead = |word: &&Token<'_>| {
         let contracted = matches!(word.raw.to_lowercase().as_str(), "it's" | "that's");
         listed(leads, &word.lower) || is_copula(&word.lower) || contracted

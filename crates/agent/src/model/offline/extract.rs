@@ -1,7 +1,7 @@
 //! The pieces of a handbook section that can be quoted alone: list items, sentences, table rows.
 //!
-//! Markdown marks are taken off, a list item keeps its continuation lines, a table row is read with its header. The ranking of
-//! answers quotes pieces, never whole files.
+//! Markdown marks are taken off, a list item keeps its continuation lines, a table row is read with its
+//! header. The ranking of answers quotes pieces, never whole files.
 
 use super::sentence::sentences;
 
@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn items_sentences_and_rows_are_pieces() {
-        let text = "If it jams. Do this:\n\n1. Open the **cover**.\n   Mind the blade.\n2. Clear the [paper](x.md).\n\nCall us then.\n\n| Plan | Price |\n|---|---|\n| Basic | 5 EUR |\n";
+        let text = "If it jams. Do this:\n\n1. Open the **cover**.\n   Mind the blade.\n2. Clear the \
+            [paper](x.md).\n\nCall us then.\n\n| Plan | Price |\n|---|---|\n| Basic | 5 EUR |\n";
         let seen: Vec<_> = pieces(text).into_iter().map(|p| (p.kind, p.text)).collect();
         let expected = [
             (PieceKind::Sentence, "If it jams."),

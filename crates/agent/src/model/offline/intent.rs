@@ -1,7 +1,7 @@
 //! What a clause wants: to be remembered, to be answered, to be helped, or nothing at all.
 //!
-//! The rules are tried in a fixed order and look at the first words, the last mark and a few set phrases. Reports of attempts
-//! are read before, by the plan, which is the only caller.
+//! The rules are tried in a fixed order and look at the first words, the last mark and a few set phrases.
+//! Reports of attempts are read before, by the plan, which is the only caller.
 
 use super::lead::{after_remember, change_request, starts, strip_lead};
 use super::sentence::{Clause, asks_with_verb, is_wh, starts_question};
@@ -21,8 +21,8 @@ pub(super) enum Intent {
     HowTo,
     /// A request for the next step.
     Help,
-    /// A statement: the words without what leads up to them, whether it corrects an earlier one, and whether it was asked
-    /// to be kept.
+    /// A statement: the words without what leads up to them, whether it corrects an earlier one, and whether
+    /// it was asked to be kept.
     Tell { text: String, corrects: bool, keep: bool },
     /// A problem was described.
     Problem,
@@ -178,9 +178,10 @@ fn is_next(lower: &[&str]) -> bool {
     found || lower == ["next"] || lower == ["next", "please"]
 }
 
-const NEXT: &str = "what else, anything else, something else, anything more, what now, what next, what is next, what's next, what remains, \
-    what is left, what's left, next step, next thing, another step, other step, other steps, further steps, do next, any ideas, any idea, \
-    any other idea, other ideas, another idea, any suggestions, other way, how else, and now";
+const NEXT: &str = "what else, anything else, something else, anything more, what now, what next, what is \
+    next, what's next, what remains, what is left, what's left, next step, next thing, another step, other \
+    step, other steps, further steps, do next, any ideas, any idea, any other idea, other ideas, another \
+    idea, any suggestions, other way, how else, and now";
 
 fn runs(lower: &[&str], phrase: &str) -> bool {
     let phrase: Vec<&str> = phrase.split(' ').collect();
@@ -219,9 +220,10 @@ fn is_request(lower: &[&str]) -> bool {
     me || back_to_me || ASKING.split(", ").any(begins) || NEEDING.split(", ").any(thing)
 }
 
-const ASKING: &str = "i need to know, we need to know, i want to know, i would like to know, i'd like to know, i wonder, i forgot, we forgot, \
-    i have forgotten, i've forgotten, any idea, i do not know, i don't know, i don't remember, i do not remember, i can't remember, \
-    i cannot remember, look up, explain, list, repeat, remind me";
+const ASKING: &str = "i need to know, we need to know, i want to know, i would like to know, i'd like to \
+    know, i wonder, i forgot, we forgot, i have forgotten, i've forgotten, any idea, i do not know, i don't \
+    know, i don't remember, i do not remember, i can't remember, i cannot remember, look up, explain, list, \
+    repeat, remind me";
 
 const NEEDING: &str =
     "i need, we need, i want, we want, i'm looking for, i am looking for, i'll need, looking for";
@@ -260,8 +262,9 @@ fn is_opener(lower: &[&str]) -> bool {
     question && lower.len() <= 8 || opens || lower.len() == 1 || lower[0] == "what"
 }
 
-const OPENERS: &str = "i hope, we hope, it is urgent, this is urgent, i am not sure, i'm not sure, i am confused, it would be, that would be, \
-    i appreciate, i think so, i should like, i would like to, i'd like to, hang on, hold on, one moment";
+const OPENERS: &str = "i hope, we hope, it is urgent, this is urgent, i am not sure, i'm not sure, i am \
+    confused, it would be, that would be, i appreciate, i think so, i should like, i would like to, i'd \
+    like to, hang on, hold on, one moment";
 
 /// Something does not work as it should.
 pub(super) fn is_problem(lower: &[&str]) -> bool {
@@ -300,7 +303,8 @@ pub(super) fn is_problem(lower: &[&str]) -> bool {
     })
 }
 
-/// `please deliver to Y`, `always call Kim first`, `use gate 4 from now on`: an order for every time, not for now.
+/// `please deliver to Y`, `always call Kim first`, `use gate 4 from now on`: an order for every time, not for
+/// now.
 fn is_instruction(text: &str, lower: &[&str], words: &[Token<'_>]) -> bool {
     let first = lower.first().copied().unwrap_or_default();
     if !listed(STANDING, first) {
@@ -320,19 +324,22 @@ fn is_instruction(text: &str, lower: &[&str], words: &[Token<'_>]) -> bool {
     !me && value.is_some_and(|kind| kind != Kind::Other)
 }
 
-const STANDING: &str = "deliver ship send use call contact invoice bill charge forward leave ring email always never ask address \
-    mail dispatch post put write reach";
+const STANDING: &str = "deliver ship send use call contact invoice bill charge forward leave ring email \
+    always never ask address mail dispatch post put write reach";
 
-const ORDERS: &str = "reset cancel change update book order send check open close extend renew refund return replace register unlock \
-    activate add remove delete track find call fix repair install schedule arrange confirm resend stop start restart connect help \
-    get print transfer request upgrade pay ship deliver";
+const ORDERS: &str = "reset cancel change update book order send check open close extend renew refund \
+    return replace register unlock activate add remove delete track find call fix repair install schedule \
+    arrange confirm resend stop start restart connect help get print transfer request upgrade pay ship \
+    deliver";
 
-const COURTESIES: &str = "hi hello hey thanks thank you good morning afternoon evening day bye goodbye dear team all ok okay great \
-    perfect cheers very much so a lot please nice wonderful super again there everyone for your the help that's that is was got it \
-    understood sounds helpful regards best kind see excellent fine well oh sure right information quick reply answer appreciated lovely \
-    phew thx ta weekend week have this brilliant star are";
+const COURTESIES: &str = "hi hello hey thanks thank you good morning afternoon evening day bye goodbye dear \
+    team all ok okay great perfect cheers very much so a lot please nice wonderful super again there \
+    everyone for your the help that's that is was got it understood sounds helpful regards best kind see \
+    excellent fine well oh sure right information quick reply answer appreciated lovely phew thx ta weekend \
+    week have this brilliant star are";
 
-const PROBLEMS: &str = "broken fails failed failing error errors problem problems issue trouble stuck crash crashes crashed crashing \
-    missing damaged lost blinking blinks flashing flashes beeping beeps leaking leaks jammed jams jam freezes frozen froze faulty \
-    defective overdue delayed smells smoking overheats overheating noisy rejected declined refuses refused dead unable hang hangs \
-    hanging hung blank howls howling silent blind squeaks rattles drips dripping forgotten";
+const PROBLEMS: &str = "broken fails failed failing error errors problem problems issue trouble stuck crash \
+    crashes crashed crashing missing damaged lost blinking blinks flashing flashes beeping beeps leaking \
+    leaks jammed jams jam freezes frozen froze faulty defective overdue delayed smells smoking overheats \
+    overheating noisy rejected declined refuses refused dead unable hang hangs hanging hung blank howls \
+    howling silent blind squeaks rattles drips dripping forgotten";

@@ -1,7 +1,7 @@
 //! What stands before a statement: greetings, `by the way`, `please remember that`, `sorry, I meant`.
 //!
-//! It is taken off, and what it announces, a correction or a wish to be remembered, is told. The intents are read from what
-//! is left.
+//! It is taken off, and what it announces, a correction or a wish to be remembered, is told. The intents are
+//! read from what is left.
 
 use super::sentence::is_wh;
 use super::terms::lowers;
@@ -63,8 +63,8 @@ pub(super) fn starts(lower: &[&str], phrase: &[&str]) -> bool {
 /// Single words that lead up to something also without a mark behind them.
 const LOOSE: &str = "actually sorry also and but so then unfortunately fyi argh oops hm";
 
-const GREETINGS: &str = "hi hello hey thanks thank good dear ok okay great perfect cheers please well oh sure right excellent \
-    fine nice yes super morning evening afternoon phew";
+const GREETINGS: &str = "hi hello hey thanks thank good dear ok okay great perfect cheers please well oh \
+    sure right excellent fine nice yes super morning evening afternoon phew";
 
 const GREETED: &str =
     "you morning afternoon evening day team all there again so very much a lot everyone then";
@@ -139,7 +139,8 @@ const LEADS: &[(&str, bool)] = &[
 
 /// `remember that ..`, `please note: ..`, `can you write down that ..`: the words behind.
 pub(super) fn after_remember(text: &str, lower: &[&str], words: &[Token<'_>]) -> Option<String> {
-    let polite = "please can could would will you i want need like to also just must should us me let's kindly i'd have";
+    let polite = "please can could would will you i want need like to also just must should us me let's \
+        kindly i'd have";
     let start = lower.iter().take_while(|word| listed(polite, word)).count();
     let mut at = start;
     at += match *lower.get(at)? {

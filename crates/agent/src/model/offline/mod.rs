@@ -1,12 +1,13 @@
 //! The offline model: rules and recall, no network, and honest about it.
 //!
-//! It reads the request like any model, plans what to keep, to note and to look up, asks for its tools, and composes its answer
-//! from what they return. It is stateless and deterministic: the same request gives the same answer. It is the default of an
-//! installation without a provider, so that everything around a model can be used and measured.
+//! It reads the request like any model, plans what to keep, to note and to look up, asks for its tools, and
+//! composes its answer from what they return. It is stateless and deterministic: the same request gives the
+//! same answer. It is the default of an installation without a provider, so that everything around a model
+//! can be used and measured.
 //!
-//! What it can do: keep facts and corrections, note attempts, answer questions from facts and from the handbook in other words
-//! of the support vocabulary, leave out steps that failed. What it cannot do: reason, count, translate, or understand what its
-//! rules do not know; then it says that it found nothing.
+//! What it can do: keep facts and corrections, note attempts, answer questions from facts and from the
+//! handbook in other words of the support vocabulary, leave out steps that failed. What it cannot do: reason,
+//! count, translate, or understand what its rules do not know; then it says that it found nothing.
 
 mod answer;
 mod attempt;

@@ -1,7 +1,8 @@
 //! What a request says about the time before its message.
 //!
-//! Attempts and recalled facts stand as lines in the system text, earlier messages as messages; here they are read back into
-//! attempts, known facts, troubles and the steps that were suggested last. Only the plan looks back.
+//! Attempts and recalled facts stand as lines in the system text, earlier messages as messages; here they are
+//! read back into attempts, known facts, troubles and the steps that were suggested last. Only the plan looks
+//! back.
 
 use super::attempt::{Attempt, Went};
 use super::correction::Known;

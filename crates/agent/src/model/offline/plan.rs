@@ -1,7 +1,8 @@
 //! From a message to what is to be done: facts to keep, attempts to note, questions to answer.
 //!
-//! The plan is made from the request alone and is the same at each call of a turn, so that the model needs no state: it finds
-//! the results of its earlier calls by the names that the plan gives them. Only the model itself makes plans.
+//! The plan is made from the request alone and is the same at each call of a turn, so that the model needs no
+//! state: it finds the results of its earlier calls by the names that the plan gives them. Only the model
+//! itself makes plans.
 
 use super::attempt::{Attempt, Of, Report, Went, report, same_action};
 use super::correction::{Known, in_place, leans, settle, undone};
@@ -63,7 +64,8 @@ impl Plan {
         draft.finish()
     }
 
-    /// Everything that did not help: who asks for the next step has not been helped by what has no outcome either.
+    /// Everything that did not help: who asks for the next step has not been helped by what has no outcome
+    /// either.
     pub(super) fn failed(&self) -> Vec<&str> {
         self.attempts()
             .filter(|attempt| attempt.went != Went::Worked)
@@ -233,8 +235,8 @@ impl<'p> Draft<'p> {
         }
     }
 
-    /// `the probe is clean now and still the same`: a suggested step was done, whatever words are used for it. False when
-    /// none is named.
+    /// `the probe is clean now and still the same`: a suggested step was done, whatever words are used for
+    /// it. False when none is named.
     fn note_done(&mut self, text: &str) -> bool {
         let said: Vec<&str> = self.said.iter().map(String::as_str).chain([text]).collect();
         let names = |said: &str, step: &str| {
@@ -300,7 +302,8 @@ impl<'p> Draft<'p> {
             self.context.push(text.to_owned());
             return;
         };
-        // Small talk is not worth keeping: a fact names a thing and its value, or holds a value, or is to be kept.
+        // Small talk is not worth keeping: a fact names a thing and its value, or holds a value, or is to be
+        // kept.
         let valuable = fact.subject.is_some() && fact.value.is_some();
         let holds =
             || terms(&fact.text).iter().any(|term| term.identifier || term.name) || holds_time(&fact.text);
@@ -387,7 +390,8 @@ impl<'p> Draft<'p> {
             add(&mut question.terms, terms(problem), 1.0);
         }
         // What an attempt, a step or an idea is about is told elsewhere.
-        let empty = "step steps idea ideas way ways solution option options suggestion fix left remains next further first start";
+        let empty = "step steps idea ideas way ways solution option options suggestion fix left remains \
+            next further first start";
         let telling = |mut terms: Vec<Term>| {
             terms.retain(|term| !listed(empty, &term.word));
             terms

@@ -1,7 +1,8 @@
 //! What a question asks for: its terms, its focus, and the kind of value that answers it.
 //!
-//! The focus is the noun that an answer must be about, such as `password` in `what is the password for the guest network`; an
-//! answer about the network alone is none. The plan makes questions, the choice of answers reads them.
+//! The focus is the noun that an answer must be about, such as `password` in `what is the password for the
+//! guest network`; an answer about the network alone is none. The plan makes questions, the choice of answers
+//! reads them.
 
 use super::intent::wanted_by_others;
 use super::lead::strip_lead;
@@ -113,8 +114,8 @@ fn is_bare(terms: &[Term]) -> bool {
     terms.iter().all(|term| term.weight < 0.5)
 }
 
-/// The part of a text that asks: `which number` of `a driver wants to know which number`, `who leads it` of `did he find out who
-/// leads it`.
+/// The part of a text that asks: `which number` of `a driver wants to know which number`, `who leads it` of
+/// `did he find out who leads it`.
 fn core(text: &str) -> &str {
     let text = strip_lead(text).0;
     let words = tokens(text);
@@ -122,7 +123,8 @@ fn core(text: &str) -> &str {
     if starts_question(&words, true, true) {
         return text;
     }
-    let knowing = "tell know say remember remind find out about wonder forgot forgotten me us see check idea sure ask asks it";
+    let knowing = "tell know say remember remind find out about wonder forgot forgotten me us see check \
+        idea sure ask asks it";
     let embedded = (1..words.len()).find(|at| {
         let preposition = usize::from(listed("in on at under to for from by with of", lower[at - 1]));
         let before = at.checked_sub(1 + preposition).map(|before| lower[before]).unwrap_or_default();
@@ -208,10 +210,11 @@ fn has_capitals(text: &str) -> bool {
         .any(|word| word.raw.len() > 2 && word.raw.chars().all(|c| c.is_uppercase() || !c.is_alphabetic()))
 }
 
-/// The last noun of the phrase that is asked for: `what is the <phone number> of ..`, `which <carrier> do we ..`.
+/// The last noun of the phrase that is asked for: `what is the <phone number> of ..`, `which <carrier> do we
+/// ..`.
 fn focus(text: &str, words: &[Token<'_>], lower: &[&str]) -> Option<Term> {
     let asks = |word: &&str| is_wh(word) || listed("tell give show need remind send know read", word);
-    let mut at = lower.iter().position(|word| asks(word))?;
+    let mut at = lower.iter().position(asks)?;
     if listed("how why when where who whom", lower[at]) {
         return None;
     }

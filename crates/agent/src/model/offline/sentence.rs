@@ -1,8 +1,8 @@
 //! Cutting a message into clauses: one statement, one question or one report each.
 //!
-//! Sentences end at marks and line breaks, but not inside codes, times, addresses and abbreviations; a sentence is cut
-//! again where a new clause of its own begins behind a comma, a colon or a conjunction. The plan cuts messages, the
-//! pieces of the handbook are cut into sentences.
+//! Sentences end at marks and line breaks, but not inside codes, times, addresses and abbreviations; a
+//! sentence is cut again where a new clause of its own begins behind a comma, a colon or a conjunction. The
+//! plan cuts messages, the pieces of the handbook are cut into sentences.
 
 use super::verbs::{has_verb, is_verb};
 use super::vocabulary::listed;
@@ -176,7 +176,8 @@ fn inverted(words: &[Token<'_>], relative: bool) -> bool {
     (0..reach).any(|at| is_auxiliary(&words[at].lower) && subject(at))
 }
 
-/// Whether a word can be the subject behind an auxiliary. `have a ..` and `do the ..` are orders, not questions.
+/// Whether a word can be the subject behind an auxiliary. `have a ..` and `do the ..` are orders, not
+/// questions.
 fn is_subject(word: &Token<'_>, auxiliary: &str) -> bool {
     let pronoun = listed("i we you he she it they there somebody anybody someone anyone", &word.lower);
     let weak = listed("have has had do did does may must", auxiliary);
@@ -251,8 +252,8 @@ pub(super) fn asks_with_verb(words: &[Token<'_>]) -> bool {
     }
 }
 
-const PREPOSITIONS: &str = "in on at under to for from by with of out until till via up about into during below above over within before \
-    after behind per between against without since";
+const PREPOSITIONS: &str = "in on at under to for from by with of out until till via up about into during \
+    below above over within before after behind per between against without since";
 
 const PRONOUNS: &str =
     "i we it he she they this that there nothing none neither you everything nobody both one somebody";
@@ -262,11 +263,11 @@ const DETERMINERS: &str = "our my the their his her its your all a an these thos
 const SUBORDINATORS: &str =
     "if when because since while after although as once unless before despite until whenever even";
 
-const AUXILIARIES: &str = "is are was were do does did can could would will should shall may might must has have had am \
-    isn't aren't don't doesn't can't won't";
+const AUXILIARIES: &str = "is are was were do does did can could would will should shall may might must has \
+    have had am isn't aren't don't doesn't can't won't";
 
-const INTERJECTIONS: &str = "hi hello hey thanks thank you good morning afternoon evening ok okay yes dear team all great \
-    perfect there so much again phew right lovely fine";
+const INTERJECTIONS: &str = "hi hello hey thanks thank you good morning afternoon evening ok okay yes dear \
+    team all great perfect there so much again phew right lovely fine";
 
 fn tidy(text: &str) -> String {
     let text = text.trim().trim_start_matches(['-', '*', '\u{2022}', '>', '(']).trim();

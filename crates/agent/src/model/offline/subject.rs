@@ -1,7 +1,8 @@
 //! Reading a statement as a fact: what it is about, and the value it gives.
 //!
-//! The subject is the sorted names of the concepts a statement is about, so that `the delivery address changed to Y` and
-//! `please ship to Y` speak of the same; a newer fact of a subject replaces the older. Only the plan reads facts.
+//! The subject is the sorted names of the concepts a statement is about, so that `the delivery address
+//! changed to Y` and `please ship to Y` speak of the same; a newer fact of a subject replaces the older. Only
+//! the plan reads facts.
 
 use std::collections::BTreeSet;
 
@@ -107,7 +108,8 @@ fn canonical(term: &Term) -> String {
 /// Words that say that a value is the present one.
 fn is_decoration(term: &Term) -> bool {
     listed(
-        "new newest latest current actual right correct updat old previou exact present today main preferr usual regular recent different",
+        "new newest latest current actual right correct updat old previou exact present today main preferr \
+            usual regular recent different",
         &term.stem,
     )
 }
@@ -204,7 +206,11 @@ fn is_charge(words: &[Token<'_>]) -> bool {
 /// `Omar takes over as our account manager`, `Kim acts as the deputy`.
 fn takes_over(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| {
-        listed("takes took taken take acts works serves steps replaces replaced succeeds joins joined replace act", &word.lower)
+        listed(
+            "takes took taken take acts works serves steps replaces replaced succeeds joins joined \
+            replace act",
+            &word.lower,
+        )
     })?;
     let at = (verb + 1..words.len()).find(|at| words[*at].lower == "as")?;
     let role = &words[at + 1..];
@@ -263,7 +269,8 @@ fn without_helpers<'w, 't>(words: &'w [Token<'t>]) -> &'w [Token<'t>] {
 
 fn is_adverb(lower: &str) -> bool {
     listed(
-        "now just recently always currently already only usually also still never been being therefore not from",
+        "now just recently always currently already only usually also still never been being therefore not \
+            from",
         lower,
     )
 }
@@ -271,7 +278,11 @@ fn is_adverb(lower: &str) -> bool {
 /// `ship everything to Y`, `invoices go to a@b.example`, `deliveries should be sent to Y`.
 fn sent_to(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     let verb = words.iter().position(|word| {
-        listed("go goes sent send deliver delivered ship shipped addressed address forward forwarded dispatch mail post", &word.lower)
+        listed(
+            "go goes sent send deliver delivered ship shipped addressed address forward forwarded \
+            dispatch mail post",
+            &word.lower,
+        )
     })?;
     let to = (verb + 1..words.len()).find(|at| words[*at].lower == "to")?;
     let value = &words[to + 1..];
@@ -432,7 +443,8 @@ fn copula(clause: &str, words: &[Token<'_>]) -> Option<Fact> {
     if negated || value_kind == Kind::Other {
         return None;
     }
-    // An identity (`the manager is Lena`) has the subject alone; what is told of a thing (`the printer is in room 4`) adds a marker.
+    // An identity (`the manager is Lena`) has the subject alone; what is told of a thing (`the printer is in
+    // room 4`) adds a marker.
     let markers: Vec<&str> = marker(value_kind).into_iter().collect();
     made(clause, slice(clause, subject), &markers, slice(clause, value), value_is_new(words, verb))
 }

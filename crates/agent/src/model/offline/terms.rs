@@ -1,8 +1,8 @@
 //! What a text is about, as weighted terms, and how far another text covers them.
 //!
-//! A [`Term`] is a stem with its concepts and a weight; a [`Bag`] is everything a candidate text offers. A word matches
-//! itself fully and a word of the same concept almost. Questions, facts, attempts and headings are compared this way
-//! by the other files of the offline model.
+//! A [`Term`] is a stem with its concepts and a weight; a [`Bag`] is everything a candidate text offers. A
+//! word matches itself fully and a word of the same concept almost. Questions, facts, attempts and headings
+//! are compared this way by the other files of the offline model.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

@@ -1,7 +1,7 @@
 //! What kind of value some words are: a name, a date, a code, a sum, a place.
 //!
-//! Facts are told apart from remarks by their values, and questions are matched to answers of the kind they ask for. It
-//! is a guess from the shape of words; the reading of facts and the ranking of answers use it.
+//! Facts are told apart from remarks by their values, and questions are matched to answers of the kind they
+//! ask for. It is a guess from the shape of words; the reading of facts and the ranking of answers use it.
 
 use super::verbs::is_verb;
 use super::vocabulary::{concepts, is_weak, listed};
@@ -97,7 +97,8 @@ pub(super) fn holds_email(text: &str) -> bool {
     tokens(text).iter().any(|word| word.raw.contains('@'))
 }
 
-/// Whether a text holds a name: a capitalised word inside the sentence, or one at its beginning that is no usual word.
+/// Whether a text holds a name: a capitalised word inside the sentence, or one at its beginning that is no
+/// usual word.
 pub(super) fn holds_name(text: &str) -> bool {
     let words = tokens(text);
     let name = |word: &Token<'_>| {
@@ -115,7 +116,8 @@ pub(super) fn holds_name(text: &str) -> bool {
 /// Words that may stand before a value without being part of it.
 fn is_lead(lower: &str) -> bool {
     listed(
-        "now currently still only just about around actually really exactly always again called named set changed scheduled booked planned agreed moved fixed also then limited up",
+        "now currently still only just about around actually really exactly always again called named set \
+            changed scheduled booked planned agreed moved fixed also then limited up",
         lower,
     )
 }
@@ -188,14 +190,16 @@ fn is_span(lower: &str) -> bool {
 fn is_calendar(lower: &str) -> bool {
     let full = lower.trim_end_matches('s');
     listed(
-        "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october november december weekday weekend",
+        "monday tuesday wednesday thursday friday saturday sunday january february march april june july \
+            august september october november december weekday weekend",
         full,
     ) || listed("may morning afternoon evening mornings afternoons evenings", lower)
 }
 
 fn is_number_word(lower: &str) -> bool {
     listed(
-        "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty ninety hundred thousand twice once half dozen",
+        "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty \
+            ninety hundred thousand twice once half dozen",
         lower,
     )
 }
@@ -208,8 +212,9 @@ pub(super) fn is_property(lower: &str) -> bool {
         || (lower.len() > 4 && lower.ends_with("ed"))
 }
 
-const PROPERTIES: &str = "broken slow late empty full ready fine ok okay open closed down up offline online wrong missing happy \
-    unhappy urgent important new old available busy possible blocked stuck locked good bad great nice correct right better worse \
-    back gone here there away dead cold hot warm dark red green yellow loud quiet dirty clean wet dry big small long short high low \
-    easy hard difficult clear unclear sure unsure sorry sick ill well free expensive cheap different same true false complete \
-    incomplete safe dangerous strange normal usual early first last next able unable due nothing everything something";
+const PROPERTIES: &str = "broken slow late empty full ready fine ok okay open closed down up offline online \
+    wrong missing happy unhappy urgent important new old available busy possible blocked stuck locked good \
+    bad great nice correct right better worse back gone here there away dead cold hot warm dark red green \
+    yellow loud quiet dirty clean wet dry big small long short high low easy hard difficult clear unclear \
+    sure unsure sorry sick ill well free expensive cheap different same true false complete incomplete safe \
+    dangerous strange normal usual early first last next able unable due nothing everything something";

@@ -1,7 +1,7 @@
 //! Verbs: the ones that state facts, and a guess at whether some words have one.
 //!
-//! There is no grammar here, only lists and endings; a wrong guess costs a less exact cut, never a lost message. The cutting
-//! of clauses and the reading of facts use it.
+//! There is no grammar here, only lists and endings; a wrong guess costs a less exact cut, never a lost
+//! message. The cutting of clauses and the reading of facts use it.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -18,9 +18,13 @@ pub(super) fn is_verb(lower: &str) -> bool {
 pub(super) fn has_verb(words: &[Token<'_>]) -> bool {
     words.iter().any(|word| {
         let lower = word.lower.as_str();
-        is_verb(lower) || (lower.len() > 4 && lower.ends_with("ed")) || lower.contains("n't") || lower == "cannot"
+        is_verb(lower)
+            || (lower.len() > 4 && lower.ends_with("ed"))
+            || lower.contains("n't")
+            || lower == "cannot"
             // The possessive ending is cut off, so what is left of "it's" is told by its raw form.
-            || listed("it's that's there's he's she's what's who's", &word.raw.to_lowercase().replace('\u{2019}', "'"))
+            || listed("it's that's there's he's she's what's \
+                who's", &word.raw.to_lowercase().replace('\u{2019}', "'"))
             || listed("i'm we're they're you're i've we've they've i'd we'd i'll we'll it'll", lower)
     })
 }
@@ -40,8 +44,8 @@ pub(super) fn is_change(lower: &str) -> bool {
     CHANGES.contains(lower)
 }
 
-/// Main verbs that usually state a fact. Words that are as often nouns (`order`, `call`, `set`) count only in forms
-/// that are not.
+/// Main verbs that usually state a fact. Words that are as often nouns (`order`, `call`, `set`) count only in
+/// forms that are not.
 pub(super) fn is_fact_verb(lower: &str) -> bool {
     FACTS.contains(lower) || (is_change(lower) && !listed("set move change update switch", lower))
 }
@@ -49,16 +53,22 @@ pub(super) fn is_fact_verb(lower: &str) -> bool {
 static CHANGES: LazyLock<HashSet<&str>> = LazyLock::new(|| CHANGE_FORMS.split_whitespace().collect());
 static FACTS: LazyLock<HashSet<&str>> = LazyLock::new(|| FACT_FORMS.split_whitespace().collect());
 
-const CHANGE_FORMS: &str = "change changed changes switch switched move moved moves update updated set rename renamed \
-    raise raised increase increased reduce reduced lower lowered extend extended postpone postponed reschedule \
-    rescheduled transfer transferred shift shifted relocate relocated replace replaced push pushed bring brought correct replaces raises switches extends reduces increases transfers relocates";
+const CHANGE_FORMS: &str = "change changed changes switch switched move moved moves update updated set \
+    rename renamed raise raised increase increased reduce reduced lower lowered extend extended postpone \
+    postponed reschedule rescheduled transfer transferred shift shifted relocate relocated replace replaced \
+    push pushed bring brought correct replaces raises switches extends reduces increases transfers \
+    relocates";
 
-const FACT_FORMS: &str = "stay meet need close closes closed open opens opened start starts started begin begins began end ends ended \
-    expire expires expired renew renews renewed run runs live lives work works worked use uses used need needs go goes \
-    went arrive arrives arrived come comes came belong belongs cost costs take takes took taken contain contains hold \
-    holds handle handles manage manages sign signs signed approve approves ordered ship ships shipped deliver delivers \
-    delivered pay pays paid prefer prefers want wants hired bought received installed booked scheduled agreed called \
-    named looks keep keeps get gets got say says said told leave leaves left stand stands sit sits last lasts hang hangs \
-    sends sent accept accepts represent represents speak speaks covers act acts serve serves steps joined join joins \
-    reports reported happens happened helps helped fails failed know knows blinks blinking beeps shows appears stays \
-    stayed tried reached reaches lets meet meets visit visits hope think see worked rings applies counts allows requires succeeds took supports provides supplies cleans repairs checks calls picks collects brings buys sells owns leads organises organizes teaches moves stores parks sleeps eats drives flies arranges coordinates rents lends borrows expects receives gives";
+const FACT_FORMS: &str = "stay meet need close closes closed open opens opened start starts started begin \
+    begins began end ends ended expire expires expired renew renews renewed run runs live lives work works \
+    worked use uses used need needs go goes went arrive arrives arrived come comes came belong belongs cost \
+    costs take takes took taken contain contains hold holds handle handles manage manages sign signs signed \
+    approve approves ordered ship ships shipped deliver delivers delivered pay pays paid prefer prefers \
+    want wants hired bought received installed booked scheduled agreed called named looks keep keeps get \
+    gets got say says said told leave leaves left stand stands sit sits last lasts hang hangs sends sent \
+    accept accepts represent represents speak speaks covers act acts serve serves steps joined join joins \
+    reports reported happens happened helps helped fails failed know knows blinks blinking beeps shows \
+    appears stays stayed tried reached reaches lets meet meets visit visits hope think see worked rings \
+    applies counts allows requires succeeds took supports provides supplies cleans repairs checks calls \
+    picks collects brings buys sells owns leads organises organizes teaches moves stores parks sleeps eats \
+    drives flies arranges coordinates rents lends borrows expects receives gives";

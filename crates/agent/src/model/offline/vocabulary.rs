@@ -1,7 +1,8 @@
 //! The vocabulary of support conversations: words that mean the same, and words that mean little.
 //!
-//! A concept is a group of words; a word may belong to several. The table holds general English for any support desk and
-//! no customer's names, products or values. The other files of the offline model ask it for the concepts of a stem.
+//! A concept is a group of words; a word may belong to several. The table holds general English for any
+//! support desk and no customer's names, products or values. The other files of the offline model ask it for
+//! the concepts of a stem.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -58,8 +59,8 @@ static CONCEPTS: LazyLock<HashMap<String, Vec<Concept>>> = LazyLock::new(|| {
 static WEAK: LazyLock<std::collections::HashSet<String>> =
     LazyLock::new(|| WEAK_WORDS.split_whitespace().map(stem).collect());
 
-/// Several words that stand for one, with up to two other words in between: `switch the thing off and on`. The longer
-/// of two that begin alike stands first.
+/// Several words that stand for one, with up to two other words in between: `switch the thing off and on`.
+/// The longer of two that begin alike stands first.
 pub(super) const PHRASES: &[(&[&str], &str)] = &[
     (&["turn", "off", "and", "on"], "restart"),
     (&["turn", "off", "on"], "restart"),
@@ -237,11 +238,12 @@ const GROUPS: &[&str] = &[
     "examination exam test check",
 ];
 
-const WEAK_WORDS: &str = "customer support question thing way work need want give make find take new current \
-    right correct exact detail details information info long much many good possible happen go put keep people \
-    person company team look problem issue trouble case now back anyone somebody goods usually normally general also \
-    everyone mean repeat quote hand paperwork note notes say said tell told ask asked number name time day date help use using new newest latest \
-    registered file record records agreed recorded noted mentioned currently today check show";
+const WEAK_WORDS: &str = "customer support question thing way work need want give make find take new \
+    current right correct exact detail details information info long much many good possible happen go put \
+    keep people person company team look problem issue trouble case now back anyone somebody goods usually \
+    normally general also everyone mean repeat quote hand paperwork note notes say said tell told ask asked \
+    number name time day date help use using new newest latest registered file record records agreed \
+    recorded noted mentioned currently today check show";
 
 #[cfg(test)]
 mod tests {

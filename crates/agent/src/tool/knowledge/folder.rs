@@ -1,7 +1,7 @@
 //! The tenant's folder, behind a handle that cannot leave it.
 //!
-//! Only plain files and plain folders inside are seen: links are skipped, and the confined handle refuses what a
-//! race would still turn into one. Only the index of this module's parent opens folders.
+//! Only plain files and plain folders inside are seen: links are skipped, and the confined handle refuses
+//! what a race would still turn into one. Only the index of this module's parent opens folders.
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -35,8 +35,8 @@ pub(super) fn open(root: &Path, tenant: &str) -> Result<Option<Dir>, ToolError> 
     }
 }
 
-/// A tenant id is an opaque key. Only one that is a single plain name, and the same name on every file system, may
-/// choose a folder.
+/// A tenant id is an opaque key. Only one that is a single plain name, and the same name on every file
+/// system, may choose a folder.
 fn is_folder_name(tenant: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
     let begins = tenant.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());

@@ -1,7 +1,7 @@
 //! Cutting Markdown into sections at its headings.
 //!
-//! A section is the text under one heading with the headings above it; code fences are kept whole, front matter is
-//! left out, a long section is cut between paragraphs. The index cuts each file once.
+//! A section is the text under one heading with the headings above it; code fences are kept whole, front
+//! matter is left out, a long section is cut between paragraphs. The index cuts each file once.
 
 /// Characters after which a section is cut at the next blank line.
 const LONG: usize = 3_000;
@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_section_keeps_the_headings_above_it() {
-        let text = "---\ntitle: x\n---\n# Returns\nIntro.\n## How long\nTwo weeks.\n```\n# no heading\n```\n# Other\nText.\n";
+        let text = "---\ntitle: x\n---\n# Returns\nIntro.\n## How long\nTwo weeks.\n```\n# no \
+            heading\n```\n# Other\nText.\n";
         let cut = sections("a.md", text);
         let seen: Vec<_> = cut.iter().map(|s| (s.headings.join("/"), s.text.as_str())).collect();
         assert_eq!(

@@ -1,8 +1,8 @@
 //! A tenant's knowledge: a folder of Markdown files, cut into sections and ranked by words.
 //!
-//! `<folder>/<tenant>/**.md` is read through a handle that is confined to the tenant's folder; links are not followed.
-//! The cut sections are cached per scope and checked against names, sizes and times of the files at each search. Only
-//! `search_knowledge` searches, on the blocking pool.
+//! `<folder>/<tenant>/**.md` is read through a handle that is confined to the tenant's folder; links are not
+//! followed. The cut sections are cached per scope and checked against names, sizes and times of the files at
+//! each search. Only `search_knowledge` searches, on the blocking pool.
 
 mod folder;
 mod markdown;
@@ -77,12 +77,12 @@ impl Knowledge {
 
     /// Searches the folder of the scope's tenant. Blocking: call it on the blocking pool.
     ///
-    /// A tenant without a folder has no knowledge; that is not an error. Tenants whose id is no plain folder name
-    /// (`[a-z0-9._-]`, starting with a letter or digit) have none either.
+    /// A tenant without a folder has no knowledge; that is not an error. Tenants whose id is no plain folder
+    /// name (`[a-z0-9._-]`, starting with a letter or digit) have none either.
     ///
     /// # Errors
-    /// [`ToolError::Foreign`] under another entry than the scope's, before anything is read; [`ToolError::Io`] when
-    /// the folder is there and cannot be read.
+    /// [`ToolError::Foreign`] under another entry than the scope's, before anything is read;
+    /// [`ToolError::Io`] when the folder is there and cannot be read.
     pub fn search(&self, scope: &Scope, query: &str, limit: usize) -> Result<Found, ToolError> {
         scope.check("search knowledge")?;
         let Some(index) = self.index(scope)? else { return Ok(Found::default()) };

@@ -1,7 +1,8 @@
 //! Ranking sections by the words they share with a query.
 //!
-//! BM25 over stems, counted once for each index, with the words of headings and of the file's name counted twice; a section that shares no word is
-//! not returned. The knowledge ranks one tenant's sections at a time, so the weights come from that tenant alone.
+//! BM25 over stems, counted once for each index, with the words of headings and of the file's name counted
+//! twice; a section that shares no word is not returned. The knowledge ranks one tenant's sections at a time,
+//! so the weights come from that tenant alone.
 
 use std::collections::{HashMap, HashSet};
 
