@@ -17,6 +17,12 @@ const PACKAGE: &str = "haversack";
 const LEFT_OUT: &[&str] = &["compile_fail", "http"];
 /// What the leak check is told to pass over.
 const LEAKS_ON_PURPOSE: &str = "xtask/leaks_on_purpose.txt";
+/// Plants the fault in the library alone, so that the dependencies are not built again.
+const PLANTED: &[&str] = &[
+    "-Zprofile-rustflags",
+    "--config",
+    "profile.dev.package.haversack.rustflags=[\"--cfg\",\"haversack_planted_fault\"]",
+];
 /// What the sanitizer calls the planted fault.
 const FINDING: &str = "AddressSanitizer: heap-use-after-free";
 
@@ -27,11 +33,10 @@ pub fn run(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
         has_sanitizer_runtime(&host)?,
         "this toolchain has no AddressSanitizer runtime for {host}; run it on x86_64-unknown-linux-gnu"
     );
-    steps.run("address sanitizer", &mut sanitized(metadata, &host, ""))?;
+    steps.run("address sanitizer", &mut sanitized(metadata, &host, &[]))?;
 
     let name = "address sanitizer, planted fault";
-    let (captured, started) =
-        steps.capture(name, &mut sanitized(metadata, &host, "--cfg haversack_planted_fault"))?;
+    let (captured, started) = steps.capture(name, &mut sanitized(metadata, &host, PLANTED))?;
     steps.judge(name, started, verdict(&captured))
 }
 
@@ -45,34 +50,27 @@ fn verdict(captured: &Captured) -> Result<(), String> {
     Err(format!("the planted fault was not found: the output does not hold `{FINDING}`. Its end:\n{tail}"))
 }
 
-fn sanitized(metadata: &Metadata, host: &str, extra: &str) -> Command {
+/// The library's tests under the sanitizer. `options` come before cargo's own command.
+fn sanitized(metadata: &Metadata, host: &str, options: &[&str]) -> Command {
     let mut command = Command::new(cargo());
     command
         .current_dir(root())
-        .args([
-            "test",
-            "--package",
-            PACKAGE,
-            "--target",
-            host,
-            "--target-dir",
-            "target/deep",
-            "--no-fail-fast",
-        ])
+        .args(options)
+        .args(["test", "--package", PACKAGE, "--no-fail-fast"])
+        .args(["--target", host, "--target-dir", "target/deep"])
         .args(["--features", &features(metadata), "--lib"]);
     for (package, target) in metadata.targets("test") {
         if package.name == PACKAGE && !LEFT_OUT.contains(&target.name.as_str()) {
             command.args(["--test", &target.name]);
         }
     }
-    // The sanitizer's switch is not stable, its runtime ships with the stable toolchain.
+    let leaks = root().join(LEAKS_ON_PURPOSE);
+    // The sanitizer's switch and flags for one package are not stable; the sanitizer's runtime ships with the
+    // stable toolchain.
     command
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", format!("-Zsanitizer=address {extra}").trim())
-        .env(
-            "LSAN_OPTIONS",
-            format!("print_suppressions=0:suppressions={}", root().join(LEAKS_ON_PURPOSE).display()),
-        )
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        .env("LSAN_OPTIONS", format!("print_suppressions=0:suppressions={}", leaks.display()))
         .env("CARGO_INCREMENTAL", "0");
     command
 }
