@@ -44,6 +44,7 @@ fn expected(mutant: Mutant) -> &'static str {
 fn without_a_mutant_nothing_is_red() {
     let report = leak_check::run(None);
     assert!(report.findings.is_empty(), "{report}");
+    assert_eq!(report.turns, leak_check::TURNS, "every turn must be answered");
 }
 
 #[test]
