@@ -85,7 +85,7 @@ fn notes(items: &[Item]) -> impl Iterator<Item = &Attempt> {
 }
 
 struct Draft<'p> {
-    past: &'p Past,
+    past: &'p Past<'p>,
     items: Vec<Item>,
     /// Attempts of this message whose outcome is not known yet, by their place in the items.
     pending: Vec<usize>,
@@ -106,7 +106,7 @@ struct Draft<'p> {
 }
 
 impl<'p> Draft<'p> {
-    fn new(past: &'p Past) -> Self {
+    fn new(past: &'p Past<'p>) -> Self {
         Self {
             past,
             items: Vec::new(),
@@ -297,7 +297,7 @@ impl<'p> Draft<'p> {
             () => None,
         };
         let text = whole.as_deref().unwrap_or(text);
-        let known: Vec<&Known> = self.told.iter().chain(&self.past.known).collect();
+        let known: Vec<&Known> = self.told.iter().chain(self.past.known()).collect();
         let Some(fact) = settle(text, corrects, &known) else {
             self.context.push(text.to_owned());
             return;
@@ -380,7 +380,9 @@ impl<'p> Draft<'p> {
             }
             add(&mut question.hints, terms(previous), 0.3);
         }
-        add(&mut question.hints, self.past.names.clone(), 0.3);
+        if question.leans {
+            add(&mut question.hints, self.past.names(), 0.3);
+        }
         question
     }
 
@@ -404,7 +406,7 @@ impl<'p> Draft<'p> {
                 add(&mut question.terms, telling(terms(said)), 1.0);
             }
         }
-        for trouble in &self.past.troubles {
+        for trouble in self.past.troubles() {
             let into = if thin(&question) { &mut question.terms } else { &mut question.hints };
             add(into, telling(terms(trouble)), 0.8);
         }

@@ -85,13 +85,10 @@ impl Question {
         is_bare(&self.terms)
     }
 
-    /// The query for a search: the terms and what else they are called.
+    /// The query for a search: the terms and what else they are called. Each word costs a look into the index, so the
+    /// usual names of a thing must do.
     pub(super) fn query(&self) -> String {
-        let all = || self.terms.iter().chain(&self.hints);
-        let own = all().map(|term| term.word.clone());
-        let others = self.terms.iter().filter(|term| !term.identifier).flat_map(|term| {
-            term.concepts().iter().flat_map(|concept| vocabulary::members(*concept)).map(str::to_owned)
-        });
+        let hints = if self.clear && !self.leans && self.how == How::Fact { &[][..] } else { &self.hints };
         let kinds = match self.wants {
             Wants::Person => &["contact", "manager"][..],
             Wants::Place => &["address", "location"],
@@ -99,16 +96,26 @@ impl Question {
             Wants::Phone => &["phone"],
             _ => &[],
         };
-        let mut words: Vec<String> = Vec::new();
-        for word in own.chain(kinds.iter().map(|word| (*word).to_owned())).chain(others) {
-            if !words.contains(&word) {
+        let mut words: Vec<&str> = Vec::new();
+        let mut add = |word| {
+            if words.len() < QUERY_WORDS && !words.contains(&word) {
                 words.push(word);
             }
+        };
+        self.terms.iter().chain(hints).take(QUERY_TERMS).for_each(|term| add(&term.word));
+        kinds.iter().for_each(|word| add(word));
+        for term in self.terms.iter().filter(|term| !term.identifier && term.weight >= 0.4) {
+            let concepts = term.concepts().iter().take(2);
+            concepts.flat_map(|concept| vocabulary::members(*concept).take(5)).for_each(|word| add(word));
         }
-        words.truncate(44);
         words.join(" ")
     }
 }
+
+/// Words of its own that a question is searched by.
+const QUERY_TERMS: usize = 16;
+/// Words that a question is searched by, other names included.
+const QUERY_WORDS: usize = 22;
 
 fn is_bare(terms: &[Term]) -> bool {
     terms.iter().all(|term| term.weight < 0.5)
