@@ -1,6 +1,6 @@
-//! Documents say what is so. Every error code has its page and every page its code; every relative link and
-//! every path named in a document leads somewhere; every package a document names exists; and the first program
-//! of the README is, line for line, an example that `cargo xtask test` compiles and runs.
+//! Documents say what is so. Every error code has its page and every page its code; every relative link and every
+//! path, package and test named in a document exists; every module stands in the map; and the first program of the
+//! README is, line for line, an example that `cargo xtask test` compiles and runs.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +8,7 @@ use super::{Finding, source::Source, tree::Tree};
 
 const CODES: &str = "crates/server/src/code.rs";
 const PAGES: &str = "docs/errors/";
+const MAP: &str = "ARCHITECTURE.md";
 const THREATS: &str = "docs/threat-model.md";
 /// The program that the README shows, and the one that is built.
 pub const README: &str = "README.md";
@@ -26,6 +27,7 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
         findings.extend(named_packages(&packages, path, text));
     }
     findings.extend(tests_named(tree));
+    findings.extend(map(tree));
     findings.extend(example(tree));
     findings
 }
@@ -203,6 +205,28 @@ fn named_packages(packages: &BTreeSet<&str>, path: &str, text: &str) -> Vec<Find
     findings
 }
 
+/// Every module of a crate stands in the map of ARCHITECTURE.md, under the crate's own heading.
+fn map(tree: &Tree) -> Vec<Finding> {
+    let Some(text) = tree.text(MAP) else { return Vec::new() };
+    let mut findings = Vec::new();
+    let mut modules: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for source in &tree.sources {
+        let parts: Vec<&str> = source.path.split('/').collect();
+        if let ["crates", folder, "src", module, ..] = parts[..] {
+            modules.insert((folder, module.trim_end_matches(".rs")));
+        }
+    }
+    for (folder, module) in modules.into_iter().filter(|(_, module)| !matches!(*module, "lib" | "main")) {
+        let section = text.split("\n### ").find(|section| section.starts_with(&format!("`crates/{folder}`")));
+        let section = section.unwrap_or_default().split("\n## ").next().unwrap_or_default();
+        if !section.contains(&format!("`{module}`")) && !section.contains(&format!("`{module}/`")) {
+            let what = format!("the map does not show `{module}` of `crates/{folder}`");
+            findings.push(Finding::of(MAP, what, "add it where a reader looks for its subject"));
+        }
+    }
+    findings
+}
+
 /// The threat model names the test for each path; a test that was renamed or removed leaves a hole there.
 fn tests_named(tree: &Tree) -> Vec<Finding> {
     let Some(text) = tree.text(THREATS) else { return Vec::new() };
@@ -302,6 +326,17 @@ mod tests {
             ["there is no package `haversack-extra`"]
         );
         assert_eq!(found(&[("docs/a.md", "https://example.org/haversack-rs/x")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_module_off_the_map_is_red() {
+        let module = ("crates/store/src/scope.rs", "//! Scopes.");
+        assert_eq!(
+            found(&[module, (MAP, "# A\n\n### `crates/store`\n\n| `scope` |\n")]),
+            Vec::<String>::new()
+        );
+        let elsewhere = "# A\n\n### `crates/store`\n\n### `crates/store/src`\n\n| `scope` |\n";
+        assert_eq!(found(&[module, (MAP, elsewhere)]), ["the map does not show `scope` of `crates/store`"]);
     }
 
     #[test]
