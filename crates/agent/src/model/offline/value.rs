@@ -204,11 +204,11 @@ fn is_number_word(lower: &str) -> bool {
     )
 }
 
-/// Plain words that describe a state rather than give a value.
+/// Plain words that describe a state rather than give a value. A code word may well end in `ous` or `ful`, so those
+/// that are plain words are listed.
 pub(super) fn is_property(lower: &str) -> bool {
     PROPERTIES.split_whitespace().any(|word| word == lower)
-        || (lower.len() > 5
-            && ["ing", "able", "ible", "less", "ful", "ous"].iter().any(|end| lower.ends_with(end)))
+        || (lower.len() > 5 && ["ing", "able", "ible", "less"].iter().any(|end| lower.ends_with(end)))
         || (lower.len() > 4 && lower.ends_with("ed"))
 }
 
@@ -217,4 +217,6 @@ const PROPERTIES: &str = "broken slow late empty full ready fine ok okay open cl
     bad great nice correct right better worse back gone here there away dead cold hot warm dark red green \
     yellow loud quiet dirty clean wet dry big small long short high low easy hard difficult clear unclear \
     sure unsure sorry sick ill well free expensive cheap different same true false complete incomplete safe \
-    dangerous strange normal usual early first last next able unable due nothing everything something";
+    dangerous strange normal usual early first last next able unable due nothing everything something serious \
+    various obvious previous nervous curious enormous famous ridiculous generous continuous anonymous cautious \
+    tedious useful helpful careful awful wonderful painful successful thankful grateful hopeful powerful";
