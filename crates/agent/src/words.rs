@@ -52,18 +52,11 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
             chars.next();
         }
         let raw = &text[start..end];
-        let mut lower = lowered(raw);
-        if lower.ends_with("'s") {
-            lower.truncate(lower.len() - 2);
-        }
+        let lower = raw.to_lowercase().replace('\u{2019}', "'");
+        let lower = lower.strip_suffix("'s").map(str::to_owned).unwrap_or(lower);
         found.push(Token { raw, lower, start });
     }
     found
-}
-
-/// In lower case, with one kind of apostrophe.
-pub(crate) fn lowered(raw: &str) -> String {
-    if raw.is_ascii() { raw.to_ascii_lowercase() } else { raw.to_lowercase().replace('\u{2019}', "'") }
 }
 
 fn joins(c: char) -> bool {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::terms::{Bag, Term, coverage, lowers, terms};
-use super::vocabulary::{listed, name, position};
+use super::vocabulary::{listed, name};
 use crate::words::{Token, stem, tokens};
 
 /// How an attempt went, in the words of the tool that notes it.
@@ -81,7 +81,13 @@ pub(super) fn report(clause: &str, outcome_follows: bool, going_on: bool) -> Opt
 
 /// Where the words about the outcome begin, and what they say.
 fn outcome(lower: &[&str]) -> Option<(usize, Went)> {
-    let found = |phrases: &str| phrases.split(", ").filter_map(|phrase| position(lower, phrase)).min();
+    let found = |phrases: &str| {
+        let places = phrases.split(", ").filter_map(|phrase| {
+            let phrase: Vec<&str> = phrase.split_ascii_whitespace().collect();
+            lower.windows(phrase.len()).position(|window| window == phrase)
+        });
+        places.min()
+    };
     // A negation decides: `did not work` holds `work` too.
     if let Some(at) = found(FAILED) {
         return Some((subject_before(lower, at), Went::Failed));

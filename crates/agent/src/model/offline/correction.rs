@@ -8,7 +8,7 @@ use super::terms::lowers;
 use super::value::{Kind, kind};
 use super::verbs::{has_verb, is_copula};
 use super::vocabulary::listed;
-use crate::words::{Token, lowered, stem, tokens};
+use crate::words::{Token, stem, tokens};
 
 /// A statement that was made before.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +121,7 @@ fn renewed(text: &str, words: &[Token<'_>], lower: &[&str]) -> Option<String> {
 pub(super) fn in_place(about: &str, text: &str) -> Option<String> {
     let words = tokens(text);
     let first = words.first()?;
-    let raw = lowered(first.raw);
+    let raw = first.raw.to_lowercase().replace('\u{2019}', "'");
     if matches!(raw.as_str(), "it's" | "that's" | "he's" | "she's") {
         return Some(format!("{about} is{}", &text[first.end()..]));
     }

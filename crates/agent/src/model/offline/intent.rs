@@ -3,13 +3,13 @@
 //! The rules are tried in a fixed order and look at the first words, the last mark and a few set phrases.
 //! Reports of attempts are read before, by the plan, which is the only caller.
 
-use super::lead::{after_remember, change_request, strip_lead};
+use super::lead::{after_remember, change_request, starts, strip_lead};
 use super::sentence::{Clause, asks_with_verb, is_wh, starts_question};
 use super::subject::fact;
 use super::terms::lowers;
 use super::value::{Kind, kind};
 use super::verbs::has_verb;
-use super::vocabulary::{begins, listed, position};
+use super::vocabulary::listed;
 use crate::words::{Token, is_stop_word, tokens};
 
 /// What a clause wants.
@@ -74,7 +74,10 @@ pub(super) fn intent(clause: &Clause) -> Intent {
     if is_next(&lower) {
         return Intent::Help;
     }
-    if begins(&lower, "forget") || begins(&lower, "delete everything") || begins(&lower, "delete what") {
+    if starts(&lower, &["forget"])
+        || starts(&lower, &["delete", "everything"])
+        || starts(&lower, &["delete", "what"])
+    {
         return Intent::Forget;
     }
     if is_opener(&lower) {
@@ -181,7 +184,8 @@ const NEXT: &str = "what else, anything else, something else, anything more, wha
     idea, any suggestions, other way, how else, and now";
 
 fn runs(lower: &[&str], phrase: &str) -> bool {
-    position(lower, phrase).is_some()
+    let phrase: Vec<&str> = phrase.split(' ').collect();
+    lower.windows(phrase.len()).any(|window| window == phrase)
 }
 
 /// `what we know is ..` states.
@@ -204,7 +208,7 @@ fn is_request(lower: &[&str]) -> bool {
         .copied()
         .filter(|word| !listed("also just still now really again please quickly only", word))
         .collect();
-    let begins = |phrase: &str| begins(&plain, phrase);
+    let begins = |phrase: &str| starts(&plain, &phrase.split(' ').collect::<Vec<_>>());
     let me = plain.len() > 2
         && listed("me us", plain[1])
         && listed("tell remind show give send help let read", plain[0]);
@@ -237,7 +241,7 @@ pub(super) fn wanted_by_others(lower: &[&str]) -> Option<usize> {
         return None;
     }
     let rest = &lower[verb + 1..];
-    let after = |phrase: &str| begins(rest, phrase);
+    let after = |phrase: &str| starts(rest, &phrase.split(' ').collect::<Vec<_>>());
     let skip = match () {
         () if after("to know") => 2,
         () if after("to have") || after("to see") || after("to hear") => 2,
@@ -254,7 +258,7 @@ pub(super) fn wanted_by_others(lower: &[&str]) -> Option<usize> {
 /// `I have a question`, `it is urgent`, `I hope you are well`.
 fn is_opener(lower: &[&str]) -> bool {
     let question = lower.contains(&"question") || lower.contains(&"questions");
-    let opens = OPENERS.split(", ").any(|phrase| begins(lower, phrase));
+    let opens = OPENERS.split(", ").any(|phrase| starts(lower, &phrase.split(' ').collect::<Vec<_>>()));
     question && lower.len() <= 8 || opens || lower.len() == 1 || lower[0] == "what"
 }
 

@@ -7,7 +7,7 @@ use super::sentence::is_wh;
 use super::terms::lowers;
 use super::value::{Kind, kind};
 use super::verbs::is_change;
-use super::vocabulary::{begins, listed};
+use super::vocabulary::listed;
 use crate::words::{Token, tokens};
 
 /// Takes off what only leads up to a statement, and tells whether it announced a correction.
@@ -27,18 +27,16 @@ pub(super) fn strip_lead(text: &str) -> (&str, bool) {
 /// How many words at the beginning lead up to something, and whether they announce a correction.
 fn lead(lower: &[&str], text: &str, words: &[Token<'_>]) -> Option<(usize, bool)> {
     for (phrase, correction) in LEADS {
-        if !begins(lower, phrase) {
-            continue;
-        }
-        let length = phrase.split_ascii_whitespace().count();
+        let phrase: Vec<&str> = phrase.split(' ').collect();
         // A single word leads up to something only where a mark sets it off: `no, ..` but not `no parking`.
         let set_off = || {
-            let (last, next) = (&words[length - 1], words.get(length));
-            let marks = [',', ':', '-', '.', '!', '\u{2013}', '\u{2014}'];
-            next.is_none_or(|next| text[last.end()..next.start].contains(marks))
+            let (last, next) = (&words[phrase.len() - 1], words.get(phrase.len()));
+            next.is_none_or(|next| {
+                text[last.end()..next.start].contains([',', ':', '-', '.', '!', '\u{2013}', '\u{2014}'])
+            })
         };
-        if length > 1 || listed(LOOSE, phrase) || set_off() {
-            return Some((length, *correction));
+        if starts(lower, &phrase) && (phrase.len() > 1 || listed(LOOSE, phrase[0]) || set_off()) {
+            return Some((phrase.len(), *correction));
         }
     }
     // `Hello Kim,` and `Thanks,`: greetings end with a comma or with the clause.
@@ -56,6 +54,10 @@ fn lead(lower: &[&str], text: &str, words: &[Token<'_>]) -> Option<(usize, bool)
         (false, None) if listed("please hi hello hey well ok okay so oh", lower[0]) => Some((1, false)),
         _ => None,
     }
+}
+
+pub(super) fn starts(lower: &[&str], phrase: &[&str]) -> bool {
+    lower.len() >= phrase.len() && lower[..phrase.len()] == *phrase
 }
 
 /// Single words that lead up to something also without a mark behind them.

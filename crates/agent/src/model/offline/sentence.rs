@@ -6,7 +6,7 @@
 
 use super::verbs::{has_verb, is_verb};
 use super::vocabulary::listed;
-use crate::words::{Token, lowered, tokens};
+use crate::words::{Token, tokens};
 
 /// One clause of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,7 +222,7 @@ fn starts_clause(words: &[Token<'_>]) -> bool {
 
 /// `it's`, `that's`, `we've`: a subject with its verb in one word.
 fn is_contracted(word: &Token<'_>) -> bool {
-    let raw = lowered(word.raw);
+    let raw = word.raw.to_lowercase().replace('\u{2019}', "'");
     listed(
         "it's that's there's he's she's what's who's where's when's i'm we're they're i've we've they've",
         &raw,

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::vocabulary::listed;
-use crate::words::{Token, lowered};
+use crate::words::Token;
 
 /// Whether a word may be the verb of a clause.
 pub(super) fn is_verb(lower: &str) -> bool {
@@ -24,7 +24,7 @@ pub(super) fn has_verb(words: &[Token<'_>]) -> bool {
             || lower == "cannot"
             // The possessive ending is cut off, so what is left of "it's" is told by its raw form.
             || listed("it's that's there's he's she's what's \
-                who's", &lowered(word.raw))
+                who's", &word.raw.to_lowercase().replace('\u{2019}', "'"))
             || listed("i'm we're they're you're i've we've they've i'd we'd i'll we'll it'll", lower)
     })
 }

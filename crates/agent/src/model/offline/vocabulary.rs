@@ -39,17 +39,6 @@ pub(super) fn listed(list: &str, word: &str) -> bool {
     list.contains(word) && list.split_ascii_whitespace().any(|listed| listed == word)
 }
 
-/// Whether words begin with a phrase.
-pub(super) fn begins(words: &[&str], phrase: &str) -> bool {
-    let mut words = words.iter();
-    phrase.split_ascii_whitespace().all(|word| words.next() == Some(&word))
-}
-
-/// Where a phrase stands in words.
-pub(super) fn position(words: &[&str], phrase: &str) -> Option<usize> {
-    (0..words.len()).find(|at| begins(&words[*at..], phrase))
-}
-
 /// Words that appear in half of all messages and tell little about their subject.
 pub(super) fn is_weak(stem_of_word: &str) -> bool {
     WEAK.contains(stem_of_word)
