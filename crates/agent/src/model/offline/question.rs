@@ -106,7 +106,9 @@ impl Question {
         kinds.iter().for_each(|word| add(word));
         for term in self.terms.iter().filter(|term| !term.identifier && term.weight >= 0.4) {
             let concepts = term.concepts().iter().take(2);
-            concepts.flat_map(|concept| vocabulary::members(*concept).take(5)).for_each(|word| add(word));
+            for word in concepts.flat_map(|concept| vocabulary::members(*concept).take(5)) {
+                add(word);
+            }
         }
         words.join(" ")
     }
