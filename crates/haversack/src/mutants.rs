@@ -18,12 +18,38 @@ pub enum Mutant {
     EntryCheck,
     /// The trace ring answers whoever asks.
     RingFilter,
+    /// A thread does not get its context.
+    ThreadCarriage,
+    /// A restored context keeps what the restoring thread had bound.
+    SnapshotRestore,
+    /// A job is found by its id, whoever asks.
+    JobOwner,
+    /// A child process inherits the environment of ours.
+    ChildEnvironment,
+    /// A reply goes where the last message came from.
+    ReplyRoute,
+    /// All runs of a pipeline work in one folder.
+    RunFolder,
+    /// An MCP handler runs in the context of whoever began the connection.
+    McpRebind,
 }
 
 impl Mutant {
     /// Every mutant.
-    pub const ALL: [Self; 5] =
-        [Self::TenantFile, Self::SessionKey, Self::SpawnWrapper, Self::EntryCheck, Self::RingFilter];
+    pub const ALL: [Self; 12] = [
+        Self::TenantFile,
+        Self::SessionKey,
+        Self::SpawnWrapper,
+        Self::EntryCheck,
+        Self::RingFilter,
+        Self::ThreadCarriage,
+        Self::SnapshotRestore,
+        Self::JobOwner,
+        Self::ChildEnvironment,
+        Self::ReplyRoute,
+        Self::RunFolder,
+        Self::McpRebind,
+    ];
 
     /// The name under which it is asked for.
     #[must_use]
@@ -34,6 +60,13 @@ impl Mutant {
             Self::SpawnWrapper => "spawn-wrapper",
             Self::EntryCheck => "entry-check",
             Self::RingFilter => "ring-filter",
+            Self::ThreadCarriage => "thread-carriage",
+            Self::SnapshotRestore => "snapshot-restore",
+            Self::JobOwner => "job-owner",
+            Self::ChildEnvironment => "child-environment",
+            Self::ReplyRoute => "reply-route",
+            Self::RunFolder => "run-folder",
+            Self::McpRebind => "mcp-rebind",
         }
     }
 

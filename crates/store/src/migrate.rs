@@ -15,10 +15,23 @@ pub(crate) struct Schema {
 }
 
 /// The control file.
-pub(crate) const CONTROL: Schema = Schema { steps: &[include_str!("../migrations/control/0001_first.sql")] };
+pub(crate) const CONTROL: Schema = Schema {
+    steps: &[
+        include_str!("../migrations/control/0001_first.sql"),
+        include_str!("../migrations/control/0002_jobs.sql"),
+        include_str!("../migrations/control/0003_pipelines.sql"),
+        include_str!("../migrations/control/0004_gateway.sql"),
+    ],
+};
 
 /// A tenant's file.
-pub(crate) const TENANT: Schema = Schema { steps: &[include_str!("../migrations/tenant/0001_first.sql")] };
+pub(crate) const TENANT: Schema = Schema {
+    steps: &[
+        include_str!("../migrations/tenant/0001_first.sql"),
+        include_str!("../migrations/tenant/0002_outbox.sql"),
+        include_str!("../migrations/tenant/0003_journal.sql"),
+    ],
+};
 
 /// What a file was before it was brought up.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use crate::workspace::Package;
 const STAIR: &[&[&str]] = &[
     &["haversack"],
     &["haversack-store"],
-    &["haversack-memory"],
-    &["haversack-agent"],
+    &["haversack-memory", "haversack-jobs"],
+    &["haversack-agent", "haversack-pipeline"],
+    &["haversack-gateway", "haversack-mcp"],
     &["haversack-server"],
     &["xtask"],
 ];
@@ -21,6 +22,13 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("libsqlite3-sys", STORE, "storage is opened in one crate, which checks the scope"),
     ("tokio-postgres", STORE, "storage is opened in one crate, which checks the scope"),
     ("redis", STORE, "storage is opened in one crate, which checks the scope"),
+    (
+        "rmcp",
+        &["haversack-mcp"],
+        "the protocol does not carry a context; one crate binds it again around each handler",
+    ),
+    ("chacha20poly1305", &["haversack"], "what leaves the process is sealed in one place"),
+    ("serde-saphyr", &["haversack-pipeline"], "one file of the product reads YAML"),
     ("genai", &["haversack-agent"], "model providers are reached through our ChatModel only"),
     ("anyhow", PROGRAMS, "libraries have typed errors"),
     ("clap", PROGRAMS, "libraries have no command line"),

@@ -1,0 +1,3 @@
+//! Message gateway on Haversack: platforms, sessions, reply routes and a delivery ledger
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+-- Messages: arrivals, deliveries, schedules, background processes.

@@ -1,0 +1,1 @@
+-- Jobs that were submitted together with a change of this file, until they are relayed.

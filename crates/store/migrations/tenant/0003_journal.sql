@@ -1,0 +1,1 @@
+-- What was done for this tenant: one tree of spans for each turn, job, run and delivery.
