@@ -25,40 +25,40 @@ macro_rules! named {
 
 named! {
     /// The platform that the message came by: `webhook`, `websocket`, `terminal`, `cron`.
-    PLATFORM = "platform", "HAVERSACK_SESSION_PLATFORM";
+    PLATFORM = "gateway.platform", "HAVERSACK_SESSION_PLATFORM";
     /// The configured account that it came by.
-    SOURCE = "source", "HAVERSACK_SESSION_SOURCE";
+    SOURCE = "gateway.source", "HAVERSACK_SESSION_SOURCE";
     /// The chat.
-    CHAT_ID = "chat", "HAVERSACK_SESSION_CHAT_ID";
+    CHAT_ID = "gateway.chat_id", "HAVERSACK_SESSION_CHAT_ID";
     /// What people call the chat.
-    CHAT_NAME = "chat name", "HAVERSACK_SESSION_CHAT_NAME";
+    CHAT_NAME = "gateway.chat_name", "HAVERSACK_SESSION_CHAT_NAME";
     /// `direct` or `group`.
-    CHAT_TYPE = "chat type", "HAVERSACK_SESSION_CHAT_TYPE";
+    CHAT_TYPE = "gateway.chat_type", "HAVERSACK_SESSION_CHAT_TYPE";
     /// The thread within the chat.
-    THREAD_ID = "thread", "HAVERSACK_SESSION_THREAD_ID";
+    THREAD_ID = "gateway.thread_id", "HAVERSACK_SESSION_THREAD_ID";
     /// The workspace, guild or organisation that the chat is part of.
-    SCOPE_ID = "scope", "HAVERSACK_SESSION_SCOPE_ID";
+    SCOPE_ID = "gateway.scope_id", "HAVERSACK_SESSION_SCOPE_ID";
     /// Who sent the message, as the platform knows them. Who that is to us is the principal.
-    USER_ID = "user", "HAVERSACK_SESSION_USER_ID";
+    USER_ID = "gateway.user_id", "HAVERSACK_SESSION_USER_ID";
     /// What people call the sender.
-    USER_NAME = "user name", "HAVERSACK_SESSION_USER_NAME";
+    USER_NAME = "gateway.user_name", "HAVERSACK_SESSION_USER_NAME";
     /// The message itself: what an answer is anchored to.
-    MESSAGE_ID = "message", "HAVERSACK_SESSION_MESSAGE_ID";
+    MESSAGE_ID = "gateway.message_id", "HAVERSACK_SESSION_MESSAGE_ID";
     /// The key of the conversation, see [`crate::policy`].
-    SESSION_KEY = "session key", "HAVERSACK_SESSION_KEY";
+    SESSION_KEY = "gateway.session_key", "HAVERSACK_SESSION_KEY";
     /// The profile that the account asks for.
-    PROFILE = "profile", "HAVERSACK_SESSION_PROFILE";
+    PROFILE = "gateway.profile", "HAVERSACK_SESSION_PROFILE";
 }
 
 /// Whether something can be said here after the answer: the platform can be reached again.
-pub static CAN_DELIVER_LATER: ContextVar<bool, AtDoor> = ContextVar::new("can deliver later")
+pub static CAN_DELIVER_LATER: ContextVar<bool, AtDoor> = ContextVar::new("gateway.can_deliver_later")
     .portable(1)
     .shown()
     .env("HAVERSACK_SESSION_CAN_DELIVER_LATER")
     .at_door();
 
 /// Where the answer goes. It has no name in the environment: an address is captured, or there is none.
-pub static REPLY_ROUTE: ContextVar<ReplyRoute, AtDoor> = ContextVar::new("reply route").portable(1).at_door();
+pub static REPLY_ROUTE: ContextVar<ReplyRoute, AtDoor> = ContextVar::new("gateway.reply_route").portable(1).at_door();
 
 /// The names under which a child process finds the session.
 const LATER: &str = "HAVERSACK_SESSION_CAN_DELIVER_LATER";
