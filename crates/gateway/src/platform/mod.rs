@@ -55,11 +55,15 @@ pub struct Part {
 /// Why a part was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// It may work later.
+    /// It did not arrive, and may later.
     Later {
         /// When, where the platform said so.
         after: Option<Duration>,
     },
+    /// It may have arrived, or not. The next attempt says so.
+    Unsure,
+    /// Nobody listens now. The platform asks for what waits when somebody does.
+    Away,
     /// The platform will not take this part.
     Refused,
     /// Nobody is there any more.

@@ -7,6 +7,7 @@ use haversack::Bindings;
 use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
 
 use crate::account::Account;
+use crate::cron::{ORIGIN, SCHEDULE_ID};
 use crate::message::Message;
 use crate::policy::Place;
 use crate::session::Facts;
@@ -20,6 +21,15 @@ pub(crate) struct Identity {
     pub(crate) session: SessionId,
     pub(crate) facts: Facts,
     pub(crate) route: ReplyRoute,
+    /// Set for a schedule.
+    pub(crate) scheduled: Option<Scheduled>,
+}
+
+/// What only a schedule has.
+#[derive(Clone, Debug)]
+pub(crate) struct Scheduled {
+    pub(crate) id: String,
+    pub(crate) origin: ReplyRoute,
 }
 
 impl Identity {
@@ -58,7 +68,7 @@ impl Identity {
             .answering(&message.id)
             .by_callback(message.callback.as_deref());
         let session = SessionId::new(key.as_str()).map_err(|_| GatewayError::Malformed { what: "the session key" })?;
-        Ok(Self { tenant: account.tenant.clone(), principal, session, facts, route })
+        Ok(Self { tenant: account.tenant.clone(), principal, session, facts, route, scheduled: None })
     }
 
     /// Binds all of it.
@@ -68,6 +78,10 @@ impl Identity {
             .bind(&TENANT_ID, self.tenant.clone())
             .bind(&PRINCIPAL, self.principal.clone())
             .bind(&SESSION_ID, self.session.clone());
+        let scheduled = self.scheduled.as_ref();
+        let bindings = bindings
+            .bind_some(&SCHEDULE_ID, scheduled.map(|scheduled| scheduled.id.clone()))
+            .bind_some(&ORIGIN, scheduled.map(|scheduled| scheduled.origin.clone()));
         self.facts.bind(bindings, &self.route)
     }
 

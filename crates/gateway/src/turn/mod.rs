@@ -14,7 +14,7 @@ use std::pin::Pin;
 
 pub use arrival::Arrival;
 pub(crate) use arrival::{hex, message_hash};
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, Scheduled};
 pub(crate) use lane::{Lanes, Work};
 pub(crate) use run::Runner;
 

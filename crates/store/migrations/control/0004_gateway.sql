@@ -37,7 +37,8 @@ CREATE TABLE gateway_deliveries (
     state       TEXT    NOT NULL CHECK (state IN ('pending', 'attempting', 'delivered', 'failed', 'abandoned')),
     sealed      BLOB, -- none once nothing is left to say
     parts_done  INTEGER NOT NULL DEFAULT 0,
-    again       INTEGER NOT NULL DEFAULT 0 CHECK (again IN (0, 1)), -- interrupted once: the next attempt says so
+    again       INTEGER NOT NULL DEFAULT 0 CHECK (again IN (0, 1)), -- may have arrived: the next attempt says so
+    interrupted INTEGER NOT NULL DEFAULT 0, -- attempts whose gateway died
     attempts    INTEGER NOT NULL DEFAULT 0,
     due_at      INTEGER NOT NULL,
     fence       INTEGER NOT NULL DEFAULT 0,

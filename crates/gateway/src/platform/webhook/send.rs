@@ -100,7 +100,11 @@ impl Platform for Sender {
         let request = self.request(&route, &part);
         Box::pin(
             async move {
-                let answer = request?.send().await.map_err(|_| SendError::Later { after: None })?;
+                let answer = request?.send().await.map_err(|error| match error.is_connect() || error.is_builder() {
+                    true => SendError::Later { after: None },
+                    // The request was on its way.
+                    false => SendError::Unsure,
+                })?;
                 let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
                 sort(answer.status(), wait.map(Duration::from_secs))
             }

@@ -128,7 +128,7 @@ impl Platform for Sender {
                     let sent = queue.send(Outgoing { frame: frame.clone(), written }).await;
                     heard |= sent.is_ok() && done.await.is_ok();
                 }
-                if heard { Ok(()) } else { Err(SendError::Later { after: None }) }
+                if heard { Ok(()) } else { Err(SendError::Away) }
             }
             .in_current_context(),
         )
