@@ -1,6 +1,6 @@
 //! Which messages were taken: a message is worked on once, however often its sender sends it.
 //!
-//! A row per message in the control file, by account and the hash of its id, with the gateway that works on it. A message
+//! A row per message in the control file, by tenant, account and the hash of its id, with the gateway that works on it. A message
 //! that an earlier gateway took and did not finish may be taken again; the answer has the id of the message, so it is said
 //! once all the same. The gateway takes, the runner finishes, and old rows are swept.
 
@@ -34,8 +34,11 @@ impl Arrivals {
         let taken = self.store.control().engine().write("take a message", move |tx| {
             let now = now_millis();
             let before: Option<(String, Option<i64>)> = tx
-                .prepare_cached("SELECT instance, finished_at FROM gateway_arrivals WHERE account = ?1 AND message = ?2")?
-                .query_row(params![account, hash], |row| Ok((row.get(0)?, row.get(1)?)))
+                .prepare_cached(
+                    "SELECT instance, finished_at FROM gateway_arrivals
+                     WHERE tenant = ?1 AND account = ?2 AND message = ?3",
+                )?
+                .query_row(params![tenant, account, hash], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             match before {
                 Some((_, Some(_))) => return Ok(false),
@@ -43,22 +46,24 @@ impl Arrivals {
                 _ => {}
             }
             tx.prepare_cached(
-                "INSERT INTO gateway_arrivals (account, message, tenant, instance, arrived_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (account, message) DO UPDATE SET instance = excluded.instance",
+                "INSERT INTO gateway_arrivals (tenant, account, message, instance, arrived_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (tenant, account, message) DO UPDATE SET instance = excluded.instance",
             )?
-            .execute(params![account, hash, tenant, instance, now])?;
+            .execute(params![tenant, account, hash, instance, now])?;
             Ok(true)
         });
         taken.await
     }
 
     /// The message was answered, or will not be. A failure is logged: at worst the message is taken once more.
-    pub(crate) async fn finish(&self, message: &Message) {
+    pub(crate) async fn finish(&self, tenant: &TenantId, message: &Message) {
         let hash = message_hash(&message.account, &message.id);
-        let account = message.account.clone();
+        let (account, tenant) = (message.account.clone(), tenant.as_str().to_owned());
         let finished = self.store.control().engine().write("finish a message", move |tx| {
-            tx.prepare_cached("UPDATE gateway_arrivals SET finished_at = ?3 WHERE account = ?1 AND message = ?2")?
-                .execute(params![account, hash, now_millis()])?;
+            tx.prepare_cached(
+                "UPDATE gateway_arrivals SET finished_at = ?4 WHERE tenant = ?1 AND account = ?2 AND message = ?3",
+            )?
+            .execute(params![tenant, account, hash, now_millis()])?;
             Ok(())
         });
         if let Err(error) = finished.await {
@@ -67,14 +72,15 @@ impl Arrivals {
     }
 
     /// Gives a message back that was taken and not queued: its sender may send it again.
-    pub(crate) async fn give_back(&self, message: &Message) {
+    pub(crate) async fn give_back(&self, tenant: &TenantId, message: &Message) {
         let hash = message_hash(&message.account, &message.id);
-        let account = message.account.clone();
+        let (account, tenant) = (message.account.clone(), tenant.as_str().to_owned());
         let given = self.store.control().engine().write("give a message back", move |tx| {
             tx.prepare_cached(
-                "DELETE FROM gateway_arrivals WHERE account = ?1 AND message = ?2 AND finished_at IS NULL",
+                "DELETE FROM gateway_arrivals
+                 WHERE tenant = ?1 AND account = ?2 AND message = ?3 AND finished_at IS NULL",
             )?
-            .execute(params![account, hash])?;
+            .execute(params![tenant, account, hash])?;
             Ok(())
         });
         if let Err(error) = given.await {

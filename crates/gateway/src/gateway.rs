@@ -133,14 +133,15 @@ impl Gateway {
                     Ok(()) => decision.told().to_owned(),
                     Err(error) => error.to_string(),
                 };
-                desk.arrivals().finish(&message).await;
+                desk.arrivals().finish(&identity.tenant, &message).await;
                 return Ok(Receipt::Done { text });
             }
             let (answered, answer) = oneshot::channel();
+            let tenant = identity.tenant.clone();
             let work =
                 Work { identity: Arc::new(identity), message: message.clone(), busy, door: &GATEWAY, answered };
             if let Err(error) = runner.submit(work) {
-                desk.arrivals().give_back(&message).await;
+                desk.arrivals().give_back(&tenant, &message).await;
                 return Err(error);
             }
             Ok(Receipt::Taken(Taken { answered: answer }))

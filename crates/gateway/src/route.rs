@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use haversack::well_known::TenantId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -101,11 +102,13 @@ impl ReplyRoute {
         self.place() == other.place()
     }
 
-    /// The place as one opaque number: the ledger remembers dead ones without knowing their names.
-    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+    /// The place of a tenant as one opaque number: the ledger remembers dead ones without knowing their names. Two tenants
+    /// may use one name for two places.
+    pub(crate) fn fingerprint(&self, tenant: &TenantId) -> [u8; 32] {
         let (platform, account, chat, thread, callback) = self.place();
         let mut hash = Sha256::new();
-        for part in [platform, account, chat, thread.unwrap_or_default(), callback.unwrap_or_default()] {
+        let tenant = tenant.as_str();
+        for part in [tenant, platform, account, chat, thread.unwrap_or_default(), callback.unwrap_or_default()] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }

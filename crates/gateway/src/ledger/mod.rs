@@ -14,6 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haversack::well_known::TenantId;
 use haversack_store::sqlite::Transaction;
 use haversack_store::{KeyFile, Store, StoreError, now_millis};
 use serde::{Deserialize, Serialize};
@@ -154,8 +155,8 @@ impl Ledger {
     }
 
     /// Somebody is there again: what waits for this place is due now.
-    pub(crate) async fn revive(&self, route: &ReplyRoute) -> Result<(), GatewayError> {
-        let target = route.fingerprint();
+    pub(crate) async fn revive(&self, tenant: &TenantId, route: &ReplyRoute) -> Result<(), GatewayError> {
+        let target = route.fingerprint(tenant);
         let engine = self.store.control().engine();
         if engine.read("look for what waits", move |conn| rows::waits(conn, &target)).await? {
             engine.write("revive a place", move |tx| rows::revive(tx, &target)).await?;
@@ -177,7 +178,7 @@ impl Ledger {
             Some(id) => id,
             None => random_id()?,
         };
-        let target = to.fingerprint();
+        let target = to.fingerprint(&tenant);
         let sealed = self.sealer.seal(&snapshot, tenant.as_str(), &id, &Parcel { text, to })?;
         Ok(NewDelivery { id, principal: principal.as_str().to_owned(), target, sealed, at: now_millis() })
     }

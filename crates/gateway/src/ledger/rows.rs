@@ -74,7 +74,7 @@ impl NewDelivery {
         let Self { id, principal, target, sealed, at } = self;
         tx.prepare_cached(
             "INSERT INTO gateway_deliveries (id, tenant, principal, target, state, sealed, due_at, created_at)
-             VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?6) ON CONFLICT (id) DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?6) ON CONFLICT (tenant, id) DO NOTHING",
         )?
         .execute(params![id, tenant.as_str(), principal, target, sealed, at])?;
         Ok(())

@@ -108,9 +108,12 @@ pub(super) fn left(conn: &Connection, instance: &str) -> Result<Vec<Left>, Store
 /// Tells a process from a later one with its number: the boot, and its start within it. Empty where the system does not say.
 pub(super) fn born(pid: u32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything, so fields are counted behind it: the start is the 22nd of all.
-    let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
-    let Some(start) = start else { return String::new() };
+    // The name in parentheses may hold anything, so fields are counted behind it: the state is the third of all and the
+    // start the 22nd.
+    let mut fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
+    let (state, start) = (fields.next(), fields.nth(18));
+    // One that has ended and that nobody has asked about is gone all the same.
+    let Some(start) = start.filter(|_| !matches!(state, Some("Z" | "X"))) else { return String::new() };
     let boot = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id")).unwrap_or_default();
     format!("{}/{start}", boot.trim())
 }

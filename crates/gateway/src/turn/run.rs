@@ -66,12 +66,12 @@ impl Runner {
             tracing::warn!(platform = %work.identity.facts.platform, error = %error, "a message was not answered");
         }
         for taken in steering.taken() {
-            self.arrivals.finish(&taken.message).await;
+            self.arrivals.finish(&taken.identity.tenant, &taken.message).await;
             taken.answer(Ok(Reply::default()));
         }
         // A message that the shutdown stopped was not worked on: its sender may send it again.
         if !matches!(outcome, Err(GatewayError::ShuttingDown)) {
-            self.arrivals.finish(&work.message).await;
+            self.arrivals.finish(&work.identity.tenant, &work.message).await;
         }
         work.answer(outcome);
     }

@@ -65,14 +65,15 @@ async fn say(gateway: &Gateway, text: String, origin: &str) {
     taken.answer().await.unwrap();
 }
 
-/// Lets the leases of a dead gateway lapse, as time would.
-async fn lapse(folder: &Path) {
+/// Lets the leases of a dead gateway lapse, as time would. How many deliveries were being attempted.
+pub(crate) async fn lapse(folder: &Path) -> usize {
     let store = Store::open(&folder.join("data"), StoreOptions::default()).unwrap();
     let lapsed = store.control().engine().write("lapse", |tx| {
         Ok(tx.execute("UPDATE gateway_deliveries SET lease_until = 0 WHERE state = 'attempting'", [])?)
     });
-    assert_eq!(lapsed.await.unwrap(), 1, "the delivery was being attempted");
+    let lapsed = lapsed.await.unwrap();
     store.close().await.unwrap();
+    lapsed
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +88,7 @@ async fn a_gateway_killed_while_it_sends_leads_to_one_repetition_with_a_mark() {
     assert_eq!(callbacks.next().await.text, "hello");
     child.kill().unwrap();
     child.wait().unwrap();
-    lapse(folder.path()).await;
+    assert_eq!(lapse(folder.path()).await, 1, "the delivery was being attempted");
 
     let house =
         House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options(), |_| echo()).await;
@@ -114,7 +115,7 @@ async fn a_delivery_that_is_interrupted_twice_is_abandoned() {
         assert_eq!(callbacks.next().await.text, text);
         child.kill().unwrap();
         child.wait().unwrap();
-        lapse(folder.path()).await;
+        assert_eq!(lapse(folder.path()).await, 1, "the delivery was being attempted");
     }
     let house =
         House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options(), |_| echo()).await;

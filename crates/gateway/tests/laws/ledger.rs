@@ -198,7 +198,6 @@ async fn a_row_that_was_moved_to_another_tenant_does_not_open() {
     let engine = house.store.control().engine();
     let moved = engine.write("tamper", |tx| Ok(tx.execute("UPDATE gateway_deliveries SET tenant = 'globex', due_at = 0", [])?));
     assert_eq!(moved.await.unwrap(), 1);
-    house.desk.ledger().list(0);
     let ledger = house.desk.ledger().clone();
     let failed = house.inside("globex", "kim", async move {
         loop {

@@ -304,10 +304,16 @@ async fn a_process_that_vanished_with_its_gateway_is_reported_as_lost_where_it_w
     child.kill().unwrap();
     child.wait().unwrap();
 
+    // The answer may have been killed in the middle too; then it comes once more.
+    let answers_again = crate::kill::lapse(folder.path()).await;
     // While it still runs nothing is reported: it may yet do what it was started for.
     let house = open_in(folder, vec![account("shop", "acme", &callbacks.origin)]).await;
     Post::new("shop", "m2", "say meanwhile").in_chat("c2").calling(callbacks.url("/dm")).send(&house).await;
-    assert_eq!(callbacks.next().await.path, "/dm");
+    let mut paths = Vec::new();
+    for _ in 0..=answers_again {
+        paths.push(callbacks.next().await.path);
+    }
+    assert!(paths.contains(&"/dm".to_owned()), "{paths:?}");
     let (_, told) = Post::new("shop", "m3", &run("cat pid")).in_chat("c3").send(&house).await;
     let output: Value = serde_json::from_str(told["text"].as_str().unwrap()).unwrap();
     let pid = output["output"].as_str().unwrap().trim().to_owned();

@@ -65,7 +65,7 @@ async fn due(house: &House) {
 async fn a_schedule_runs_as_itself_and_its_origin_is_data() {
     let mut callbacks = Callbacks::start().await;
     let house = open(Arc::default_folder(), vec![account("shop", "acme", &callbacks.origin)]).await;
-    let post = Post::new("shop", "m1", &create(json!({}))).in_group("family").in_thread("t1");
+    let post = Post::new("shop", "m1", &create(json!({}))).in_group("family");
     post.calling(callbacks.url("/family")).send(&house).await;
     let made: Value = serde_json::from_str(&callbacks.next().await.text).unwrap();
     // The last message of all comes from elsewhere.
@@ -73,7 +73,7 @@ async fn a_schedule_runs_as_itself_and_its_origin_is_data() {
     assert!(callbacks.next().await.text.contains(made["id"].as_str().unwrap()), "its owner sees it from everywhere");
     due(&house).await;
     let run = callbacks.next().await;
-    assert_eq!((run.path.as_str(), &run.body["thread"]), ("/family", &json!("t1")));
+    assert_eq!((run.path.as_str(), &run.body["chat"]), ("/family", &json!("family")));
     let run: Value = serde_json::from_str(&run.text).unwrap();
     let id = made["id"].as_str().unwrap();
     assert_eq!(run["principal"], format!("cron:{id}"));

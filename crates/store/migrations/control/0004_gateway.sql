@@ -4,13 +4,13 @@
 
 -- Messages that were taken, so that the same one is not taken twice.
 CREATE TABLE gateway_arrivals (
+    tenant      TEXT    NOT NULL,
     account     TEXT    NOT NULL,
     message     BLOB    NOT NULL CHECK (length(message) = 32), -- SHA-256 of the platform's id
-    tenant      TEXT    NOT NULL,
     instance    TEXT    NOT NULL, -- the gateway that works on it
     arrived_at  INTEGER NOT NULL,
     finished_at INTEGER,
-    PRIMARY KEY (account, message)
+    PRIMARY KEY (tenant, account, message)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX gateway_arrivals_by_age ON gateway_arrivals (arrived_at);
@@ -30,10 +30,10 @@ CREATE TABLE gateway_pairings (
 -- What is to be said. `number` gives the order within one place.
 CREATE TABLE gateway_deliveries (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
-    id          TEXT    NOT NULL UNIQUE,
+    id          TEXT    NOT NULL,
     tenant      TEXT    NOT NULL,
     principal   TEXT    NOT NULL,
-    target      BLOB    NOT NULL CHECK (length(target) = 32), -- fingerprint of the route
+    target      BLOB    NOT NULL CHECK (length(target) = 32), -- fingerprint of tenant and route
     state       TEXT    NOT NULL CHECK (state IN ('pending', 'attempting', 'delivered', 'failed', 'abandoned')),
     sealed      BLOB, -- none once nothing is left to say
     parts_done  INTEGER NOT NULL DEFAULT 0,
@@ -45,7 +45,8 @@ CREATE TABLE gateway_deliveries (
     lease_until INTEGER,
     created_at  INTEGER NOT NULL,
     ended_at    INTEGER,
-    reason      TEXT -- a short fixed word, never what a platform said
+    reason      TEXT, -- a short fixed word, never what a platform said
+    UNIQUE (tenant, id)
 ) STRICT;
 
 CREATE INDEX gateway_deliveries_by_due ON gateway_deliveries (state, due_at);

@@ -148,7 +148,7 @@ impl Line {
             self.chats.push(chat.clone());
         }
         let route = ReplyRoute::new(WEBSOCKET, &self.account.name, &chat).in_thread(thread);
-        self.gateway.ledger().revive(&route).await
+        self.gateway.ledger().revive(&self.peer.tenant, &route).await
     }
 
     async fn say(
