@@ -1,5 +1,7 @@
 //! Snapshots: what leaves is declared and sealed, what comes back begins from empty.
 
+mod any;
+mod golden;
 mod manifest;
 mod restore;
 mod seal;
