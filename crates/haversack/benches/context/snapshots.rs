@@ -41,7 +41,7 @@ const JOB: SealedFor<'static> = SealedFor { tenant: "acme", queue: "bench", id: 
 fn made() -> Option<(haversack::Visit, Snapshot, Keyring, Vec<u8>)> {
     let (tenant, principal) = (TenantId::new("acme").ok()?, Principal::new("ada").ok()?);
     let session = SessionId::new("session").ok()?;
-    let facts = vec!["twenty four characters ..".to_owned(); 20];
+    let facts = vec!["twenty four characters ..".to_owned(); 21];
     let visit = DOOR.enter(|bindings| {
         bindings
             .bind(&TENANT_ID, tenant)

@@ -4,14 +4,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TenantId};
 use haversack::{ContextVar, Keyring, Manifest, Reason, SealedFor, Snapshot, manifest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{WORKER, arrive};
+use super::{WORKER, arrive, by_hand};
 
 const RING: &str = include_str!("../../golden/keyring-1.txt");
 const SEALED: &str = include_str!("../../golden/snapshot-1.base64");
@@ -60,31 +58,9 @@ fn the_first_format_is_opened_and_restored() {
     });
 }
 
-/// Opens an envelope without any code of the library, by what its documentation says.
-fn by_hand(ring: &str, sealed: &[u8]) -> (String, Vec<u8>) {
-    let key = ring.lines().last().unwrap();
-    let secret = STANDARD.decode(key.rsplit(' ').next().unwrap()).unwrap();
-    assert_eq!(&sealed[..9], b"HVSEAL\0\x01\x0a");
-    assert_eq!(&sealed[9..19], key[..10].as_bytes());
-    let (header, rest) = sealed.split_at(23);
-    assert_eq!(header[19..], u32::try_from(rest.len()).unwrap().to_be_bytes());
-    let mut aad = Vec::new();
-    for part in [header, RECEIVER.tenant.as_bytes(), RECEIVER.queue.as_bytes(), RECEIVER.id.as_bytes()] {
-        aad.extend(u64::try_from(part.len()).unwrap().to_be_bytes());
-        aad.extend(part);
-    }
-    let (nonce, encrypted) = rest.split_at(24);
-    let nonce: &XNonce = nonce.try_into().unwrap();
-    let cipher = XChaCha20Poly1305::new_from_slice(&secret).unwrap();
-    let text = cipher.decrypt(nonce, Payload { msg: encrypted, aad: &aad }).unwrap();
-    let (length, rest) = text.split_first_chunk().unwrap();
-    let (snapshot, payload) = rest.split_at(u32::from_be_bytes(*length).try_into().unwrap());
-    (String::from_utf8(snapshot.to_vec()).unwrap(), payload.to_vec())
-}
-
 #[test]
 fn the_first_format_is_as_it_is_documented() {
-    let (snapshot, payload) = by_hand(RING, &sealed());
+    let (snapshot, payload) = by_hand::open(RING, &sealed(), &RECEIVER);
     assert_eq!((snapshot.as_str(), payload.as_slice()), (PLAIN.trim_end(), PAYLOAD));
 }
 
@@ -102,7 +78,7 @@ fn what_is_written_now_is_the_first_format_byte_for_byte() {
     });
     let snapshot = visit.run(|| WRITES.capture().unwrap());
     let sealed = snapshot.seal(PAYLOAD, &keys, &RECEIVER).unwrap();
-    let (written, payload) = by_hand(keys.to_text().trim_end(), &sealed);
+    let (written, payload) = by_hand::open(&keys.to_text(), &sealed, &RECEIVER);
     assert_eq!(payload, PAYLOAD);
     // All but what is another each time.
     let plain: Value = serde_json::from_str(PLAIN).unwrap();
