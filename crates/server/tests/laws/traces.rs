@@ -216,7 +216,10 @@ fn a_turn_id_cannot_be_taken_over() {
     });
     // The second root of the same owner is kept beside the first: a repeated request shows both.
     assert_eq!(owner.run(|| recorded(&ring, "t3")).unwrap().units.len(), 2);
-    assert!(other.run(|| recorded(&ring, "t3")).is_none());
+    // Whoever takes the id finds what is their own under it, and takes nothing away.
+    let theirs = other.run(|| recorded(&ring, "t3")).unwrap();
+    assert_eq!(theirs.units.len(), 4);
+    assert!(!serde_json::to_string(&theirs).unwrap().contains("acme"));
 }
 
 #[test]
