@@ -44,8 +44,9 @@ async fn ended(server: &TestServer, key: &Key, id: &str) -> TraceTree {
 }
 
 fn tenant_file(folder: &Path) -> PathBuf {
-    let files = std::fs::read_dir(folder.join("data/tenants")).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|ext| ext == "sqlite")).next().unwrap()
+    let mut files =
+        std::fs::read_dir(folder.join("data/tenants")).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|ext| ext == "sqlite")).unwrap()
 }
 
 /// Every file below `folder` that holds these bytes.
@@ -165,7 +166,6 @@ fn worker() {
             let delivery = inside.unit(Kind::Delivery, "delivery_1", async move {
                 // Writes of a tenant come one after the other, so what was begun before is in the file.
                 store.tenant().unwrap().write("wait for the others", |_| Ok(())).await.unwrap();
-                eprintln!("the delivery hangs");
                 println!("the delivery hangs");
                 std::future::pending::<()>().await;
             });

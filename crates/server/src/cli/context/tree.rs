@@ -207,6 +207,29 @@ mod tests {
                 work("delivery", "d4", "a1", State::Complete, Vec::new()),
             ],
         };
-        insta::assert_snapshot!(render(&tree));
+        insta::assert_snapshot!(render(&tree), @r"
+        trace 4bf92f3577b34da6a3ce929d0e0e4736  request req_1  linked to 00-11112f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+        └─ turn turn_1  interrupted  server 4711  2023-11-14T22:13:20.000Z
+           │   session s
+           ├─ turn  1.234 ms  turn.rs:7
+           │  │   entry 9 by door turn
+           │  │   tenant = northwind  bound at access.rs:44 by door turn, own
+           │  ├─ supervisor  1.234 ms  supervisor.rs:7
+           │  │  │   entry 9 by door turn
+           │  │  │   tenant = northwind  bound at access.rs:44 by door turn, inherited
+           │  │  └─ model  1.234 ms  model.rs:7
+           │  │         entry 9 by door turn
+           │  │         tenant = northwind  bound at access.rs:44 by door turn, inherited
+           │  └─ tool  not ended  tool.rs:7
+           │         entry 9 by door turn
+           │         tenant = northwind  bound at access.rs:44 by door turn, inherited
+           ├─ job job_1  34 ms  worker 4712  2023-11-14T22:13:20.000Z
+           │  │   2 more units of work were not recorded
+           │  ├─ job  1.234 ms  job.rs:7
+           │  │      entry 9 by door worker
+           │  │      tenant = northwind  bound at access.rs:44 by door worker, own
+           │  └─ run run_1  running  server 4711  2023-11-14T22:13:20.000Z
+           └─ delivery delivery_1  34 ms  server 4711  2023-11-14T22:13:20.000Z
+        ");
     }
 }
