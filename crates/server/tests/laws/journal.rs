@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use haversack::testing;
@@ -11,7 +11,7 @@ use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TRACE_CONTEXT, Tena
 use haversack_server::config::{Config, LogFormat};
 use haversack_server::server::Options;
 use haversack_server::telemetry::journal::Keep;
-use haversack_server::telemetry::tree::{State, Work};
+use haversack_server::telemetry::tree::State;
 use haversack_server::telemetry::{Journal, Kind, Ring, Telemetry, TraceTree};
 use haversack_store::sqlite::Connection;
 use haversack_store::{Store, StoreOptions};
@@ -25,6 +25,7 @@ use super::program::{Program, command, settled, stderr, stdout};
 const OURS: &str = "haversack_laws";
 const CAUSE: &str = "HAVERSACK_LAWS_CAUSE";
 const DATA: &str = "HAVERSACK_LAWS_DATA";
+const DELIVERY: &str = "HAVERSACK_LAWS_DELIVERY";
 const KEEP: Keep = Keep { units: 100, age: Duration::from_secs(3_600) };
 
 async fn trace(server: &TestServer, key: &Key, id: &str) -> TraceTree {
@@ -70,8 +71,8 @@ fn visit(tenant: &str, principal: &str, trace: Option<&str>) -> haversack::Visit
     })
 }
 
-/// A message arrives in a server, which is killed; another process works on a job that the turn caused and is killed in
-/// the middle; a third process shows all of it as one tree.
+/// A message arrives in a server, which is killed and started again; a worker takes the job that the turn caused and is
+/// killed in the middle of a delivery; another one finishes it; and all of it is one tree.
 #[test]
 fn a_trace_survives_kill_nine_and_is_one_tree_over_processes() {
     let here = tempfile::tempdir().unwrap();
@@ -82,74 +83,107 @@ fn a_trace_survives_kill_nine_and_is_one_tree_over_processes() {
         let arguments = &arguments[usize::from(!json)..];
         command(here.path()).env("HAVERSACK_KEY", program.key(tenant)).args(arguments).output().unwrap()
     };
+    let read = |program: &Program, id: &str| -> TraceTree {
+        let shown = show(program, "northwind", id, true);
+        serde_json::from_str(&stdout(&shown)).unwrap_or_else(|_| panic!("{}", stderr(&shown)))
+    };
+    let states = |tree: &TraceTree, kind: &str| -> Vec<State> {
+        tree.work.iter().filter(|work| work.kind == kind).map(|work| work.state).collect()
+    };
 
     let mut first = Program::serve(here.path(), &["--bind", "127.0.0.1:0"], &environment);
     let reply = first.say("northwind", "s", "Remember that our account manager is Robin Vega.");
     let turn = reply["turn"].as_str().unwrap();
-    let tree = loop {
-        let shown: TraceTree = serde_json::from_str(&stdout(&show(&first, "northwind", turn, true))).unwrap();
-        if shown.work[0].ended_at.is_some() {
-            break shown;
+    let before = loop {
+        let tree = read(&first, turn);
+        if tree.work[0].ended_at.is_some() {
+            break tree;
         }
     };
-    let server = tree.work[0].process.clone().unwrap();
     first.kill_nine();
-    let worker = worker_that_dies(&data, &format!("00-{}-{}-01", tree.trace, tree.work[0].span));
 
     let mut second = Program::serve(here.path(), &["--bind", "127.0.0.1:0"], &environment);
-    let request = tree.request.as_deref().unwrap();
-    for id in [turn, "job_1", "run_1", "delivery_1", &tree.trace, request] {
-        let shown = show(&second, "northwind", id, true);
-        let after: TraceTree =
-            serde_json::from_str(&stdout(&shown)).unwrap_or_else(|_| panic!("{}", stderr(&shown)));
-        assert_eq!(after.trace, tree.trace, "{id}");
-        assert_eq!(after.work[0], tree.work[0], "the turn is as it was before the kill");
-        assert!(after.work[0].units.iter().any(|unit| unit.name == "tool"), "with its spans");
-        let at = |kind: &str| after.work.iter().find(|work| work.kind == kind).unwrap();
-        assert_eq!(after.work.len(), 4);
-        let cause = |work: &Work| work.parent.clone().unwrap();
-        assert_eq!(cause(at("job")), at("turn").span);
-        assert_eq!(cause(at("run")), at("job").span);
-        assert_eq!(cause(at("delivery")), at("job").span);
-        assert_eq!((at("run").state, at("run").units.len()), (State::Complete, 2));
-        assert_eq!((at("job").state, at("delivery").state), (State::Interrupted, State::Interrupted));
-        assert_eq!(at("turn").process.as_deref(), Some(server.as_str()));
-        assert_eq!(at("run").process.as_deref(), Some(worker.as_str()));
-        let text = stdout(&show(&second, "northwind", id, false));
-        let depth = |part: &str| text.lines().find(|line| line.contains(part)).unwrap().find(part).unwrap();
-        assert!(depth(&format!("turn {turn}")) < depth("job job_1"), "{text}");
-        assert!(depth("job job_1") < depth("run run_1"), "{text}");
-        assert_eq!(depth("run run_1"), depth("delivery delivery_1"), "{text}");
+    let cause = format!("00-{}-{}-01", before.trace, before.work[0].span);
+    let mut dies = Working::start(&data, &cause, "hangs");
+    assert_eq!(states(&read(&second, "job_1"), "job"), [State::Running], "seen beside the worker");
+    let dead = dies.kill_nine();
+    assert_eq!(states(&read(&second, "job_1"), "job"), [State::Interrupted]);
+    let done = Working::start(&data, &cause, "ends").ends();
+
+    let request = before.request.as_deref().unwrap();
+    for id in [turn, "job_1", "run_1", "delivery_1", &before.trace, request] {
+        let tree = read(&second, id);
+        assert_eq!((&tree.trace, tree.work.len()), (&before.trace, 7), "{id}");
+        assert_eq!(tree.work[0], before.work[0], "the turn is as it was before the kill");
+        assert!(tree.work[0].units.iter().any(|unit| unit.name == "tool"), "with its spans");
+        for (position, (worker, state)) in
+            [(&dead, State::Interrupted), (&done, State::Complete)].into_iter().enumerate()
+        {
+            let of = |kind: &str| tree.work.iter().filter(|work| work.kind == kind).nth(position).unwrap();
+            let (job, run, delivery) = (of("job"), of("run"), of("delivery"));
+            assert_eq!(job.parent.as_ref(), Some(&tree.work[0].span));
+            assert_eq!((run.parent.as_ref(), delivery.parent.as_ref()), (Some(&job.span), Some(&job.span)));
+            assert_eq!((run.state, run.units.len()), (State::Complete, 2));
+            assert_eq!((job.state, delivery.state), (state, state));
+            assert!([job, run, delivery].iter().all(|work| work.process.as_ref() == Some(worker)));
+        }
         let stranger = show(&second, "contoso", id, true);
         assert!(stderr(&stranger).contains("HV0218"), "{}", stderr(&stranger));
     }
+    let text = stdout(&show(&second, "northwind", turn, false));
+    let depth = |part: &str| text.lines().find_map(|line| line.find(part)).unwrap();
+    assert!(depth(&format!("turn {turn}")) < depth("job job_1"), "{text}");
+    assert!(depth("job job_1") < depth("run run_1"), "{text}");
+    assert_eq!(depth("run run_1"), depth("delivery delivery_1"), "{text}");
     second.stop();
 }
 
-/// Runs [`worker`] as a process of its own and kills it when it hangs. How the journal calls it.
-fn worker_that_dies(data: &Path, cause: &str) -> String {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "journal::worker", "--ignored", "--nocapture"])
-        .env(DATA, data)
-        .env(CAUSE, cause)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(said.any(|line| line.contains("the delivery hangs")), "the worker ended");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    format!("worker {}", child.id())
+/// [`worker`] as a process of its own.
+struct Working {
+    child: Child,
+}
+
+impl Working {
+    /// Starts it and waits until its delivery is under way.
+    fn start(data: &Path, cause: &str, delivery: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "journal::worker", "--ignored", "--nocapture"])
+            .envs([(CAUSE, cause), (DELIVERY, delivery)])
+            .env(DATA, data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains("the delivery is under way")), "the worker ended");
+        Self { child }
+    }
+
+    fn kill_nine(&mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.name()
+    }
+
+    fn ends(mut self) -> String {
+        assert!(self.child.wait().unwrap().success());
+        self.name()
+    }
+
+    /// How the journal calls it.
+    fn name(&self) -> String {
+        format!("worker {}", self.child.id())
+    }
 }
 
 #[test]
 #[ignore = "the process that another test starts and kills"]
 fn worker() {
     let data = PathBuf::from(std::env::var_os(DATA).expect("started by another test"));
+    let hangs = std::env::var(DELIVERY).unwrap() == "hangs";
     let mut config = Config::default();
     config.telemetry.log = LogFormat::Off;
     let telemetry = Telemetry::install(&config.telemetry).unwrap();
-    let store = Store::open(&data, StoreOptions::default()).unwrap();
+    let store = Store::join(&data, StoreOptions::default()).unwrap();
     let journal = Journal::open(store.clone(), telemetry.ring().clone(), "worker", KEEP);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let visit = visit("northwind", "kim", Some(&std::env::var(CAUSE).unwrap()));
@@ -158,16 +192,17 @@ fn worker() {
         journal.unit(Kind::Job, "job_1", async move {
             let run = inside.unit(Kind::Run, "run_1", async {
                 let root = tracing::info_span!(target: OURS, "run", run = "run_1");
-                async { drop(tracing::info_span!(target: OURS, "step", name = "fetch")) }
-                    .instrument(root)
-                    .await;
+                let step = async { drop(tracing::info_span!(target: OURS, "step", name = "fetch")) };
+                step.instrument(root).await;
             });
             run.await;
             let delivery = inside.unit(Kind::Delivery, "delivery_1", async move {
                 // Writes of a tenant come one after the other, so what was begun before is in the file.
                 store.tenant().unwrap().write("wait for the others", |_| Ok(())).await.unwrap();
-                println!("the delivery hangs");
-                std::future::pending::<()>().await;
+                println!("the delivery is under way");
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
             });
             delivery.await;
         })
