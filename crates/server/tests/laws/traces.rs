@@ -449,7 +449,7 @@ async fn exported_spans_have_the_ids_of_the_journal_and_link_to_what_is_elsewher
             // As in a worker: the cause is known by its ids alone.
             CAUSE.sync_scope(turn.clone(), || {
                 TRACE_CONTEXT.sync_scope(job.clone(), || {
-                    drop(tracing::info_span!(target: OURS, "job", job = "job_1"))
+                    drop(tracing::info_span!(target: OURS, "job", job = "job_1"));
                 });
             });
         });
