@@ -1,11 +1,21 @@
-//! Session caches, in process: each holds what was tried in its own session, and nothing of any other.
+//! Session caches: each holds what was tried in its own session, and nothing of any other. They are asked through the
+//! agent, and read in process once the product has stopped.
 
 use haversack_memory::Memory;
 
 use super::{handles, place_of};
-use crate::leakcheck::canary::{Kind, Reader};
+use crate::leakcheck::canary::{Cell, Kind, Reader};
 use crate::leakcheck::report::{Place, Report};
+use crate::leakcheck::stage::Answer;
 use crate::leakcheck::world::World;
+
+/// The answer to a question for what was tried in `cell`. Others' attempts in it are found with the replies.
+pub(in crate::leakcheck) fn answered(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
+    report.looked(Place::SessionCache, 1);
+    if answer.is_reply() && !answer.text.contains(&world.word(cell, Kind::Attempt)) {
+        report.gap(Place::SessionCache, format!("{} does not get its own attempt", place_of(cell)));
+    }
+}
 
 /// Reads the cache of every session.
 ///

@@ -1,5 +1,8 @@
 //! Conversations over HTTP: every person of every tenant says the same in sessions of the same names under the same
 //! idempotency keys, but for the canaries. Then everybody reads what is theirs, and tries to read what is not.
+//!
+//! The questions have no canary in them, so they are the same for all to the last letter: whoever gets the answer to
+//! somebody else's gets a canary with it.
 
 use std::path::Path;
 
@@ -9,7 +12,7 @@ use serde_json::json;
 use super::at_once;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
-use crate::leakcheck::search::{errors, handles, history, metrics, recall, replies, spans};
+use crate::leakcheck::search::{errors, handles, history, metrics, recall, replies, session_cache, spans};
 use crate::leakcheck::stage::{Answer, Say, Stage};
 use crate::leakcheck::world::World;
 
@@ -19,14 +22,16 @@ pub(super) const PLACES: &[Place] = &Place::ALL;
 
 /// Something that everybody says.
 struct Step {
-    /// The idempotency key, the same for all.
     key: &'static str,
+    /// Whether all tenants use the same idempotency key.
+    shared: bool,
     events: bool,
     words: fn(&World, Cell) -> String,
 }
 
 const TELL: Step = Step {
     key: "tell",
+    shared: false,
     events: false,
     words: |world, cell| {
         let fact = world.word(cell, Kind::Fact);
@@ -36,6 +41,7 @@ const TELL: Step = Step {
 
 const TRIED: Step = Step {
     key: "tried",
+    shared: true,
     events: false,
     words: |world, cell| {
         let attempt = world.word(cell, Kind::Attempt);
@@ -45,12 +51,13 @@ const TRIED: Step = Step {
 
 const ASK: Step = Step {
     key: "ask",
+    shared: true,
     events: false,
     words: |_, cell| format!("What is the access word of ward {}?", cell.session),
 };
 
-const ELSE: Step =
-    Step { key: "else", events: true, words: |_, _| "What else can I try on the pump?".to_owned() };
+const LIST: Step =
+    Step { key: "list", shared: true, events: true, words: |_, _| "What have I tried so far?".to_owned() };
 
 pub(super) fn requests(world: &World) -> usize {
     // Four turns and a refused one, seven looks at turns, three at sessions; for each tenant its list of sessions.
@@ -65,7 +72,9 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
         recall::answered(world, *cell, answer, report);
     }
     trees(world, stage, report, &asked).await?;
-    everyone(world, stage, report, &ELSE).await?;
+    for (cell, answer) in &everyone(world, stage, report, &LIST).await? {
+        session_cache::answered(world, *cell, answer, report);
+    }
     refused(world, stage, report).await?;
     turns_of_others(world, stage, report, &told).await?;
     sessions(world, stage, report).await?;
@@ -91,7 +100,7 @@ async fn everyone(
         let say = Say {
             session: &cell.session_name(),
             message: &(step.words)(world, cell),
-            key: step.key,
+            key: &if step.shared { step.key.to_owned() } else { format!("{}-{}", step.key, cell.tenant) },
             token: &world.word(cell, Kind::Token),
             events: step.events,
         };
