@@ -84,7 +84,7 @@ pub(crate) struct House {
     running: tokio::task::JoinHandle<()>,
 }
 
-/// Breaks a fence, where `tests/mutants.rs` asks for it.
+/// Breaks a fence, where [`crate::mutants`] asks for it.
 fn plant() {
     #[cfg(feature = "mutants")]
     if let Some(mutant) = std::env::var("HAVERSACK_LAWS_MUTANT").ok().as_deref() {
