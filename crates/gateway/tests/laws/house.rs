@@ -48,9 +48,14 @@ pub(crate) fn principal(name: &str) -> Principal {
     Principal::new(name).unwrap()
 }
 
+/// An account as a configuration file has it.
+pub(crate) fn plain(name: &str, platform: &str, of: &str) -> Account {
+    serde_json::from_value(json!({ "name": name, "platform": platform, "tenant": of })).unwrap()
+}
+
 /// A webhook account whose users `u-kim` and `u-lee` are `kim` and `lee`, and that may call this origin back.
 pub(crate) fn account(name: &str, of: &str, origin: &str) -> Account {
-    let mut account = Account::new(name, webhook::WEBHOOK, tenant(of))
+    let mut account = plain(name, webhook::WEBHOOK, of)
         .with_user("u-kim", principal("kim"))
         .with_user("u-lee", principal("lee"));
     account.webhook.secrets = vec![SigningSecret::parse(SECRET).unwrap()];
