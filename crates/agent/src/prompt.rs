@@ -9,7 +9,9 @@ use std::collections::HashSet;
 use haversack::Entry;
 use haversack_memory::buffer::{Budget, Layer, Manifest, Part, WorkingContext};
 use haversack_memory::{Attempt, Hit};
+use serde_json::json;
 
+use crate::crew::TaskOutput;
 use crate::error::TurnError;
 use crate::history::Exchange;
 use crate::model::{ChatRequest, Message, ToolChoice};
@@ -22,8 +24,12 @@ pub(crate) const ATTEMPT_ARROW: &str = " -> ";
 /// How a recalled fact stands in the system text.
 pub(crate) const MEMORY_LINE: &str = "memory: ";
 
+/// How the output of an earlier task stands in the system text: this, and JSON.
+pub(crate) const RESULT_LINE: &str = "result: ";
+
 const MUST: i32 = 1_000;
 const STEPS: i32 = 900;
+const RESULTS: i32 = 850;
 const ATTEMPTS: i32 = 800;
 const FACTS: i32 = 500;
 const HISTORY: i32 = 0;
@@ -37,6 +43,8 @@ pub(crate) struct Material {
     pub(crate) facts: Vec<Hit>,
     /// Earlier turns of the session, oldest first.
     pub(crate) history: Vec<Exchange>,
+    /// What earlier tasks of a crew gave, in the order in which they are read.
+    pub(crate) results: Vec<TaskOutput>,
     /// What the caller said.
     pub(crate) message: String,
 }
@@ -88,6 +96,9 @@ impl Prompt<'_> {
             let answered = part(Layer::History, answer_id(&past.turn), past.assistant.clone(), HISTORY);
             buffer.push_together(vec![said, answered]);
         }
+        for result in &self.material.results {
+            buffer.push(part(Layer::Message, result_id(result), result_line(result), RESULTS));
+        }
         buffer.push(part(Layer::Message, "message".to_owned(), self.material.message.clone(), MUST));
         for (at, step) in self.steps.iter().enumerate() {
             let parts = step.iter().enumerate().map(|(inner, message)| {
@@ -104,6 +115,8 @@ impl Prompt<'_> {
         section(&mut system, "Tried in this conversation:", attempts.map(attempt_line));
         let facts = self.material.facts.iter().filter(|fact| fits.contains(fact.id.as_str()));
         section(&mut system, "Known about this customer, best match first:", facts.map(memory_line));
+        let results = self.material.results.iter().filter(|result| fits.contains(result_id(result).as_str()));
+        section(&mut system, "What earlier tasks gave:", results.map(result_line));
         system
     }
 
@@ -139,6 +152,11 @@ fn memory_line(fact: &Hit) -> String {
     format!("{MEMORY_LINE}{}", one_line(&fact.text))
 }
 
+/// JSON escapes what could break the line.
+fn result_line(result: &TaskOutput) -> String {
+    format!("{RESULT_LINE}{}", json!({ "task": result.task, "text": result.text }))
+}
+
 /// Stored text stays on its line: otherwise a remembered sentence could pose as an attempt or an instruction.
 fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}')
@@ -150,6 +168,10 @@ fn one_line(text: &str) -> String {
 
 fn step_id(at: usize) -> String {
     format!("step {}", at + 1)
+}
+
+fn result_id(result: &TaskOutput) -> String {
+    format!("task {}", result.task)
 }
 
 fn answer_id(turn: &str) -> String {

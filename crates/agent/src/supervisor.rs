@@ -14,7 +14,7 @@ use crate::event::{EventSink, TurnEvent};
 use crate::history::Exchange;
 use crate::model::{ChatRequest, ToolChoice, complete};
 use crate::prompt::{Material, Prompt};
-use crate::specialist::{self, Answer, Specialist};
+use crate::specialist::{Answer, Specialist};
 use crate::tool::ToolSpec;
 use crate::turn::{MemoryReport, Turn};
 
@@ -34,7 +34,13 @@ pub(crate) async fn lead(
     let (material, memory, specialist) = prepared.await?;
     events.emit(TurnEvent::Agent { name: specialist.name.clone() })?;
     let span = tracing::info_span!("specialist", name = %specialist.name);
-    specialist::answer(turn, specialist, material, memory, events).instrument(span).await
+    let worked = turn.agents.desk().work(turn.entry, specialist, &material, events).instrument(span).await?;
+    Ok(Answer {
+        agent: specialist.name.clone(),
+        model: turn.agents.model().name().to_owned(),
+        memory,
+        worked,
+    })
 }
 
 async fn prepare(
@@ -46,7 +52,7 @@ async fn prepare(
     let (attempts, recalled) = tokio::join!(turn.session.attempts(), recall);
     let (attempts, recalled): (_, Recalled) = (attempts?, recalled?);
     let memory = MemoryReport::from(&recalled);
-    let material = Material { attempts, facts: recalled.hits, history, message };
+    let material = Material { attempts, facts: recalled.hits, history, message, ..Material::default() };
     let specialist = choose(turn, &material).await?;
     // What a tool of the chosen specialist needs is checked before its first model call.
     specialist.tools.check_needs()?;
@@ -76,6 +82,7 @@ fn handover(agents: &Agents, turn: &Turn, material: &Material) -> Result<ChatReq
         name: format!("{TRANSFER_TO}{}", specialist.name),
         description: specialist.description.clone(),
         parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
+        when: Vec::new(),
     });
     let config = agents.config();
     let prompt = Prompt {
