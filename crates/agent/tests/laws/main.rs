@@ -8,6 +8,9 @@
 
 mod config;
 mod conversations;
+mod crew_order;
+mod crew_run;
+mod crew_task;
 mod history;
 mod house;
 mod isolation;
