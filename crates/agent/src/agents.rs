@@ -235,10 +235,6 @@ impl Agents {
         &self.shared.desk
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.shared.store
-    }
-
     pub(crate) fn memory(&self) -> &Memory {
         &self.shared.memory
     }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 use crate::agents::Agents;
 use crate::error::TurnError;
 use crate::event::{EventSink, TurnEvent};
-use crate::history::Exchange;
+use crate::history::Past;
 use crate::model::{ChatRequest, ToolChoice, complete};
 use crate::prompt::{Material, Prompt};
 use crate::specialist::{Answer, Specialist};
@@ -25,12 +25,8 @@ const RECALLED: usize = 8;
 pub(crate) const TRANSFER_TO: &str = "transfer_to_";
 
 /// Leads a turn from its message to an answer.
-pub(crate) async fn lead(
-    turn: &Turn,
-    history: Vec<Exchange>,
-    events: &EventSink,
-) -> Result<Answer, TurnError> {
-    let prepared = prepare(turn, history).instrument(tracing::info_span!("supervisor"));
+pub(crate) async fn lead(turn: &Turn, past: Past, events: &EventSink) -> Result<Answer, TurnError> {
+    let prepared = prepare(turn, past).instrument(tracing::info_span!("supervisor"));
     let (material, memory, specialist) = prepared.await?;
     events.emit(TurnEvent::Agent { name: specialist.name.clone() })?;
     let span = tracing::info_span!("specialist", name = %specialist.name);
@@ -43,16 +39,13 @@ pub(crate) async fn lead(
     })
 }
 
-async fn prepare(
-    turn: &Turn,
-    history: Vec<Exchange>,
-) -> Result<(Material, MemoryReport, &Specialist), TurnError> {
+async fn prepare(turn: &Turn, past: Past) -> Result<(Material, MemoryReport, &Specialist), TurnError> {
     let message = turn.request.message.clone();
     let recall = turn.recall.search(Query { text: message.clone(), limit: RECALLED });
     let (attempts, recalled) = tokio::join!(turn.session.attempts(), recall);
     let (attempts, recalled): (_, Recalled) = (attempts?, recalled?);
     let memory = MemoryReport::from(&recalled);
-    let material = Material { attempts, facts: recalled.hits, history, message, ..Material::default() };
+    let material = Material { attempts, facts: recalled.hits, past, message, ..Material::default() };
     let specialist = choose(turn, &material).await?;
     // What a tool of the chosen specialist needs is checked before its first model call.
     specialist.tools.check_needs()?;

@@ -271,9 +271,8 @@ impl AgentConfig {
         if self.specialists.is_empty() {
             return Err(ConfigError::NoSpecialists);
         }
-        self.crews.iter().try_for_each(|crew| crew.check(self, tools))?;
-        let tools: Vec<&str> =
-            tools.iter().copied().chain(self.crews.iter().map(|crew| crew.name.as_str())).collect();
+        let crews = self.crews.iter().map(|crew| crew.name.as_str());
+        let with_crews: Vec<&str> = tools.iter().copied().chain(crews).collect();
         let mut names = BTreeSet::new();
         for specialist in &self.specialists {
             let name = &specialist.name;
@@ -283,12 +282,12 @@ impl AgentConfig {
             if !names.insert(name) {
                 return Err(ConfigError::DuplicateSpecialist(name.clone()));
             }
-            if let Some(tool) = specialist.tools.iter().find(|tool| !tools.contains(&tool.as_str())) {
-                let known = tools.join(", ");
+            if let Some(tool) = specialist.tools.iter().find(|tool| !with_crews.contains(&tool.as_str())) {
+                let known = with_crews.join(", ");
                 return Err(ConfigError::UnknownTool { specialist: name.clone(), tool: tool.clone(), known });
             }
         }
-        Ok(())
+        self.crews.iter().try_for_each(|crew| crew.check(self, tools))
     }
 }
 

@@ -104,9 +104,8 @@ async fn a_background_task_reads_the_last_output_or_its_list_and_never_a_sibling
 
 #[tokio::test]
 async fn every_task_reads_the_message_and_what_is_wanted_of_it() {
-    let work = |input: TaskInput| {
-        Ok(format!("{}; {}; {}", input.message, input.description, input.expected_output))
-    };
+    let work =
+        |input: TaskInput| Ok(format!("{}; {}; {}", input.message, input.description, input.expected_output));
     for task in everywhere("t", work) {
         let output = crew([task.describe("do it").expect("well")]).execute("the question").await.unwrap();
         assert_eq!(output.text(), "the question; do it; well");

@@ -138,8 +138,10 @@ async fn a_missing_variable_in_a_task_is_loud() {
 #[tokio::test]
 async fn a_panic_is_an_error_and_never_a_hang() {
     let panics = everywhere("panic", |_| panic!("secret"));
-    let at_the_call = Task::new("call", |_| -> std::future::Ready<Result<String, Failure>> { panic!("secret") });
-    let judged = everywhere("judged", |_| Ok("x".to_owned())).map(|task| task.guardrail(|_| panic!("secret")));
+    let at_the_call =
+        Task::new("call", |_| -> std::future::Ready<Result<String, Failure>> { panic!("secret") });
+    let judged =
+        everywhere("judged", |_| Ok("x".to_owned())).map(|task| task.guardrail(|_| panic!("secret")));
     for task in panics.into_iter().chain([at_the_call]).chain(judged) {
         let error = start(&task).output().await.unwrap_err();
         assert!(matches!(error, TaskError::Panicked), "{task:?}: {error:?}");
@@ -218,7 +220,6 @@ async fn a_cancelled_task_that_does_not_end_is_dropped() {
     caller.cancel();
     assert!(matches!(handle.output().await, Err(TaskError::Cancelled)), "by the caller's own cancel");
     assert!(dropped.load(Ordering::SeqCst), "the work is gone before the handle says so");
-    assert!(!Cancel::new().is_cancelled() && caller.is_cancelled());
 }
 
 #[tokio::test]
