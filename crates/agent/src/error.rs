@@ -100,7 +100,7 @@ impl TurnError {
             Self::Model(_) => "HV0301",
             Self::Budget { .. } => "HV0304",
             Self::Memory(MemoryError::Store(error)) | Self::Store(error) => store_code(error),
-            Self::Crew(error) => error.context_code().unwrap_or("HV0500"),
+            Self::Crew(error) => error.code(),
             Self::Memory(_) | Self::Internal(_) => "HV0500",
         }
     }

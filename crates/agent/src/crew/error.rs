@@ -77,6 +77,12 @@ pub struct CrewError {
 }
 
 impl CrewError {
+    /// The published error code, as in `docs/errors/`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.context_code().unwrap_or("HV0310")
+    }
+
     /// The published code when a missing or foreign context is the reason: that is no failure of the task, and
     /// no model should be asked to do better.
     #[must_use]

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+type Check = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// One check of a task's output.
 #[derive(Clone)]
-pub(super) struct Guardrail(Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>);
+pub(super) struct Guardrail(Arc<Check>);
 
 impl Guardrail {
     pub(super) fn new(check: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {

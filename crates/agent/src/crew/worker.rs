@@ -66,7 +66,7 @@ fn launch(run: Run, slot: watch::Sender<Option<Outcome>>) -> Option<AbortHandle>
             Handle::try_current().ok()?;
             let work = async move {
                 let span = run.span.clone();
-                let ended = AssertUnwindSafe(run.to_its_end()).catch_unwind().await;
+                let ended = AssertUnwindSafe(run.until_the_end()).catch_unwind().await;
                 fill(&span, ended.unwrap_or_else(panicked));
             };
             Some(haversack::spawn(work).abort_handle())
@@ -113,7 +113,7 @@ fn word(outcome: &Outcome) -> &'static str {
 
 impl Run {
     /// The async work, until it ends or is given up.
-    async fn to_its_end(self) -> Outcome {
+    async fn until_the_end(self) -> Outcome {
         let (cancel, grace) = (self.cancel.clone(), self.grace);
         tokio::select! {
             biased;
