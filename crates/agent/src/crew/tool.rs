@@ -7,10 +7,12 @@ use std::fmt;
 use std::time::Duration;
 
 use haversack::Variable;
+use haversack::well_known::DEADLINE;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Crew;
+use super::error::GRACE;
+use super::{Crew, worker};
 use crate::tool::{Background, Tool, ToolError, ToolFuture, ToolOutput, ToolSpec, behind_the_asking};
 
 /// The one argument.
@@ -89,7 +91,8 @@ impl Tool for CrewTool {
     }
 
     fn time_limit(&self) -> Option<Duration> {
-        self.time_limit
+        // At its limit the crew ends by itself and joins its tasks; the caller's patience is a little longer.
+        self.time_limit.map(|limit| limit + 4 * GRACE)
     }
 
     fn background(&self) -> Option<Background> {
@@ -103,7 +106,11 @@ impl Tool for CrewTool {
             return Box::pin(std::future::ready(Err(ToolError::Arguments { detail })));
         };
         // The words that ask for the crew are no part of what it is asked.
-        let working = self.crew.execute(behind_the_asking(&self.spec.when, question));
+        let execute = || self.crew.execute(behind_the_asking(&self.spec.when, question));
+        let working = match worker::deadline(self.time_limit) {
+            Some(deadline) => DEADLINE.sync_scope(deadline, execute),
+            None => execute(),
+        };
         let name = self.crew.name().to_owned();
         Box::pin(async move {
             let given = working.await?;

@@ -40,8 +40,8 @@ pub(super) fn start(task: &Task, input: TaskInput, under: Option<&Cancel>, grace
     TaskHandle { id, cancel, outcome, abort }
 }
 
-/// The nearer of the caller's deadline and the task's own.
-fn deadline(limit: Option<Duration>) -> Option<Deadline> {
+/// The nearer of the caller's deadline and one's own limit.
+pub(super) fn deadline(limit: Option<Duration>) -> Option<Deadline> {
     let own = limit.map(Deadline::after);
     let callers = DEADLINE.get().ok();
     own.into_iter().chain(callers).min()

@@ -17,7 +17,7 @@ use crate::words::tokens;
 
 /// Words that may stand before an order.
 const POLITE: &str = "please can could would will you i we want need like to also just must should us me let's \
-    kindly i'd have";
+    kindly i'd";
 
 /// The call of the first tool that the clause asks for, with the whole message as its text.
 pub(super) fn asked_for(clause: &Clause, request: &ChatRequest) -> Option<Item> {
