@@ -196,3 +196,17 @@ async fn a_missing_variable_in_a_crew_fails_the_turn() {
     assert!(matches!(&error, TurnError::ToolNeeds { variable: "locale", .. }), "{error}");
     assert!(script.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_crew_ends_at_its_limit_by_itself() {
+    let hang = tool("hang", "Never ends.", |_: serde_json::Value| std::future::pending());
+    let member = TaskConfig { tool: Some("hang".to_owned()), ..task("a") };
+    let limited = CrewConfig { timeout_s: 1, ..crew("team", vec![member]) };
+    let model = ScriptedModel::by(|request| match request.messages.last() {
+        Some(Message::Tool { content, .. }) => Answer::text(content),
+        _ => Answer::call("team", json!({ "question": "?" })),
+    });
+    let house = House::with(with(vec![limited], &["team"]), Arc::new(model), vec![Arc::new(hang)]);
+    let reply = house.say("acme", "s", "Go").await.unwrap();
+    assert!(reply.text.starts_with("the task `a` failed: the task did not end in time"), "{}", reply.text);
+}
