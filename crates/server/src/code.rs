@@ -111,6 +111,8 @@ codes! {
     MethodNotAllowed = "HV0216", METHOD_NOT_ALLOWED, "Method not allowed";
     /// The body did not arrive in time.
     BodyTimeout = "HV0217", REQUEST_TIMEOUT, "Request body too slow";
+    /// Nothing that was done has this id for this caller.
+    TraceNotFound = "HV0218", NOT_FOUND, "Trace not found";
     /// Too many turns wait for this session.
     QueueFull = "HV0220", TOO_MANY_REQUESTS, "Session queue full";
     /// The tenant's limit is reached.
