@@ -128,10 +128,6 @@ impl AttemptFolder {
         self.path.join("returns.json")
     }
 
-    pub(crate) fn output(&self) -> PathBuf {
-        self.path.join(OUTPUT)
-    }
-
     /// Who the child is, for an executor that comes after ours.
     pub(crate) fn process(&self) -> PathBuf {
         self.path.join("process")

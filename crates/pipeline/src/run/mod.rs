@@ -89,7 +89,7 @@ impl From<RunId> for String {
 
 /// A step with the branches that lead to it: `load`, `spread/left/load`, `each/[2]/load`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "String", into = "String")]
 pub struct StepPath(Arc<str>);
 
 impl StepPath {
@@ -113,5 +113,17 @@ impl fmt::Display for StepPath {
 impl fmt::Debug for StepPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl From<String> for StepPath {
+    fn from(path: String) -> Self {
+        Self(path.into())
+    }
+}
+
+impl From<StepPath> for String {
+    fn from(path: StepPath) -> Self {
+        path.as_str().to_owned()
     }
 }

@@ -137,11 +137,6 @@ impl SecretSet {
         self.0.iter().map(|(name, secret)| (name.as_str(), secret))
     }
 
-    /// Whether a text holds one of the values.
-    pub(crate) fn stand_in(&self, text: &str) -> bool {
-        self.needles().any(|needle| text.contains(needle))
-    }
-
     /// A text without the values.
     pub(crate) fn redact(&self, text: &str) -> String {
         let mut clean = Vec::new();

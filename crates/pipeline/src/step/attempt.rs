@@ -5,9 +5,11 @@
 //! calls it inside the step's frame and writes down what comes back.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use haversack::well_known::{CANCEL, Cancel};
 use serde_json::Value;
 use tokio::process::Command;
@@ -179,7 +181,15 @@ impl Attempt<'_> {
                     _ => python::run(&prepared).await?,
                 }
             }
-            (kind, folder) => self.call(kind, folder.as_deref(), secrets, log).await?,
+            (kind, folder) => {
+                // The call itself may panic as well as its future, so it is made inside.
+                let call = async { self.call(kind, folder.as_deref(), secrets, log).await };
+                // The payload of a panic may hold anything, so it is dropped here.
+                match AssertUnwindSafe(call).catch_unwind().await {
+                    Ok(outcome) => outcome?,
+                    Err(_) => return Err(StepFailure::new("the code of the step panicked")),
+                }
+            }
         };
         given.take(&self.task.returns)
     }

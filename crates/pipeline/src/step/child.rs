@@ -86,7 +86,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         // Gone already is what we want. The id cannot have a new owner: that takes a full turn of the system's
         // counter between the end of the child and this line.
-        drop(kill_process_group(self.0, Signal::KILL));
+        let _ = kill_process_group(self.0, Signal::KILL);
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use attempt::{Attempt, Ended};
+pub(crate) use attempt::{Attempt, Ended, Outcome};
 pub use function::{Function, Functions};
 pub use log::StepLog;
 pub(crate) use orphan::end as end_orphan;

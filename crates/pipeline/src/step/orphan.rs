@@ -26,7 +26,7 @@ pub(crate) fn end(attempt: &Path) {
     if started(child) == Some(start)
         && let Some(group) = Pid::from_raw(child)
     {
-        drop(kill_process_group(group, Signal::KILL));
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
