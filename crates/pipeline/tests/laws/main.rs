@@ -7,11 +7,26 @@
 // `unwrap` ends a test wherever it stands, and `#[tokio::test]` blocks on its runtime where no frame is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod catalog;
+mod check;
+mod environment;
+mod failure;
+mod isolation;
+mod kill;
+mod parameters;
+mod processes;
+mod run;
+mod run_log;
+mod runners;
+mod secrets;
 mod shapes;
+mod spans;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, StepBuilder};
 use haversack_pipeline::run::{RunId, RunView};
 use haversack_pipeline::run_log::{AttemptStatus, Event, What};
 use haversack_pipeline::{Parameters, Pipeline, PipelineOptions, Pipelines};
@@ -22,6 +37,7 @@ use tempfile::TempDir;
 /// A fresh store and its pipelines, in a fresh folder.
 struct House {
     dir: TempDir,
+    store: Store,
     pipelines: Pipelines,
 }
 
@@ -32,8 +48,8 @@ impl House {
 
     fn with(change: impl FnOnce(PipelineOptions) -> PipelineOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let pipelines = open(dir.path(), change);
-        Self { dir, pipelines }
+        let (store, pipelines) = open(dir.path(), change);
+        Self { dir, store, pipelines }
     }
 
     fn catalog(&self) -> PathBuf {
@@ -58,9 +74,21 @@ impl House {
     }
 }
 
-fn open(dir: &Path, change: impl FnOnce(PipelineOptions) -> PipelineOptions) -> Pipelines {
+fn open(dir: &Path, change: impl FnOnce(PipelineOptions) -> PipelineOptions) -> (Store, Pipelines) {
     let store = Store::open(&dir.join("data"), StoreOptions::default()).unwrap();
-    Pipelines::new(store, change(PipelineOptions::new(dir.join("pipelines")).code("laws")))
+    let options = change(PipelineOptions::new(dir.join("pipelines")).code("laws"));
+    (store.clone(), Pipelines::new(store, options))
+}
+
+/// A pipeline of these steps in a row.
+fn chain<const N: usize>(steps: [(&str, StepBuilder); N]) -> Pipeline {
+    let dag = steps.into_iter().fold(DagBuilder::new(), |dag, (name, step)| dag.then(name, step));
+    PipelineBuilder::new("chain", dag).build().unwrap()
+}
+
+/// A branch of these steps in a row.
+fn branch<const N: usize>(steps: [(&str, StepBuilder); N]) -> DagBuilder {
+    steps.into_iter().fold(DagBuilder::new(), |dag, (name, step)| dag.then(name, step))
 }
 
 fn id(key: &str) -> RunId {
@@ -114,4 +142,25 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("waited in vain: {what}");
+}
+
+/// Files below `folder` that hold these bytes.
+fn on_disk(folder: &Path, needle: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if contains(&std::fs::read(&path).unwrap(), needle.as_bytes()) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
 }
