@@ -194,3 +194,22 @@ impl FromRequestParts<App> for TurnPath {
         id.map(Self).ok_or_else(|| Fault::new(Code::TurnNotFound, "You have no turn with this id."))
     }
 }
+
+/// What can be asked for in the journal: an id of ours, or a request's, which a caller may have chosen.
+pub(super) struct TracePath(pub(super) String);
+
+impl FromRequestParts<App> for TracePath {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        let id: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, app).await;
+        let id = id.ok().map(|Path(id)| id).filter(|id| plain_id(id));
+        id.map(Self).ok_or_else(super::traces::no_trace)
+    }
+}
+
+/// Whether a text has the shape of an id that something can be found under.
+pub(crate) fn plain_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    (1..=128).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(allowed)
+}

@@ -93,13 +93,17 @@ async fn own_views(world: &World, tenants: &[Tenant], report: &mut Report, told:
             );
         }
         let tree = kim.get(&format!("/v1/turns/{}/context", turn_of(answer))).await;
-        if tree.status != StatusCode::OK || !tree.text.contains(&super::canary::tenant_name(cell.tenant)) {
-            report.add("spans", format!("tenant {} does not see the tree of its own turn", cell.tenant));
+        let trace = kim.get(&format!("/v1/context/{}", turn_of(answer))).await;
+        for tree in [&tree, &trace] {
+            if tree.status != StatusCode::OK || !tree.text.contains(&super::canary::tenant_name(cell.tenant))
+            {
+                report.add("spans", format!("tenant {} does not see the tree of its own turn", cell.tenant));
+            }
+            if world.canaries().any(|(canary, _)| tree.text.contains(canary)) {
+                report.add("spans", format!("a tree of tenant {} holds what was said", cell.tenant));
+            }
         }
-        if world.canaries().any(|(canary, _)| tree.text.contains(canary)) {
-            report.add("spans", format!("the tree of a turn of tenant {} holds what was said", cell.tenant));
-        }
-        for (check, view) in [("history", &session), ("spans", &tree)] {
+        for (check, view) in [("history", &session), ("spans", &tree), ("spans", &trace)] {
             let whose = world.strangers_in(&view.text, cell.tenant);
             if !whose.is_empty() {
                 report.add(check, format!("tenant {} sees canaries of {whose:?}", cell.tenant));
@@ -128,6 +132,7 @@ async fn foreign_views(world: &World, tenants: &[Tenant], report: &mut Report, t
                 ("replies", format!("/v1/turns/{turn}")),
                 ("replies", format!("/v1/turns/{turn}/events")),
                 ("spans", format!("/v1/turns/{turn}/context")),
+                ("spans", format!("/v1/context/{turn}")),
             ] {
                 let answer = caller.get(&path).await;
                 if answer.status != StatusCode::NOT_FOUND {
