@@ -4,7 +4,7 @@
 //! wrong while a job runs is no error of a caller: it is stored as the job's [`FailureKind`](crate::FailureKind).
 
 use haversack::{CaptureError, MissingContext, SealError};
-use haversack_store::{KeyFileError, StoreError, sqlite};
+use haversack_store::{KeyFileError, KeyUseError, StoreError, sqlite};
 
 /// An error of the jobs.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,15 @@ impl From<JobError> for StoreError {
             JobError::Store(error) => error,
             JobError::Unbound(missing) => Self::Unbound(missing),
             other => sqlite::Error::ToSqlConversionFailure(Box::new(other)).into(),
+        }
+    }
+}
+
+impl From<KeyUseError<SealError>> for JobError {
+    fn from(error: KeyUseError<SealError>) -> Self {
+        match error {
+            KeyUseError::Keys(error) => Self::Keys(error),
+            KeyUseError::Envelope(error) => Self::Seal(error),
         }
     }
 }

@@ -87,12 +87,16 @@ impl Failure {
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let chain = std::iter::successors(Some(&error as &(dyn Error + 'static)), |error| error.source());
-        let of_context = chain.into_iter().any(|e| e.is::<MissingContext>() || e.is::<ForeignContext>());
+        let of_context = is_of_context(&error);
         let class = if of_context { Class::Permanent } else { Class::Retry };
         let kind = if of_context { FailureKind::Context } else { FailureKind::Handler };
         Self { kind, class, code: None, text: error.to_string() }
     }
+}
+
+/// Whether a missing or foreign context is at the bottom of it.
+fn is_of_context(error: &(dyn Error + 'static)) -> bool {
+    error.is::<MissingContext>() || error.is::<ForeignContext>() || error.source().is_some_and(is_of_context)
 }
 
 impl fmt::Debug for Failure {

@@ -14,7 +14,7 @@ use crate::backend::sqlite::queue::{self, Sealed};
 use crate::{JobError, JobId, Jobs, NewJob};
 
 /// How many jobs one relay moves at a time.
-const BATCH: usize = 100;
+const BATCH: i64 = 100;
 
 impl Jobs {
     /// Submits a job inside a transaction of the tenant's own data: it is queued if, and only if, that commits. The

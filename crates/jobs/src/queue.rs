@@ -93,7 +93,7 @@ impl Jobs {
         let snapshot = self.shared.manifest.capture()?;
         let id = JobId::fresh()?;
         let bound_to = SealedFor { tenant: tenant.as_str(), queue: &plan.queue, id: id.as_str() };
-        let sealed = snapshot.seal(&arguments, &self.shared.keys.keyring()?, &bound_to)?;
+        let sealed = self.shared.keys.seal(&snapshot, &arguments, &bound_to)?;
         Ok(Sealed { id, principal: principal.as_str().to_owned(), plan, sealed })
     }
 

@@ -4,7 +4,8 @@
 //! of the context that they were said in. The worker seals inside the job's context; the client opens for the owner.
 
 use haversack::well_known::{PRINCIPAL, TENANT_ID};
-use haversack::{Keyring, Manifest, SealedFor, Snapshot, manifest};
+use haversack::{Manifest, SealedFor, manifest};
+use haversack_store::{KeyFile, KeyUseError};
 
 use crate::{JobError, JobId};
 
@@ -31,11 +32,11 @@ impl Said {
 }
 
 /// Seals `bytes` in the current context, which is the job's.
-pub(crate) fn seal(what: Said, id: &JobId, bytes: &[u8], keys: &Keyring) -> Result<Vec<u8>, JobError> {
+pub(crate) fn seal(what: Said, id: &JobId, bytes: &[u8], keys: &KeyFile) -> Result<Vec<u8>, JobError> {
     let snapshot = SAID_BY.capture()?;
     let tenant = TENANT_ID.get()?;
     let bound_to = SealedFor { tenant: tenant.as_str(), queue: what.place(), id: id.as_str() };
-    Ok(snapshot.seal(bytes, keys, &bound_to)?)
+    Ok(keys.seal(&snapshot, bytes, &bound_to)?)
 }
 
 /// Opens what was said in the current context's tenant.
@@ -44,9 +45,12 @@ pub(crate) fn open(
     tenant: &str,
     id: &JobId,
     sealed: &[u8],
-    keys: &Keyring,
+    keys: &KeyFile,
 ) -> Result<Vec<u8>, JobError> {
     let bound_to = SealedFor { tenant, queue: what.place(), id: id.as_str() };
-    let (_, bytes) = Snapshot::open(sealed, keys, &bound_to).map_err(|_| JobError::Sealed)?;
-    Ok(bytes)
+    match keys.unseal(sealed, &bound_to) {
+        Ok((_, bytes)) => Ok(bytes),
+        Err(KeyUseError::Keys(error)) => Err(error.into()),
+        Err(KeyUseError::Envelope(_)) => Err(JobError::Sealed),
+    }
 }

@@ -17,7 +17,7 @@ use crate::policy::{Backoff, span};
 const TENANTS: usize = 256;
 
 /// How many expired leases one claim puts back.
-const EXPIRED: usize = 100;
+const EXPIRED: i64 = 100;
 
 /// A tenant with something due.
 struct Candidate {
@@ -149,6 +149,7 @@ fn take(
         "SELECT number, run_at FROM jobs WHERE queue = ?1 AND tenant = ?2 AND run_at <= ?3
          ORDER BY run_at, number LIMIT ?4",
     )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let due = due.query_map(params![queue, tenant, now, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let due: Vec<(i64, i64)> = due.collect::<Result<_, _>>()?;
     let mut take = tx.prepare_cached(
@@ -219,7 +220,7 @@ fn put_back(tx: &Transaction<'_>, now: i64) -> Result<(), StoreError> {
 fn running(tx: &Transaction<'_>) -> Result<HashMap<String, usize>, StoreError> {
     let mut counts =
         tx.prepare_cached("SELECT tenant, count(*) FROM jobs WHERE lease_until IS NOT NULL GROUP BY tenant")?;
-    let counts = counts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let counts = counts.query_map([], |row| Ok((row.get(0)?, row.get::<_, u32>(1)? as usize)))?;
     Ok(counts.collect::<Result<_, _>>()?)
 }
 

@@ -43,8 +43,8 @@ impl Backend for Sqlite {
     }
 
     async fn renew(&self, leases: Vec<Lease>, lease_ms: i64) -> Result<Vec<Standing>, StoreError> {
-        let renew = move |tx: &_| record::renew(tx, &leases, now_millis().saturating_add(lease_ms));
-        self.rows.write("renew leases", renew).await
+        let until = now_millis().saturating_add(lease_ms);
+        self.rows.write("renew leases", move |tx| record::renew(tx, &leases, until)).await
     }
 
     async fn look(&self, leases: Vec<Lease>) -> Result<Vec<Standing>, StoreError> {

@@ -60,7 +60,7 @@ pub(crate) fn list(
     scope: &Scope,
     principal: &str,
     before: Option<i64>,
-    limit: usize,
+    limit: u32,
 ) -> Result<Vec<Found>, StoreError> {
     let mut list = conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM jobs WHERE tenant = ?1 AND principal = ?2 AND number < ?3

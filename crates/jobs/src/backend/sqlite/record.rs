@@ -9,7 +9,7 @@ use haversack_store::sqlite::{Connection, OptionalExtension, Transaction, params
 use crate::backend::{Ill, Lease, Record, Report, Standing};
 
 /// How many rows one sweep deletes, so that nobody waits long for it.
-const SWEPT: usize = 500;
+const SWEPT: i64 = 500;
 
 /// How long a job may stay parked before it fails: seven days.
 const PARKED_MS: i64 = 7 * 24 * 3600 * 1000;
