@@ -185,6 +185,7 @@ impl Attempts {
         refused: Option<Failure>,
     ) {
         let span = job_span(&delivery);
+        let told = span.clone();
         let work = async {
             let end = match refused {
                 Some(failure) => End::Answered(Err(failure)),
@@ -196,16 +197,16 @@ impl Attempts {
                 _ => None,
             };
             let Some(report) = self.report(&delivery, &mut holding, end).await else {
-                Span::current().record("outcome", "lost");
+                told.record("outcome", "lost");
                 return;
             };
             let outcome = outcome(&report);
             if !self.recorder.record(delivery.lease.clone(), report.clone()).await {
-                Span::current().record("outcome", "lost");
+                told.record("outcome", "lost");
                 tracing::warn!(job = %delivery.lease.id, "the lease was lost; nothing of this attempt was written");
                 return;
             }
-            Span::current().record("outcome", outcome);
+            told.record("outcome", outcome);
             self.finish(&delivery, &report, said).await;
         };
         work.instrument(span).await;
