@@ -162,12 +162,15 @@ impl Handlers {
                 let arguments = decode(&job.arguments)?;
                 match haversack::spawn_blocking(move || json(&run(arguments)?)).await {
                     Ok(answer) => answer,
-                    Err(end) if end.is_panic() => Err(Failure::of(FailureKind::Panicked, "the handler panicked")),
+                    Err(end) if end.is_panic() => {
+                        Err(Failure::of(FailureKind::Panicked, "the handler panicked"))
+                    }
                     Err(_) => Err(Failure::retry("the runtime is shutting down")),
                 }
             })
         };
-        self.by_name.insert(name.to_owned(), Entry { run: Arc::new(call), options: HandlerOptions::default() });
+        self.by_name
+            .insert(name.to_owned(), Entry { run: Arc::new(call), options: HandlerOptions::default() });
         self
     }
 

@@ -83,11 +83,8 @@ impl Attempts {
     }
 
     fn open(&self, delivery: &Delivery) -> Result<Opened, Report> {
-        let bound_to = SealedFor {
-            tenant: &delivery.tenant,
-            queue: &delivery.queue,
-            id: delivery.lease.id.as_str(),
-        };
+        let bound_to =
+            SealedFor { tenant: &delivery.tenant, queue: &delivery.queue, id: delivery.lease.id.as_str() };
         match self.jobs.shared.keys.unseal(&delivery.sealed, &bound_to) {
             Ok((snapshot, arguments)) => {
                 let left = delivery.deadline.map(|at| span(at.saturating_sub(now_millis())));
@@ -96,7 +93,11 @@ impl Attempts {
             }
             Err(KeyUseError::Envelope(error)) => {
                 let code = Some(open_code(&error).to_owned());
-                Err(if error.parks() { self.park(FailureKind::Unopened, code) } else { failed(FailureKind::Unopened, code) })
+                Err(if error.parks() {
+                    self.park(FailureKind::Unopened, code)
+                } else {
+                    failed(FailureKind::Unopened, code)
+                })
             }
             Err(KeyUseError::Keys(error)) => {
                 tracing::warn!(%error, "a job waits, because the keys cannot be read");
@@ -121,9 +122,9 @@ impl Attempts {
                 let text = "the access token expired before the job ran";
                 Ok((restored, Some(Failure::of(FailureKind::TokenExpired, text))))
             }
-            ExpiredToken::Anonymous => {
-                self.restore(delivery, holding, opened, Some(AccessToken::anonymous())).map(|visit| (visit, None))
-            }
+            ExpiredToken::Anonymous => self
+                .restore(delivery, holding, opened, Some(AccessToken::anonymous()))
+                .map(|visit| (visit, None)),
             ExpiredToken::Mint(mint) => {
                 let mint = AssertUnwindSafe(async { mint(expired).await }.with_context(restored.context()));
                 let minted = tokio::time::timeout(span(delivery.timeout_ms), mint.catch_unwind()).await;
@@ -165,7 +166,11 @@ impl Attempts {
         });
         let visit = visit.map_err(|error| {
             let code = Some(restore_code(&error).to_owned());
-            if error.parks() { self.park(FailureKind::Unrestored, code) } else { failed(FailureKind::Unrestored, code) }
+            if error.parks() {
+                self.park(FailureKind::Unrestored, code)
+            } else {
+                failed(FailureKind::Unrestored, code)
+            }
         })?;
         // The seal is bound to the row's tenant; what is inside must say the same, of the principal too.
         let same = visit.run(|| {

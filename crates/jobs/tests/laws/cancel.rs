@@ -33,7 +33,9 @@ async fn a_job_that_nobody_has_is_cancelled_at_once() {
             let backoff = Backoff { first: later, max: later };
             let retrying = submit(&jobs, NewJob::new("fails", &()).unwrap().backoff(backoff)).await;
             let parked = submit(&jobs, NewJob::new("unknown", &()).unwrap()).await;
-            for (id, state) in [(&queued, State::Queued), (&retrying, State::Retrying), (&parked, State::Parked)] {
+            for (id, state) in
+                [(&queued, State::Queued), (&retrying, State::Retrying), (&parked, State::Parked)]
+            {
                 let mut watch = jobs.watch(id).unwrap();
                 while watch.next().await.unwrap().unwrap().state != state {}
             }

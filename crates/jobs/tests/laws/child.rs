@@ -17,18 +17,18 @@ const FOLDER: &str = "HAVERSACK_LAWS_FOLDER";
 /// How many jobs the child runs at the same time.
 const SLOTS: &str = "HAVERSACK_LAWS_SLOTS";
 
-pub struct Second {
+pub(crate) struct Second {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Second {
     /// Starts a worker with the handlers below on the place in `dir`, and waits until it works.
-    pub fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         Self::start_with(dir, 10)
     }
 
-    pub fn start_with(dir: &Path, slots: usize) -> Self {
+    pub(crate) fn start_with(dir: &Path, slots: usize) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child::works_until_it_is_killed", "--ignored", "--nocapture"])
             .env(FOLDER, dir)
@@ -44,28 +44,31 @@ impl Second {
     }
 
     /// Reads until the child says so; what it said is given whole. `None` when it ended without.
-    pub fn hear(&mut self, word: &str) -> Option<String> {
+    pub(crate) fn hear(&mut self, word: &str) -> Option<String> {
         // The test harness may write before it on the same line.
-        self.lines.by_ref().map_while(Result::ok).find_map(|line| Some(line[line.find(&format!("said: {word}"))?..].to_owned()))
+        self.lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line[line.find(&format!("said: {word}"))?..].to_owned()))
     }
 
-    pub fn hears(&mut self, word: &str) {
+    pub(crate) fn hears(&mut self, word: &str) {
         assert!(self.hear(word).is_some(), "the child ended and never said `{word}`");
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) -> Vec<String> {
+    pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.rest()
     }
 
     /// Waits for its own end.
-    pub fn rest(&mut self) -> Vec<String> {
+    pub(crate) fn rest(&mut self) -> Vec<String> {
         let rest = self.lines.by_ref().map_while(Result::ok).filter(|line| line.contains("said: ")).collect();
         self.child.wait().unwrap();
         rest
@@ -143,6 +146,6 @@ async fn works_until_it_is_killed() {
 }
 
 /// A job for one of the handlers above.
-pub fn job(handler: &str, n: u64) -> NewJob {
+pub(crate) fn job(handler: &str, n: u64) -> NewJob {
     NewJob::new(handler, &n).unwrap()
 }

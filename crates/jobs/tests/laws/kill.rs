@@ -17,7 +17,10 @@ async fn another_worker_takes_over_what_a_killed_one_had() {
     // A death is no failed attempt: the only one is begun again.
     let here = |attempt: Attempt| async move { Ok((attempt.number(), attempt.generation())) };
     let worker = place.work(Handlers::new().on("hang", here));
-    assert_eq!(caller("acme", "ada").wrap(async move { jobs.wait(&id).await.unwrap() }).await, succeeded((1, 2)));
+    assert_eq!(
+        caller("acme", "ada").wrap(async move { jobs.wait(&id).await.unwrap() }).await,
+        succeeded((1, 2))
+    );
     worker.stop().await;
 }
 
@@ -25,7 +28,8 @@ async fn another_worker_takes_over_what_a_killed_one_had() {
 async fn a_job_that_kills_its_workers_is_put_into_quarantine_and_can_be_driven_again() {
     let place = Place::fresh();
     let jobs = place.jobs.clone();
-    let id = caller("acme", "ada").wrap(async { submit(&jobs, job("abort", 7).max_deliveries(3)).await }).await;
+    let id =
+        caller("acme", "ada").wrap(async { submit(&jobs, job("abort", 7).max_deliveries(3)).await }).await;
     for delivery in 1..=3 {
         let mut second = Second::start(place.dir.path());
         assert!(second.hear("begun").is_some(), "delivery {delivery}");

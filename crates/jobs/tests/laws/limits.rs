@@ -77,7 +77,8 @@ async fn the_deadline_shrinks_from_hop_to_hop() {
                 if left > 0 {
                     // Long enough that the next hop sees less, to the stored millisecond.
                     tokio::time::sleep(Duration::from_millis(5)).await;
-                    let next = NewJob::new("hop", &(left - 1))?.within_deadline().timeout(Duration::from_secs(3600));
+                    let next =
+                        NewJob::new("hop", &(left - 1))?.within_deadline().timeout(Duration::from_secs(3600));
                     let id = jobs.submit(next).await?;
                     let outcome = jobs.wait(id.id().unwrap()).await?;
                     remaining.extend(outcome.into_result::<Vec<u64>>()?.unwrap());
@@ -108,8 +109,9 @@ async fn a_result_that_is_too_large_is_a_failure() {
     let jobs = Jobs::new(place.store.clone(), place.keys.clone(), &crate::OUT, options);
     let handlers = Handlers::new().on("work", || async { Ok("x".repeat(20)) });
     let worker = crate::AtWork::start(jobs.clone(), handlers, crate::options());
-    let outcome =
-        caller("acme", "ada").wrap(async move { submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await }).await;
+    let outcome = caller("acme", "ada")
+        .wrap(async move { submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await })
+        .await;
     assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::Unstored, .. }), "{outcome:?}");
     worker.stop().await;
 }

@@ -45,14 +45,20 @@ async fn each_class_of_failure_has_its_own_sequel() {
     let place = Place::fresh();
     let permanent = || async { Err::<(), _>(Failure::permanent("never")) };
     let after = |attempt: Attempt| async move {
-        if attempt.number() == 1 { Err(Failure::retry_after(Duration::from_millis(300), "later")) } else { Ok(()) }
+        if attempt.number() == 1 {
+            Err(Failure::retry_after(Duration::from_millis(300), "later"))
+        } else {
+            Ok(())
+        }
     };
     let panics = |attempt: Attempt| async move {
         assert_eq!(attempt.number(), 2, "as asked");
         Ok(())
     };
     let any_error = |attempt: Attempt| async move {
-        if attempt.number() == 1 { Err(std::io::Error::other("disk"))? }
+        if attempt.number() == 1 {
+            Err(std::io::Error::other("disk"))?;
+        }
         Ok(())
     };
     let arguments = |haversack_jobs::Args(_): haversack_jobs::Args<u8>| async { Ok(()) };
@@ -96,16 +102,20 @@ async fn a_panic_is_a_failure_and_ends_no_worker() {
     let place = Place::fresh();
     let handlers = Handlers::new()
         .on("panics", || async { if true { panic!("as asked") } else { Ok(()) } })
-
         .on("works", || async { Ok(()) });
-    let handlers = handlers.on_blocking("panics_too", |(): ()| if true { panic!("as asked") } else { Ok(()) });
+    let handlers =
+        handlers.on_blocking("panics_too", |(): ()| if true { panic!("as asked") } else { Ok(()) });
     let worker = place.work(handlers);
     let jobs = place.jobs.clone();
     caller("acme", "ada")
         .wrap(async {
             for handler in ["panics", "panics_too"] {
-                let outcome = submit_and_wait(&jobs, NewJob::new(handler, &()).unwrap().max_attempts(1)).await;
-                assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::Panicked, .. }), "{outcome:?}");
+                let outcome =
+                    submit_and_wait(&jobs, NewJob::new(handler, &()).unwrap().max_attempts(1)).await;
+                assert!(
+                    matches!(outcome, Outcome::Failed { kind: FailureKind::Panicked, .. }),
+                    "{outcome:?}"
+                );
             }
             assert_eq!(submit_and_wait(&jobs, NewJob::new("works", &()).unwrap()).await, succeeded(()));
         })
@@ -179,7 +189,11 @@ async fn an_outage_of_the_store_is_waited_out() {
             assert_eq!(jobs.wait(&in_flight).await.unwrap(), outcome);
             assert_eq!(jobs.wait(&other).await.unwrap(), outcome);
             gate.add_permits(1);
-            assert_eq!(submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await, outcome, "it goes on");
+            assert_eq!(
+                submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await,
+                outcome,
+                "it goes on"
+            );
         })
         .await;
     worker.stop().await;

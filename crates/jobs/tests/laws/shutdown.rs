@@ -53,7 +53,9 @@ async fn what_does_not_end_is_given_back_without_losing_an_attempt() {
     let worker = place.work_with(Handlers::new().on("work", first), impatient);
     let jobs = place.jobs.clone();
     let id = caller("acme", "ada")
-        .wrap(async { submit(&jobs, NewJob::new("work", &()).unwrap().max_attempts(1).max_deliveries(1)).await })
+        .wrap(async {
+            submit(&jobs, NewJob::new("work", &()).unwrap().max_attempts(1).max_deliveries(1)).await
+        })
         .await;
     heard.recv().await.unwrap();
     worker.stop().await;

@@ -82,7 +82,8 @@ async fn each_attempt_has_a_span_that_links_to_the_submitter() {
     worker.stop().await;
 
     let spans = kept.spans.lock().unwrap();
-    let of_jobs: Vec<&Fields> = spans.iter().filter(|(name, _)| *name == "job").map(|(_, fields)| fields).collect();
+    let of_jobs: Vec<&Fields> =
+        spans.iter().filter(|(name, _)| *name == "job").map(|(_, fields)| fields).collect();
     assert_eq!(of_jobs.len(), 2, "one for each attempt");
     for (attempt, (fields, outcome)) in of_jobs.iter().zip(["retrying", "succeeded"]).enumerate() {
         assert_eq!(fields["link.trace_id"], "0af7651916cd43dd8448eb211c80319c");

@@ -31,20 +31,24 @@ async fn an_expired_token_is_never_a_silent_anonymous_run() {
         .on_with("anonymous", with(ExpiredToken::Anonymous), bearer);
     let worker = place.work(handlers);
     let jobs = place.jobs.clone();
-    let run = |handler: &'static str, expires_at| {
-        let jobs = jobs.clone();
-        let token = AccessToken::new("given", expires_at);
-        caller("acme", "ada").wrap(ACCESS_TOKEN.scope(token, async move {
-            submit_and_wait(&jobs, NewJob::new(handler, &()).unwrap()).await
-        }))
-    };
+    let run =
+        |handler: &'static str, expires_at| {
+            let jobs = jobs.clone();
+            let token = AccessToken::new("given", expires_at);
+            caller("acme", "ada").wrap(ACCESS_TOKEN.scope(token, async move {
+                submit_and_wait(&jobs, NewJob::new(handler, &()).unwrap()).await
+            }))
+        };
     let past = Some(now_millis() - 1);
     for handler in ["default", "mint", "anonymous"] {
         assert_eq!(run(handler, None).await, succeeded("given"), "{handler}");
     }
     for handler in ["default", "unaware", "refused"] {
         let outcome = run(handler, past).await;
-        assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::TokenExpired, .. }), "{handler}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Failed { kind: FailureKind::TokenExpired, .. }),
+            "{handler}: {outcome:?}"
+        );
     }
     assert_eq!(run("mint", past).await, succeeded("fresh for ada"));
     assert_eq!(run("anonymous", past).await, succeeded(None::<String>));

@@ -65,6 +65,7 @@ impl Backend for Sqlite {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // `#[tokio::test]` blocks on its runtime, where no frame is
 mod tests {
     use std::collections::HashMap;
 
@@ -81,7 +82,8 @@ mod tests {
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
         let backend = Sqlite::new(&store);
         let (plan, _): (Plan, _) = NewJob::new("work", &()).unwrap().checked(100).unwrap();
-        let job = queue::Sealed { id: JobId::fresh().unwrap(), principal: "p".to_owned(), plan, sealed: vec![1] };
+        let job =
+            queue::Sealed { id: JobId::fresh().unwrap(), principal: "p".to_owned(), plan, sealed: vec![1] };
         backend.rows.write("submit", move |tx| queue::insert(tx, "t", &job)).await.unwrap();
         (dir, store, backend)
     }
