@@ -71,6 +71,12 @@ codes! {
     AddressInUse = "HV0110", INTERNAL_SERVER_ERROR, "Address in use";
     /// Demo keys must not be reachable from other machines.
     DemoKeysExposed = "HV0111", INTERNAL_SERVER_ERROR, "Demo keys on a public address";
+    /// The key ring cannot be read or written.
+    KeyFileUnusable = "HV0120", SERVICE_UNAVAILABLE, "Key file unusable";
+    /// Sealed data cannot be opened.
+    SealRefused = "HV0121", INTERNAL_SERVER_ERROR, "Sealed data refused";
+    /// A context could not be captured or restored.
+    ContextNotCarried = "HV0122", INTERNAL_SERVER_ERROR, "Context cannot be carried";
     /// No key, or not the shape of one.
     KeyMissing = "HV0201", UNAUTHORIZED, "API key missing or malformed";
     /// Unknown id or wrong secret, on purpose alike.
@@ -125,6 +131,8 @@ codes! {
     ModelMisconfigured = "HV0303", INTERNAL_SERVER_ERROR, "Model misconfigured";
     /// The turn used up its steps or tokens.
     BudgetExhausted = "HV0304", UNPROCESSABLE_ENTITY, "Budget exhausted";
+    /// A crew's task failed.
+    CrewFailed = "HV0310", INTERNAL_SERVER_ERROR, "Crew failed";
     /// A replay met less than all expectations.
     ExpectationsNotMet = "HV0401", INTERNAL_SERVER_ERROR, "Expectations not met";
     /// A replay file cannot be used.
@@ -133,6 +141,40 @@ codes! {
     ServerUnreachable = "HV0403", INTERNAL_SERVER_ERROR, "Server unreachable";
     /// A defect of the product.
     Internal = "HV0500", INTERNAL_SERVER_ERROR, "Internal error";
+    /// No such job for this caller.
+    JobNotFound = "HV0601", NOT_FOUND, "Job not found";
+    /// A job cannot be submitted like this.
+    JobRefused = "HV0602", UNPROCESSABLE_ENTITY, "Job refused";
+    /// The arguments of a job are over the limit.
+    ArgumentsTooLarge = "HV0603", PAYLOAD_TOO_LARGE, "Job arguments too large";
+    /// The job's state does not allow it.
+    JobConflict = "HV0604", CONFLICT, "Job in another state";
+    /// A job ended without a result.
+    JobFailed = "HV0605", INTERNAL_SERVER_ERROR, "Job failed";
+    /// The carried access token had expired.
+    AccessTokenExpired = "HV0606", UNAUTHORIZED, "Access token expired";
+    /// A pipeline's definition has mistakes.
+    PipelineInvalid = "HV0701", UNPROCESSABLE_ENTITY, "Pipeline invalid";
+    /// No such pipeline.
+    PipelineNotFound = "HV0702", NOT_FOUND, "Pipeline not found";
+    /// No such run for this tenant.
+    RunNotFound = "HV0703", NOT_FOUND, "Run not found";
+    /// A run ended in failure.
+    RunFailed = "HV0704", INTERNAL_SERVER_ERROR, "Run failed";
+    /// The run's state or a parameter does not allow it.
+    RunRefused = "HV0705", CONFLICT, "Run refused";
+    /// No such account of the gateway.
+    AccountNotFound = "HV0801", NOT_FOUND, "Gateway account not found";
+    /// A webhook's signature is missing, wrong or old.
+    SignatureRefused = "HV0802", UNAUTHORIZED, "Message signature refused";
+    /// The sender is not known to the account.
+    SenderUnknown = "HV0803", FORBIDDEN, "Sender unknown";
+    /// A message breaks the rules.
+    MessageRefused = "HV0804", UNPROCESSABLE_ENTITY, "Message refused";
+    /// A delivery was abandoned.
+    DeliveryFailed = "HV0805", BAD_GATEWAY, "Delivery failed";
+    /// Host or Origin is not allowed.
+    OriginRefused = "HV0901", FORBIDDEN, "Host or origin refused";
 }
 
 impl Code {
@@ -153,7 +195,9 @@ impl Code {
             | Code::SessionName
             | Code::TenantName
             | Code::ReplayInvalid
-            | Code::ModelMisconfigured => EXIT_USAGE,
+            | Code::ModelMisconfigured
+            | Code::PipelineInvalid
+            | Code::PipelineNotFound => EXIT_USAGE,
             Code::DataNotWritable
             | Code::DataInUse
             | Code::NewerSchema
@@ -161,6 +205,7 @@ impl Code {
             | Code::StoreFailed
             | Code::DiskFull
             | Code::AddressInUse
+            | Code::KeyFileUnusable
             | Code::ServerUnreachable => EXIT_START,
             _ => EXIT_FAILED,
         }

@@ -1,8 +1,8 @@
-//! The data folder: where each file lies, and the lock that lets one process at a time have it.
+//! The data folder: where each file lies, and the locks that say who may have it.
 //!
-//! It is modelled as a canonical path plus an advisory lock on `haversack.lock`, which the system gives back when
-//! the process dies. Only the store and its restore make one; names of tenant files are derived here and nowhere
-//! else.
+//! It is modelled as a canonical path plus an advisory lock, which the system gives back when the process dies: the
+//! one server holds `haversack.lock`, and processes that work beside it share `haversack.guests`. Only the store and
+//! its restore make one; names of tenant files are derived here and nowhere else.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -16,10 +16,12 @@ use crate::StoreError;
 use crate::mutex::hold;
 
 pub(crate) const LOCK_FILE: &str = "haversack.lock";
+/// Shared by the processes beside the server; whoever changes a schema needs it alone.
+const GUESTS_FILE: &str = "haversack.guests";
 pub(crate) const CONTROL_FILE: &str = "control.sqlite";
 pub(crate) const TENANTS: &str = "tenants";
 
-/// A data folder that this process holds.
+/// A data folder that this process holds, or shares as a guest.
 pub(crate) struct Folder {
     root: PathBuf,
     lock: Mutex<Option<File>>,
@@ -30,6 +32,14 @@ impl Folder {
     pub(crate) fn take(path: &Path) -> Result<Self, StoreError> {
         let root = prepare(path)?;
         let lock = lock(&root)?;
+        make_dir(&root.join(TENANTS))?;
+        Ok(Self { root, lock: Mutex::new(Some(lock)) })
+    }
+
+    /// Makes the folder where needed and shares it with the server and other guests.
+    pub(crate) fn join(path: &Path) -> Result<Self, StoreError> {
+        let root = prepare(path)?;
+        let lock = guest(&root)?;
         make_dir(&root.join(TENANTS))?;
         Ok(Self { root, lock: Mutex::new(Some(lock)) })
     }
@@ -97,6 +107,38 @@ pub(crate) fn lock(root: &Path) -> Result<File, StoreError> {
         .and_then(|_| file.write_all(std::process::id().to_string().as_bytes()))
         .map_err(refused)?;
     Ok(file)
+}
+
+/// Shares the data folder `root` until the file is dropped. Refused only while somebody changes its schema.
+fn guest(root: &Path) -> Result<File, StoreError> {
+    let file = guests_file(root)?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: root.to_path_buf(), by: None }),
+        Err(TryLockError::Error(cause)) => Err(StoreError::io(&root.join(GUESTS_FILE), cause)),
+    }
+}
+
+/// Makes sure that no guest works in the data folder `root`, until the file is dropped: for changes of the schema,
+/// which would come under the feet of whoever relies on it.
+pub(crate) fn without_guests(root: &Path) -> Result<File, StoreError> {
+    let file = guests_file(root)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: root.to_path_buf(), by: None }),
+        Err(TryLockError::Error(cause)) => Err(StoreError::io(&root.join(GUESTS_FILE), cause)),
+    }
+}
+
+fn guests_file(root: &Path) -> Result<File, StoreError> {
+    let path = root.join(GUESTS_FILE);
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|cause| StoreError::io(&path, cause))
 }
 
 /// Who holds the data folder `root` now: nobody, or a process, with its number where it wrote one down. Makes no file

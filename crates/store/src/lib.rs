@@ -25,11 +25,12 @@
 //!    a wrong name is [`StoreError::StampMismatch`], never another tenant's rows.
 //!
 //! # Map
-//! [`Scope`] (who is asking), [`TenantDb`] (read, write, erase), [`ControlDb`] (keys, audit), [`mod@backup`],
+//! [`Scope`] (who is asking), [`TenantDb`] (read, write, erase), [`ControlDb`] (keys, audit), [`ControlRows`] (what
+//! the control file holds of a tenant), [`EngineRows`] (for those who serve all tenants), [`mod@backup`],
 //! [`sqlite`] (the names that SQL code needs).
 //!
 //! # Not here
-//! No server databases, no encryption at rest, no replication. The data folder must be on a local file system:
+//! No server databases, no encryption at rest, no replication. One server and any number of workers share a folder. The data folder must be on a local file system:
 //! SQLite's write-ahead log does not work over network shares.
 
 #![forbid(unsafe_code)]
@@ -52,7 +53,7 @@ mod tenant_files;
 
 pub use backup::{BackupManifest, backup_beside, restore};
 pub use clock::now_millis;
-pub use control_db::{Audit, AuditRow, ControlDb, KeyRow, Keys};
+pub use control_db::{Audit, AuditRow, ControlDb, ControlRows, EngineRows, KeyRow, Keys};
 pub use error::StoreError;
 pub use inspect::{FileReport, FolderReport, look};
 pub use options::{StoreOptions, Synchronous};

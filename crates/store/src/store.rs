@@ -1,4 +1,4 @@
-//! The store: one data folder, held by one process.
+//! The store: one data folder, held by one server and shared by the processes beside it.
 //!
 //! It is modelled as the folder's lock, the control file and the pool of tenant files, shared by all clones. The
 //! program opens it once; code inside a door asks it for the current tenant, the operator door and the commands
@@ -13,7 +13,9 @@ use haversack::well_known::TenantId;
 
 use crate::folder::Folder;
 use crate::tenant_files::TenantFiles;
-use crate::{ControlDb, FileReport, Scope, StoreError, StoreOptions, TenantDb, blocking, inspect};
+use crate::{
+    ControlDb, ControlRows, FileReport, Scope, StoreError, StoreOptions, TenantDb, blocking, inspect,
+};
 
 /// An open data folder. Clones share it; when the last one is dropped the folder is given back.
 #[derive(Clone)]
@@ -39,9 +41,26 @@ impl Store {
     /// [`StoreError::Full`], [`StoreError::Io`].
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let folder = Folder::take(path)?;
-        let control = ControlDb::open(&folder.control(), &options)?;
+        let control = ControlDb::open(folder.root(), &options)?;
+        Ok(Self::over(folder, control, options))
+    }
+
+    /// Opens the data folder at `path` beside the server, or before there is one: for workers and commands that do
+    /// part of its work. Any number of processes may; no schema is changed while one has it open. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when the schema has to be brought up and the server or another process has the folder
+    /// open; otherwise as [`open`](Self::open).
+    pub fn join(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        // Before we are a guest ourselves: a schema is brought up only where there is none.
+        let control = ControlDb::open_shared(path, &options)?;
+        let folder = Folder::join(path)?;
+        Ok(Self::over(folder, control, options))
+    }
+
+    fn over(folder: Folder, control: ControlDb, options: StoreOptions) -> Self {
         let files = Arc::new(TenantFiles::new(folder.tenants(), options.clone()));
-        Ok(Self { shared: Arc::new(Shared { control, files, options, folder }) })
+        Self { shared: Arc::new(Shared { control, files, options, folder }) }
     }
 
     /// The data of the current context's tenant. Touches no file.
@@ -55,6 +74,15 @@ impl Store {
             return Err(StoreError::Closed);
         }
         Ok(TenantDb::new(Arc::clone(&self.shared.files), scope))
+    }
+
+    /// The current context's tenant's rows in the control file. Touches no file.
+    ///
+    /// # Errors
+    /// [`StoreError::Unbound`] when no tenant is bound.
+    #[track_caller]
+    pub fn rows(&self) -> Result<ControlRows, StoreError> {
+        Ok(ControlRows::new(self.shared.control.clone(), Scope::current()?))
     }
 
     /// The control file.

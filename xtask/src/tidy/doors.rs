@@ -18,18 +18,34 @@ const DOORS: &[&str] = &[
 /// In `agent` a person may say which of their own sessions is meant; nobody may say whose.
 const FENCED: &[(&str, &[&str])] = &[
     ("memory", &["tenant", "tenant_id", "TenantId", "session", "session_id", "SessionId", "Scope"]),
+    ("jobs", &["tenant", "tenant_id", "TenantId", "Scope"]),
     ("agent", &["tenant", "tenant_id", "TenantId"]),
+    ("pipeline", &["tenant", "tenant_id", "TenantId", "Scope"]),
+    ("gateway", &["tenant_id", "TenantId", "Scope"]),
+    ("mcp", &["tenant", "tenant_id", "TenantId", "Scope"]),
 ];
 
 /// Crates in which a process-wide cell would be shared by all tenants. A constant that is computed once
 /// (`LazyLock`) is none: nobody can put anything into it.
-const CELL_FREE: &[&str] = &["store", "memory", "agent"];
+const CELL_FREE: &[&str] = &["store", "memory", "jobs", "agent", "pipeline", "gateway", "mcp"];
 const CELLS: &[&str] = &["Mutex", "RwLock", "OnceLock", "OnceCell", "RefCell", "Cell"];
+
+/// Who may see rows of every tenant in the control file: engines that claim, renew and sweep. Whatever works for one
+/// caller asks for that caller's rows.
+const ENGINES: &[&str] = &[
+    "crates/store/src/control_db/",
+    // Claims jobs for whichever tenant is due, and runs each in its submitter's context.
+    "crates/jobs/src/backend/",
+    // Delivers replies, runs schedules and watches background processes of all tenants.
+    "crates/gateway/src/",
+];
+const ENGINE_WORDS: &[&str] = &["control().engine", "EngineRows"];
 
 pub fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in &tree.sources {
         findings.extend(boundaries(source));
+        findings.extend(engines(source));
         for (folder, scopes) in FENCED {
             if source.is_of(folder) {
                 findings.extend(parameters(source, scopes));
@@ -52,6 +68,25 @@ fn boundaries(source: &Source) -> Vec<Finding> {
                 line,
                 "a context would begin here, and this file is no door",
                 "enter through an existing door, or list the new one in xtask/src/tidy/doors.rs and docs/threat-model.md",
+            )
+        })
+        .collect()
+}
+
+fn engines(source: &Source) -> Vec<Finding> {
+    if source.path == "crates/store/src/lib.rs" || ENGINES.iter().any(|place| source.path.starts_with(place))
+    {
+        return Vec::new();
+    }
+    let lines = ENGINE_WORDS.iter().flat_map(|word| source.lines_with(word));
+    lines
+        .filter(|line| !source.is_test(*line))
+        .map(|line| {
+            Finding::at(
+                &source.path,
+                line,
+                "rows of every tenant are reached here, and this file is no engine",
+                "use `Store::rows`, which reads the tenant from the context, or list the engine in xtask/src/tidy/doors.rs",
             )
         })
         .collect()
@@ -172,6 +207,15 @@ mod tests {
         assert_eq!(found("crates/agent/src/tool/mod.rs", door), 1);
         assert_eq!(found("crates/server/src/boundary.rs", door), 0);
         assert_eq!(found("crates/agent/tests/laws/main.rs", door), 0);
+    }
+
+    #[test]
+    fn rows_of_every_tenant_outside_an_engine_are_red() {
+        let bad = "fn f(s: &Store) { s.control().engine().read(); }";
+        assert_eq!(found("crates/server/src/http/turns.rs", bad), 1);
+        assert_eq!(found("crates/jobs/src/backend/sqlite.rs", bad), 0);
+        assert_eq!(found("crates/jobs/src/client.rs", bad), 1);
+        assert_eq!(found("crates/store/tests/laws/rows.rs", bad), 0);
     }
 
     #[test]

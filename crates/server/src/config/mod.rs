@@ -7,12 +7,15 @@ mod place;
 pub mod process;
 mod secret;
 mod sections;
+mod work;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use haversack_agent::agent::{Secret, SecretRef};
 pub use secret::{read as read_secret, resolve};
 pub use sections::{Limits, LogFormat, Memory, Otlp, Server, Store, Synchronous, Telemetry};
+pub use work::{Jobs, Keys, Mcp, PipelineTool, Pipelines};
 
 use haversack_agent::AgentConfig;
 use schemars::JsonSchema;
@@ -33,6 +36,14 @@ pub struct Config {
     pub limits: Limits,
     /// The memory layers.
     pub memory: Memory,
+    /// The key ring that seals what leaves the process.
+    pub keys: Keys,
+    /// Background jobs.
+    pub jobs: Jobs,
+    /// Pipelines.
+    pub pipelines: Pipelines,
+    /// The MCP endpoint.
+    pub mcp: Mcp,
     /// Logs, the ring of recent turns, and export.
     pub telemetry: Telemetry,
     /// Agents: model, supervisor, specialists, tools, budgets.
@@ -144,7 +155,8 @@ impl Config {
             return Err(invalid("`limits.message_bytes` is larger than `limits.body_bytes`".into()));
         }
         let headers = self.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
-        for reference in headers.chain(&self.agent.model.api_key) {
+        let secrets = self.pipelines.secrets.values().flat_map(BTreeMap::values);
+        for reference in headers.chain(secrets).chain(&self.agent.model.api_key) {
             resolve(reference)?;
         }
         Ok(())

@@ -6,6 +6,7 @@
 
 mod audit;
 mod keys;
+mod rows;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 
 pub use audit::{Audit, AuditRow};
 pub use keys::{KeyRow, Keys};
+pub use rows::{ControlRows, EngineRows};
 
 use crate::migrate::{Before, CONTROL};
 use crate::mutex::hold;
@@ -51,17 +53,23 @@ impl ControlDb {
             Before::Version(found) if found < CONTROL.known() => Some(folder::lock(&root)?),
             _ => None,
         };
-        let opened = Self::open(&path, options)?;
+        let opened = Self::open(&root, options)?;
         drop(lock);
         Ok(opened)
     }
 
-    pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+    /// Opens the control file of the data folder `root`, which the caller holds where the schema has to change.
+    pub(crate) fn open(root: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let path = &root.join(folder::CONTROL_FILE);
         let mut conn = open(path, Access::Create, options)?;
-        CONTROL.inspect(&conn, path)?;
+        let alone = match CONTROL.inspect(&conn, path)? {
+            Before::Version(found) if found < CONTROL.known() => Some(folder::without_guests(root)?),
+            _ => None,
+        };
         conn.pragma_update(None, "journal_mode", "WAL")
             .map_err(|cause| StoreError::from(cause).located("start the write-ahead log", path))?;
         CONTROL.bring_up(&mut conn, path, |_| Ok(()))?;
+        drop(alone);
         let watch = open(path, Access::Read, options)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -83,6 +91,13 @@ impl ControlDb {
     #[must_use]
     pub fn audit(&self) -> Audit {
         Audit::new(self.clone())
+    }
+
+    /// All rows, for engines that serve every tenant: they claim, renew and sweep, and hand each piece of work to its
+    /// owner's context. `cargo xtask tidy` lists who may ask.
+    #[must_use]
+    pub fn engine(&self) -> EngineRows {
+        EngineRows::new(self.clone())
     }
 
     /// A number that differs from the last one when anybody, also another process, changed the control file in

@@ -12,6 +12,7 @@ mod erase;
 mod files;
 mod folder;
 mod kill;
+mod rows;
 mod scope;
 mod tenants;
 mod writes;
