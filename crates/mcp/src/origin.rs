@@ -59,6 +59,19 @@ impl Allowed {
         Ok(Self { hosts, origins: origins.collect::<Result<_, _>>()? })
     }
 
+    /// As [`new`](Self::new), and loopback names as well.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), except that both lists may be empty.
+    pub fn besides_loopback<H: Into<String>, O: Into<String>>(
+        hosts: impl IntoIterator<Item = H>,
+        origins: impl IntoIterator<Item = O>,
+    ) -> Result<Self, AllowedError> {
+        let hosts = hosts.into_iter().map(Into::into).chain(LOOPBACK.map(str::to_owned));
+        let origins = origins.into_iter().map(Into::into).chain(LOOPBACK_ORIGINS.map(str::to_owned));
+        Self::new(hosts, origins)
+    }
+
     /// The settings of the transport, which compares.
     pub(crate) fn apply(&self, config: StreamableHttpServerConfig) -> StreamableHttpServerConfig {
         config
