@@ -26,7 +26,7 @@ use super::web::{MCP_SESSION, SESSION_HEADER};
 use super::{McpServer, Parts};
 use crate::caller::Caller;
 use crate::door::{self, Message};
-use crate::task::{Finished, TaskCall, TaskError, Tasks, wire};
+use crate::task::{Finished, Task, TaskCall, TaskError, Tasks, wire};
 use crate::tool::{Offered, Progress, TaskMode};
 
 /// The key in `_meta` under which a client may name its session.
@@ -197,8 +197,7 @@ impl ServerHandler for Handler {
     ) -> Result<GetTaskResult, ErrorData> {
         let parts = Arc::clone(&self.parts);
         self.inside("tasks/get", context, |_| async move {
-            let tasks = parts.tasks.as_ref().ok_or_else(|| task_error(&TaskError::Unknown))?;
-            let task = tasks.get(&request.task_id).await.map_err(|error| task_error(&error))?;
+            let (_, task) = find(&parts, &request.task_id).await?;
             let detailed = wire::detailed(task, &parts.options).map_err(|error| task_error(&error))?;
             Ok(GetTaskResult::new(detailed))
         })
@@ -212,11 +211,11 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let parts = Arc::clone(&self.parts);
-        self.inside("tasks/update", context, |_| async move {
-            let tasks = parts.tasks.as_ref().ok_or_else(|| task_error(&TaskError::Unknown))?;
-            let task = tasks.get(&request.task_id).await.map_err(|error| task_error(&error))?;
-            wire::within_ttl(&task, &parts.options).map_err(|error| task_error(&error))
-        })
+        self.inside(
+            "tasks/update",
+            context,
+            |_| async move { find(&parts, &request.task_id).await.map(drop) },
+        )
         .await
     }
 
@@ -227,7 +226,7 @@ impl ServerHandler for Handler {
     ) -> Result<(), ErrorData> {
         let parts = Arc::clone(&self.parts);
         self.inside("tasks/cancel", context, |_| async move {
-            let tasks = parts.tasks.as_ref().ok_or_else(|| task_error(&TaskError::Unknown))?;
+            let (tasks, _) = find(&parts, &request.task_id).await?;
             tasks.cancel(&request.task_id).await.map_err(|error| task_error(&error))
         })
         .await
@@ -238,6 +237,15 @@ async fn begin(tasks: &dyn Tasks, call: TaskCall, parts: &Parts) -> Result<CallT
     let task = tasks.create(call).await.map_err(|error| task_error(&error))?;
     let seed = wire::task(&task, &parts.options).map_err(|error| task_error(&error))?;
     Ok(CallToolResponse::Task(CreateTaskResult::new(seed).into()))
+}
+
+/// A task of the caller whose time is not up.
+async fn find<'a>(parts: &'a Parts, id: &str) -> Result<(&'a dyn Tasks, Task), ErrorData> {
+    let unknown = || task_error(&TaskError::Unknown);
+    let tasks = parts.tasks.as_deref().ok_or_else(unknown)?;
+    let task = tasks.get(id).await.map_err(|error| task_error(&error))?;
+    wire::within_ttl(&task, &parts.options).map_err(|error| task_error(&error))?;
+    Ok((tasks, task))
 }
 
 /// What clients are told about a tool.

@@ -54,6 +54,8 @@ pub struct Task {
     pub id: String,
     /// How it stands.
     pub state: TaskState,
+    /// What it says about itself, for its owner.
+    pub message: Option<String>,
     /// When it was created.
     pub created_at: i64,
     /// When its state last changed.

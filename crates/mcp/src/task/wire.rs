@@ -19,7 +19,6 @@ pub(crate) fn must_speak_tasks() -> ErrorData {
 
 /// A task without its answer.
 pub(crate) fn task(task: &Task, options: &McpOptions) -> Result<model::Task, TaskError> {
-    within_ttl(task, options)?;
     let status = match &task.state {
         TaskState::Working => TaskStatus::Working,
         TaskState::Completed(_) => TaskStatus::Completed,
@@ -27,6 +26,7 @@ pub(crate) fn task(task: &Task, options: &McpOptions) -> Result<model::Task, Tas
         TaskState::Cancelled => TaskStatus::Cancelled,
     };
     let mut wired = model::Task::new(task.id.clone(), status, iso(task.created_at)?, iso(task.updated_at)?);
+    wired.status_message.clone_from(&task.message);
     wired.ttl_ms = options.task_ttl.map(millis);
     wired.poll_interval_ms = Some(millis(options.task_poll));
     Ok(wired)

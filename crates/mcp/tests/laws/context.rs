@@ -1,21 +1,15 @@
-//! Each call runs in the context of its own caller, on both transports.
+//! Each call over HTTP runs in the context of its own caller.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Router;
 use futures_util::future::join_all;
-use haversack::well_known::{PRINCIPAL, Principal, REQUEST_ID, RequestId, TENANT_ID, TenantId};
-use haversack::{ContextVar, Visit, testing};
+use haversack::ContextVar;
 use haversack_agent::tool::ToolOutput;
 use haversack_mcp::{McpOptions, McpServer, mcp_tool};
 use serde_json::{Value, json};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use super::house::{House, OLD, listen, offer, whoami};
-
-const CALLS: usize = 200;
+use super::house::{CALLS, House, listen, offer, whoami};
 
 fn assert_seen(seen: &Value, tenant: &str, principal: &str, request: &str) {
     let seen = &seen["structuredContent"];
@@ -53,58 +47,6 @@ async fn two_tenants_with_200_calls_at_once_each_see_their_own_over_http() {
 async fn two_tenants_with_200_calls_at_once_each_see_their_own_in_sessions() {
     let house = House::offering([whoami()]).await;
     two_tenants(&house, true).await;
-}
-
-/// Speaks over one stream: 200 calls are written before the first answer is read.
-async fn over_a_stream(server: McpServer, tenant: &'static str, principal: &'static str) {
-    let (ours, theirs) = tokio::io::duplex(1 << 20);
-    let (read, write) = tokio::io::split(theirs);
-    let asked = Arc::new(AtomicUsize::new(0));
-    let enter = move || {
-        let number = asked.fetch_add(1, Ordering::SeqCst);
-        Ok(caller(tenant, principal, &format!("{tenant}-{number}")))
-    };
-    let serving = haversack::spawn(async move { server.serve(read, write, enter).await });
-    let (read, mut write) = tokio::io::split(ours);
-    let mut lines = BufReader::new(read).lines();
-    let begin = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-        "protocolVersion": OLD, "capabilities": {}, "clientInfo": { "name": "law", "version": "1" },
-    }});
-    write.write_all(format!("{begin}\n").as_bytes()).await.unwrap();
-    lines.next_line().await.unwrap().unwrap();
-    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-    let mut said = format!("{ready}\n");
-    for id in 1..=CALLS {
-        let params = json!({ "name": "whoami", "arguments": {} });
-        let call = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
-        said.push_str(&format!("{call}\n"));
-    }
-    write.write_all(said.as_bytes()).await.unwrap();
-    let mut requests = HashMap::new();
-    for _ in 0..CALLS {
-        let answer: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
-        let seen = &answer["result"]["structuredContent"];
-        assert_eq!((seen["tenant"].as_str(), seen["principal"].as_str()), (Some(tenant), Some(principal)));
-        requests.insert(seen["request"].as_str().unwrap().to_owned(), answer["id"].clone());
-    }
-    assert_eq!(requests.len(), CALLS, "each message has a context of its own");
-    drop((lines, write));
-    serving.await.unwrap().unwrap();
-}
-
-pub(crate) fn caller(tenant: &str, principal: &str, request: &str) -> Visit {
-    testing::enter(|bindings| {
-        bindings
-            .bind(&TENANT_ID, TenantId::new(tenant).unwrap())
-            .bind(&PRINCIPAL, Principal::new(principal).unwrap())
-            .bind(&REQUEST_ID, RequestId::new(request).unwrap())
-    })
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_tenants_with_200_calls_at_once_each_see_their_own_over_streams() {
-    let server = McpServer::new(offer([whoami()]), McpOptions::default()).unwrap();
-    tokio::join!(over_a_stream(server.clone(), "acme", "kim"), over_a_stream(server, "globex", "lou"));
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+/// Calls of each tenant at once.
+pub(crate) const CALLS: usize = 200;
+
 pub(crate) const OLD: &str = "2025-11-25";
 pub(crate) const NEW: &str = "2026-07-28";
 

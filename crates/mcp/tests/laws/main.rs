@@ -10,4 +10,6 @@ mod context;
 mod house;
 mod origin;
 mod sessions;
+mod streams;
+mod tasks;
 mod tools;
