@@ -220,7 +220,7 @@ async fn a_client_that_goes_away_cancels_its_call() {
     let call = haversack::spawn(async move { client.call("wait", json!({})).await });
     began.notified().await;
     call.abort();
-    cancelled.notified().await;
+    within_a_minute(cancelled.notified()).await;
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn a_cancelled_message_of_a_session_cancels_its_call_and_no_other() {
     assert_eq!(other.ask("tools/list", json!({})).await.status, 200);
     assert!(!call.is_finished());
     assert_eq!(client.post(&cancel, &[]).await.status, 202);
-    cancelled.notified().await;
+    within_a_minute(cancelled.notified()).await;
     call.abort();
 }
 
@@ -277,6 +277,11 @@ async fn a_call_that_does_not_mind_being_cancelled_is_dropped() {
     let call = haversack::spawn(async move { client.call("stuck", json!({})).await });
     began.notified().await;
     call.abort();
-    dropped.notified().await;
+    within_a_minute(dropped.notified()).await;
     assert_eq!(seen.lock().unwrap().as_deref(), Some("acme"), "it is dropped inside its own context");
+}
+
+/// What never comes is a red test and not one that hangs.
+async fn within_a_minute(event: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(60), event).await.unwrap();
 }
