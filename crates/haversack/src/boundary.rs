@@ -12,6 +12,9 @@ use std::task::{Context as Waking, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::aside::Aside;
+#[cfg(feature = "snapshot")]
+use crate::cell::Fresh;
 use crate::cell::Slots;
 use crate::entry::EntryState;
 use crate::error::Refused;
@@ -66,9 +69,18 @@ impl Boundary {
     /// [`Refused`] when a required variable is left unbound. Nothing ran yet.
     #[track_caller]
     pub fn enter(&'static self, bind: impl FnOnce(Bindings) -> Bindings) -> Result<Visit, Refused> {
-        let at = Location::caller();
+        self.enter_at(Location::caller(), None, bind)
+    }
+
+    /// As [`enter`](Self::enter), with what the new context keeps aside.
+    pub(crate) fn enter_at(
+        &'static self,
+        at: &'static Location<'static>,
+        aside: Option<Arc<Aside>>,
+        bind: impl FnOnce(Bindings) -> Bindings,
+    ) -> Result<Visit, Refused> {
         let entry = Arc::new(EntryState::mint(self));
-        let bindings = bind(Bindings { slots: Slots::entered(entry.clone()), boundary: self });
+        let bindings = bind(Bindings { slots: Slots::entered(entry.clone(), aside), boundary: self });
         let context = Context::new(bindings.slots, Captured::current());
         match self.required.iter().find(|variable| !variable.is_bound_in(&context)) {
             Some(variable) => Err(Refused::new(self.name, variable.name(), at)),
@@ -115,6 +127,19 @@ impl Bindings {
             Some(value) => self.bind(variable, value),
             None => self,
         }
+    }
+
+    /// Binds what was decoded.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn put(mut self, fresh: Fresh) -> Self {
+        self.slots.put(fresh);
+        self
+    }
+
+    #[cfg(all(feature = "snapshot", feature = "mutants"))]
+    pub(crate) fn adopt(mut self, left_over: &Slots) -> Self {
+        self.slots.adopt(left_over);
+        self
     }
 }
 

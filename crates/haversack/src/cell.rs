@@ -26,11 +26,12 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::aside::{Aside, Lost};
 use crate::current::{being_read, thread};
 use crate::entry::EntryState;
 use crate::error::ResetError;
 use crate::origin::{Hop, Mark, Origin};
-use crate::policy::{Lost, Meta};
+use crate::policy::Meta;
 
 /// Variables that one process can ever bind. Ids are never reused, and every context is an array as long as
 /// the highest id in it, so variables leaked in a loop must end in an error and not in memory.
@@ -268,8 +269,8 @@ struct Array {
     /// crossing that no variable refuses any more; then the capture copies for nothing, never less.
     withheld: Cell<u8>,
     entry: Option<Arc<EntryState>>,
-    /// What was left behind at crossings, for the error that names them.
-    lost: Option<Arc<[Lost]>>,
+    /// What was left behind at crossings, for the error that names it, and what is carried on unread.
+    aside: Option<Arc<Aside>>,
     // followed by `len` times Option<Binding>
 }
 
@@ -295,14 +296,14 @@ impl Slots {
     }
 
     /// An array of at least `len` empty slots.
-    fn allocate(len: u32, entry: Option<Arc<EntryState>>, lost: Option<Arc<[Lost]>>) -> Self {
+    fn allocate(len: u32, entry: Option<Arc<EntryState>>, aside: Option<Arc<Aside>>) -> Self {
         let len = len.next_multiple_of(4);
         let layout = Self::layout(len);
         // SAFETY: the layout has the size of `Array` at least, so it is not zero.
         let Some(array) = NonNull::new(unsafe { alloc(layout) }.cast::<Array>()) else {
             handle_alloc_error(layout)
         };
-        let head = Array { refs: AtomicUsize::new(1), len, withheld: Cell::new(0), entry, lost };
+        let head = Array { refs: AtomicUsize::new(1), len, withheld: Cell::new(0), entry, aside };
         // SAFETY: freshly allocated for this very layout.
         unsafe { array.write(head) };
         for id in 0..len {
@@ -313,8 +314,8 @@ impl Slots {
     }
 
     /// Slots with an entry and no binding yet.
-    pub(crate) fn entered(entry: Arc<EntryState>) -> Self {
-        Self::allocate(8, Some(entry), None)
+    pub(crate) fn entered(entry: Arc<EntryState>, aside: Option<Arc<Aside>>) -> Self {
+        Self::allocate(8, Some(entry), aside)
     }
 
     #[inline]
@@ -342,8 +343,12 @@ impl Slots {
         self.array()?.entry.as_ref()
     }
 
+    pub(crate) fn aside(&self) -> Option<&Aside> {
+        self.array()?.aside.as_deref()
+    }
+
     pub(crate) fn lost(&self) -> &[Lost] {
-        self.array().and_then(|array| array.lost.as_deref()).unwrap_or_default()
+        self.aside().map(|aside| &*aside.lost).unwrap_or_default()
     }
 
     /// Every binding, in the order in which the variables were first bound in this process.
@@ -362,9 +367,9 @@ impl Slots {
     pub(crate) fn withhold(&self, crossings: u8, lost_at: impl Fn(&'static Meta) -> Lost) -> Self {
         let Some(array) = self.array() else { return Self::EMPTY };
         let stays = |binding: &&Binding| binding.meta().withheld() & crossings != 0;
-        let lost: Vec<Lost> = self.bindings().filter(stays).map(|binding| lost_at(binding.meta())).collect();
-        let lost = self.lost().iter().copied().chain(lost).collect::<Arc<[Lost]>>();
-        let mut copy = Self::allocate(array.len, array.entry.clone(), Some(lost));
+        let lost = self.bindings().filter(stays).map(|binding| lost_at(binding.meta()));
+        let aside = array.aside.as_deref().unwrap_or(&Aside::default()).and_lost(lost);
+        let mut copy = Self::allocate(array.len, array.entry.clone(), Some(Arc::new(aside)));
         for id in 0..array.len {
             if let Some(binding) = self.get(id).filter(|binding| !stays(binding)) {
                 copy.put(Fresh { id, binding: binding.clone() });
@@ -405,7 +410,7 @@ impl Slots {
     /// An array with this head and no binding, of at least `len` slots.
     fn blank(&self, len: u32) -> Self {
         let Some(array) = self.array() else { return Self::allocate(len, None, None) };
-        let blank = Self::allocate(len.max(array.len), array.entry.clone(), array.lost.clone());
+        let blank = Self::allocate(len.max(array.len), array.entry.clone(), array.aside.clone());
         blank.refuse(array.withheld.get());
         blank
     }
@@ -436,6 +441,16 @@ impl Slots {
         let old = self.unique(fresh.id).and_then(|place| place.replace(fresh.binding));
         self.refuse(withheld);
         drop(old);
+    }
+
+    /// Binds all that `other` binds: how the planted fault of a restore keeps what it should not.
+    #[cfg(all(feature = "snapshot", feature = "mutants"))]
+    pub(crate) fn adopt(&mut self, other: &Self) {
+        for id in 0..other.len() {
+            if let Some(binding) = other.get(id).cloned() {
+                self.put(Fresh { id, binding });
+            }
+        }
     }
 
     /// Notes what a variable now bound refuses. Only for a sole owner.

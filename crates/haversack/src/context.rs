@@ -6,10 +6,16 @@
 use std::fmt;
 use std::panic::Location;
 
+#[cfg(all(feature = "snapshot", feature = "mutants"))]
+use crate::Bindings;
+#[cfg(feature = "snapshot")]
+use crate::aside::Aside;
+use crate::aside::Lost;
 use crate::cell::{self, Frame, Slots};
 use crate::description::Description;
+use crate::error::Reason;
 use crate::origin::{Hop, Mark, Origin};
-use crate::policy::{Crossing, Lost};
+use crate::policy::Crossing;
 use crate::span::Captured;
 use crate::{ContextVar, Entry};
 
@@ -50,7 +56,9 @@ impl Context {
         let Self { slots, span } = self;
         let bit = Crossing::Local.bit();
         let slots = if slots.may_withhold(bit) {
-            slots.withhold(bit, |meta| Lost { variable: meta.name, crossing: Crossing::Local, at })
+            slots.withhold(bit, |meta| {
+                Lost::new(meta.name, Reason::Withheld { crossing: Crossing::Local, at })
+            })
         } else {
             slots
         };
@@ -106,6 +114,24 @@ impl Context {
 
     pub(crate) fn holds(&self, id: u32) -> bool {
         self.slots.holds(id)
+    }
+
+    /// What this context keeps aside.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn aside(&self) -> Option<&Aside> {
+        self.slots.aside()
+    }
+
+    /// The names of what is bound.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.slots.bindings().map(|binding| binding.meta().name)
+    }
+
+    /// Binds all of this in a context that begins: a planted fault.
+    #[cfg(all(feature = "snapshot", feature = "mutants"))]
+    pub(crate) fn left_to(&self, bindings: Bindings) -> Bindings {
+        bindings.adopt(&self.slots)
     }
 
     pub(crate) fn into_parts(self) -> (Slots, Captured) {

@@ -37,6 +37,23 @@ pub enum Reason {
     },
     /// The thread is in no frame at all: the work was handed over without its context.
     NoFrame,
+    /// It was bound where the snapshot was captured that this work was restored from, and did not travel: it is
+    /// not portable, or the manifest of the capture does not list it.
+    LeftBehind,
+    /// It travelled here in a snapshot, and the manifest of the restore does not list it.
+    NotInManifest,
+    /// It travelled here in a snapshot, in an encoding that is newer than this program's.
+    NewerVersion {
+        /// The version it is written in.
+        written: u16,
+        /// The newest version that this program declares.
+        known: u16,
+    },
+    /// It travelled here in a snapshot, and its value could not be decoded.
+    Undecodable {
+        /// The version it is written in.
+        written: u16,
+    },
 }
 
 impl MissingContext {
@@ -47,7 +64,7 @@ impl MissingContext {
             let slots = frame.share();
             let lost = slots.lost().iter().rev().find(|lost| lost.variable == variable);
             let reason = match lost {
-                Some(lost) => Reason::Withheld { crossing: lost.crossing, at: lost.at },
+                Some(lost) => lost.reason,
                 None => Reason::NeverBound,
             };
             (reason, slots.entry().map(|state| state.entry()), Some(frame.origin()))
@@ -92,6 +109,23 @@ impl fmt::Display for MissingContext {
             }
             Reason::NeverBound => f.write_str("nobody bound it in this context")?,
             Reason::Withheld { crossing, at } => write!(f, "its policy kept it back at {crossing}, at {at}")?,
+            Reason::LeftBehind => f.write_str(
+                "it was bound where the snapshot was captured and did not travel; declare it \
+                 `.portable(version)` and list it in the manifest",
+            )?,
+            Reason::NotInManifest => {
+                f.write_str("it travelled here, and the manifest of the restore does not list it")?;
+            }
+            Reason::NewerVersion { written, known } => write!(
+                f,
+                "it travelled here in version {written} of its encoding, and this program knows {known}; \
+                 update this program"
+            )?,
+            Reason::Undecodable { written } => write!(
+                f,
+                "it travelled here, and its value could not be decoded from version {written}; a type must \
+                 read what its older versions wrote"
+            )?,
         }
         match entry {
             Some(entry) => write!(f, "; last boundary: {entry}")?,

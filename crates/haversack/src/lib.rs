@@ -1,6 +1,7 @@
 //! Context that goes where the work goes.
 #![doc = include_str!("lib.md")]
 
+mod aside;
 mod boundary;
 mod cell;
 mod context;
@@ -30,6 +31,8 @@ pub mod extract;
 pub mod layer;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 #[cfg(feature = "stream")]
 pub mod stream;
 #[cfg(feature = "testing")]
@@ -50,6 +53,11 @@ pub use future::{FutureExt, Scope, WithContext, detached};
 #[cfg(feature = "tower")]
 pub use layer::ContextLayer;
 pub use policy::{Crossing, Policy};
+#[cfg(feature = "snapshot")]
+pub use snapshot::{
+    CaptureError, KeyInfo, Keyring, KeyringError, Manifest, OpenError, RestoreError, SealError, SealedFor,
+    Snapshot,
+};
 #[cfg(feature = "stream")]
 pub use stream::{StreamExt, StreamWithContext};
 pub use token::Token;

@@ -4,7 +4,6 @@
 //! [`ContextVar`](crate::ContextVar). The cell reads one byte of it; contradictions do not compile.
 
 use std::fmt;
-use std::panic::Location;
 
 /// A kind of hand-over that carries a context further.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,12 +121,4 @@ impl Meta {
     pub(crate) fn withheld(&self) -> u8 {
         if self.policy.local { 0 } else { Crossing::Local.bit() }
     }
-}
-
-/// A binding that was left behind: which variable, at which crossing, and where in the source.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lost {
-    pub(crate) variable: &'static str,
-    pub(crate) crossing: Crossing,
-    pub(crate) at: &'static Location<'static>,
 }

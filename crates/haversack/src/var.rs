@@ -15,6 +15,8 @@ use crate::error::{MissingContext, NoFrame};
 use crate::future::Scope;
 use crate::origin::{Hop, Mark};
 use crate::policy::{Meta, Policy};
+#[cfg(feature = "snapshot")]
+use crate::snapshot::Codec;
 use crate::token::Token;
 use crate::{Context, env, strict};
 
@@ -47,6 +49,8 @@ pub struct ContextVar<T: 'static, B = Anywhere> {
     default: Option<fn() -> T>,
     show: Option<Show<T>>,
     parse: Option<fn(&str) -> Option<T>>,
+    #[cfg(feature = "snapshot")]
+    codec: Option<Codec<T>>,
     _binder: PhantomData<fn() -> B>,
 }
 
@@ -62,6 +66,8 @@ impl<T: 'static> ContextVar<T> {
             default: None,
             show: None,
             parse: None,
+            #[cfg(feature = "snapshot")]
+            codec: None,
             _binder: PhantomData,
         }
     }
@@ -69,9 +75,17 @@ impl<T: 'static> ContextVar<T> {
     /// Only a [`Boundary`](crate::Boundary) binds it: facts of identity that no code on the way may change.
     #[must_use]
     pub const fn at_door(self) -> ContextVar<T, AtDoor> {
-        let Self { key, meta, default, show, parse, _binder } = self;
-        let policy = Policy { at_door: true, ..meta.policy };
-        ContextVar { key, meta: Meta { name: meta.name, policy }, default, show, parse, _binder: PhantomData }
+        let meta = Meta { name: self.meta.name, policy: Policy { at_door: true, ..self.meta.policy } };
+        ContextVar {
+            key: self.key,
+            meta,
+            default: self.default,
+            show: self.show,
+            parse: self.parse,
+            #[cfg(feature = "snapshot")]
+            codec: self.codec,
+            _binder: PhantomData,
+        }
     }
 }
 
@@ -84,7 +98,8 @@ impl<T: 'static, B> ContextVar<T, B> {
         self
     }
 
-    /// The value may travel into a job, sealed, under this version of its encoding.
+    /// The value may travel into a job, sealed, under this version of its encoding: the JSON of `T`. A type whose
+    /// encoding changes gets a higher version here, and still reads what its older versions wrote.
     #[must_use]
     pub const fn portable(mut self, version: u16) -> Self
     where
@@ -92,6 +107,10 @@ impl<T: 'static, B> ContextVar<T, B> {
     {
         assert!(self.meta.policy.local, "a confined variable stays where it is: it cannot be portable");
         self.meta.policy.portable = Some(version);
+        #[cfg(feature = "snapshot")]
+        {
+            self.codec = Some(Codec::json());
+        }
         self
     }
 
@@ -250,6 +269,18 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
 
     pub(crate) fn id(&'static self) -> u32 {
         self.key.id()
+    }
+
+    /// Calls `f` with the codec and the value bound here, where both are there. For encoding, which is no read by
+    /// a person's line: neither default nor environment count.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn peek<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        self.key.peek(f).ok()
+    }
+
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn codec(&'static self) -> Option<&'static Codec<T>> {
+        self.codec.as_ref()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub static TRACE_CONTEXT: ContextVar<TraceContext> =
     ContextVar::new("trace").portable(1).outbound("traceparent").shown();
 
 /// When the answer is no longer wanted.
-pub static DEADLINE: ContextVar<Deadline> = ContextVar::new("deadline");
+pub static DEADLINE: ContextVar<Deadline> = ContextVar::new("deadline").portable(1);
 
 /// Whether the caller has gone away.
 #[cfg(feature = "tokio")]
@@ -221,7 +221,11 @@ impl From<TraceContext> for String {
 }
 
 /// A moment after which the answer is no longer wanted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+///
+/// In the process it is a moment of the monotonic clock. On its way into another it is a time of the wall clock, in
+/// milliseconds since the epoch, so time spent on the way counts; a clock that is wrong there is wrong by as much.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
 pub struct Deadline(Instant);
 
 impl Deadline {
@@ -237,6 +241,31 @@ impl Deadline {
         const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
         let now = Instant::now();
         Self(now.checked_add(span).unwrap_or_else(|| now + LONG))
+    }
+
+    /// At this time of the wall clock, in milliseconds since the epoch.
+    #[must_use]
+    pub fn at_unix_millis(millis: u64) -> Self {
+        let now = wall_clock_millis();
+        match millis.checked_sub(now) {
+            Some(ahead) => Self::after(Duration::from_millis(ahead)),
+            None => {
+                let passed = Duration::from_millis(now - millis);
+                let moment = Instant::now();
+                Self(moment.checked_sub(passed).unwrap_or(moment))
+            }
+        }
+    }
+
+    /// This moment as a time of the wall clock, in milliseconds since the epoch.
+    #[must_use]
+    pub fn unix_millis(self) -> u64 {
+        let (now, moment) = (wall_clock_millis(), Instant::now());
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        match self.0.checked_duration_since(moment) {
+            Some(ahead) => now.saturating_add(millis(ahead)),
+            None => now.saturating_sub(millis(moment.duration_since(self.0))),
+        }
     }
 
     /// The moment itself.
@@ -256,6 +285,23 @@ impl Deadline {
     pub fn expired(self) -> bool {
         self.remaining().is_zero()
     }
+}
+
+impl From<u64> for Deadline {
+    fn from(millis: u64) -> Self {
+        Self::at_unix_millis(millis)
+    }
+}
+
+impl From<Deadline> for u64 {
+    fn from(deadline: Deadline) -> Self {
+        deadline.unix_millis()
+    }
+}
+
+fn wall_clock_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A request to stop, seen by everything that works for one caller.

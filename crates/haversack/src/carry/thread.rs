@@ -16,6 +16,10 @@ use crate::origin::Hop;
 /// When the system cannot start a thread, like the original; [`Builder::spawn`] gives an error instead.
 #[track_caller]
 pub fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    #[cfg(feature = "mutants")]
+    if crate::mutants::active(crate::mutants::Mutant::ThreadCarriage) {
+        return thread::spawn(f);
+    }
     thread::spawn(carried(f, Hop::Thread, Location::caller()))
 }
 
@@ -57,6 +61,10 @@ impl Builder {
         self,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<JoinHandle<T>> {
+        #[cfg(feature = "mutants")]
+        if crate::mutants::active(crate::mutants::Mutant::ThreadCarriage) {
+            return self.spawn_detached(f);
+        }
         self.builder().spawn(carried(f, Hop::Thread, Location::caller()))
     }
 

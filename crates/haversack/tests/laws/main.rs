@@ -38,6 +38,8 @@ mod blocking;
 mod crowd;
 #[cfg(feature = "tokio")]
 mod infrastructure;
+#[cfg(feature = "snapshot")]
+mod snapshot;
 #[cfg(feature = "tracing")]
 mod spans;
 #[cfg(feature = "stream")]

@@ -11,6 +11,7 @@ mod control;
 mod erase;
 mod files;
 mod folder;
+mod key_file;
 mod kill;
 mod rows;
 mod scope;
