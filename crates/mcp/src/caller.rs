@@ -9,6 +9,7 @@ use haversack::well_known::{
     CANCEL, Cancel, DEADLINE, Deadline, PRINCIPAL, Principal, REQUEST_ID, RequestId, SESSION_ID, SessionId,
     TENANT_ID, TRACE_CONTEXT, TenantId, TraceContext,
 };
+use haversack_jobs::carried::{ACCESS_TOKEN, AccessToken, HEADERS, Headers};
 use sha2::{Digest, Sha256};
 
 /// The caller of one message.
@@ -21,6 +22,8 @@ pub(crate) struct Caller {
     pub(crate) trace: Option<TraceContext>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) cancel: Option<Cancel>,
+    pub(crate) headers: Option<Headers>,
+    pub(crate) token: Option<AccessToken>,
     pub(crate) span: tracing::Span,
 }
 
@@ -35,6 +38,8 @@ impl Caller {
             trace: TRACE_CONTEXT.get().ok(),
             deadline: DEADLINE.get().ok(),
             cancel: CANCEL.get().ok(),
+            headers: HEADERS.get().ok(),
+            token: ACCESS_TOKEN.get().ok(),
             span: tracing::Span::current(),
         })
     }

@@ -8,6 +8,7 @@ use haversack::well_known::{
     CANCEL, Cancel, DEADLINE, Deadline, PRINCIPAL, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT,
 };
 use haversack::{Boundary, Refused, Visit};
+use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 
 use crate::caller::Caller;
 use crate::tool::progress::{PROGRESS, Progress};
@@ -30,7 +31,9 @@ pub(crate) fn enter(caller: &Caller, message: Message) -> Result<Visit, Refused>
             .bind(&PRINCIPAL, caller.principal.clone())
             .bind_some(&SESSION_ID, caller.session.clone())
             .bind_some(&REQUEST_ID, caller.request.clone())
-            .bind_some(&TRACE_CONTEXT, caller.trace.clone());
+            .bind_some(&TRACE_CONTEXT, caller.trace.clone())
+            .bind_some(&HEADERS, caller.headers.clone())
+            .bind_some(&ACCESS_TOKEN, caller.token.clone());
         bindings
             .bind(&CANCEL, message.cancel)
             .bind(&DEADLINE, message.deadline)

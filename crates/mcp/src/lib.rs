@@ -13,5 +13,5 @@ pub mod tool;
 pub use options::McpOptions;
 pub use origin::{Allowed, AllowedError};
 pub use server::{McpServer, NoTasks, SESSION_HEADER, ServeError};
-pub use task::{Finished, OWNER, Task, TaskCall, TaskError, TaskState, Tasks};
+pub use task::{Finished, JobTasks, OWNER, Task, TaskCall, TaskError, TaskState, Tasks};
 pub use tool::{Args, Call, FromCall, McpTool, Offer, OfferError, PROGRESS, Progress, TaskMode, mcp_tool};

@@ -18,6 +18,9 @@ pub struct McpOptions {
     pub instructions: Option<String>,
     /// Who may name this server. HTTP only.
     pub allowed: Allowed,
+    /// Headers of a request that tools and tasks may read, where the door in front bound none. Credentials never are among
+    /// them. HTTP only.
+    pub headers: Vec<String>,
     /// Time for one call. The deadline of the door in front counts too, whichever comes first.
     pub call_timeout: Duration,
     /// Time that a cancelled call has to end by itself, before its future is dropped.
@@ -41,6 +44,7 @@ impl Default for McpOptions {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instructions: None,
             allowed: Allowed::default(),
+            headers: Vec::new(),
             call_timeout: Duration::from_secs(60),
             cancel_grace: Duration::from_secs(2),
             message_bytes: 1 << 20,

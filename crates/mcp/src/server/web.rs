@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use haversack_jobs::Headers;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderName, StatusCode};
 use rmcp::model::JsonRpcError;
@@ -49,14 +50,20 @@ impl McpServer {
         let server = self.clone();
         let factory = move || Ok(Handler::new(&server, Source::Http));
         let service = StreamableHttpService::new(factory, sessions, config);
-        Router::new().route_service("/", service).layer(from_fn(front))
+        Router::new().route_service("/", service).layer(from_fn_with_state(self.clone(), front))
     }
 }
 
 /// Lets a request pass that carries a context, with its caller.
-async fn front(mut request: Request, next: Next) -> Response {
+async fn front(State(server): State<McpServer>, mut request: Request, next: Next) -> Response {
     match Caller::current() {
-        Ok(caller) => {
+        Ok(mut caller) => {
+            let allowed: Vec<_> = server.parts.options.headers.iter().map(String::as_str).collect();
+            if caller.headers.is_none() && !allowed.is_empty() {
+                let given = request.headers().iter();
+                let given = given.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+                caller.headers = Some(Headers::allowed(&allowed, given));
+            }
             for name in &CREDENTIALS {
                 request.headers_mut().remove(name);
             }

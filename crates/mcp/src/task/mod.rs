@@ -4,6 +4,7 @@
 //! to wherever the tool runs; [`perform`] runs it there. Every look at a task is the current context's: a task of another
 //! tenant or principal and one that never was answer alike.
 
+mod durable;
 mod perform;
 pub(crate) mod wire;
 
@@ -13,6 +14,7 @@ use haversack::{ForeignContext, MissingContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use durable::JobTasks;
 pub use perform::{OWNER, OwningTool, PerformError, perform};
 
 /// The future of one question to a store of tasks.

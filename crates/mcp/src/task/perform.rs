@@ -49,7 +49,12 @@ impl PerformError {
     /// Whether trying again may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Tool(_))
+        match self {
+            // Another worker may offer it.
+            Self::NoTool => true,
+            Self::Tool(error) => !matches!(error, ToolError::Unbound(_) | ToolError::Foreign(_)),
+            Self::Needs(_) => false,
+        }
     }
 }
 

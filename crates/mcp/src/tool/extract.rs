@@ -9,6 +9,7 @@ use haversack::well_known::{
     TENANT_ID, TenantId,
 };
 use haversack_agent::tool::{ToolError, parameters_of};
+use haversack_jobs::carried::{ACCESS_TOKEN, AccessToken, HEADERS, Headers, NoToken};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -89,6 +90,27 @@ from_context! {
     Principal: PRINCIPAL,
     SessionId: SESSION_ID,
     RequestId: REQUEST_ID,
+}
+
+/// The headers that the program lets through; none where there are none.
+impl FromCall for Headers {
+    fn from_call(_: &Call) -> Result<Self, ToolError> {
+        Ok(HEADERS.get().unwrap_or_default())
+    }
+}
+
+/// The caller's token. An expired one fails the call.
+impl FromCall for AccessToken {
+    const NEEDS: &'static [&'static dyn Variable] = &[&ACCESS_TOKEN];
+
+    fn from_call(_: &Call) -> Result<Self, ToolError> {
+        let token = ACCESS_TOKEN.get()?;
+        match token.reveal() {
+            Ok(_) => Ok(token),
+            Err(NoToken::Expired) => Err(ToolError::Refused("the access token has expired; get a new one")),
+            Err(NoToken::Anonymous) => Err(ToolError::Refused("the task runs without an access token")),
+        }
+    }
 }
 
 /// Where nobody can cancel, one that is never cancelled.

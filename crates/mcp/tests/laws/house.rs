@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use haversack::well_known::{PRINCIPAL, Principal, REQUEST_ID, RequestId, TENANT_ID, TenantId};
 use haversack::{ContextLayer, Visit, testing};
 use haversack_agent::tool::Tool;
+use haversack_jobs::carried::{ACCESS_TOKEN, AccessToken};
 use haversack_mcp::{McpOptions, McpServer, Offer, SESSION_HEADER};
 use http::StatusCode;
 use reqwest::header::HeaderMap;
@@ -23,6 +24,8 @@ pub(crate) const NEW: &str = "2026-07-28";
 /// Who calls, as the door of these tests reads it. A real one looks up a key.
 pub(crate) const WHO: &str = "x-test-caller";
 pub(crate) const REQUEST: &str = "x-test-request";
+/// The caller's access token and when it ends, as `secret milliseconds`.
+pub(crate) const TOKEN: &str = "x-test-token";
 
 /// A running server.
 pub(crate) struct House {
@@ -50,6 +53,7 @@ impl House {
             session: None,
             named: None,
             tasks: false,
+            headers: Vec::new(),
         }
     }
 }
@@ -72,12 +76,15 @@ fn door<B>(request: &http::Request<B>) -> Result<Visit, Response> {
     let Some((tenant, principal)) = header(WHO).and_then(|who| who.split_once(' ')) else {
         return Err(StatusCode::UNAUTHORIZED.into_response());
     };
+    let token = header(TOKEN).and_then(|token| token.split_once(' '));
+    let token = token.map(|(secret, end)| AccessToken::new(secret, end.parse().ok()));
     let request = header(REQUEST).map(|id| RequestId::new(id).unwrap());
     Ok(testing::enter(|bindings| {
         bindings
             .bind(&TENANT_ID, TenantId::new(tenant).unwrap())
             .bind(&PRINCIPAL, Principal::new(principal).unwrap())
             .bind_some(&REQUEST_ID, request)
+            .bind_some(&ACCESS_TOKEN, token)
     }))
 }
 
@@ -93,6 +100,8 @@ pub(crate) struct Client {
     pub(crate) named: Option<String>,
     /// Whether it says that it speaks the tasks extension.
     pub(crate) tasks: bool,
+    /// Further headers of each request.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 /// What came back for one message.
@@ -209,6 +218,9 @@ impl Client {
         }
         if let Some(named) = &self.named {
             request = request.header(SESSION_HEADER, named);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
