@@ -35,7 +35,7 @@ pub use registry::Toolbox;
 pub(crate) use registry::missing_for;
 pub use remember::{REMEMBER, remember};
 pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
-pub use typed::{TypedTool, tool};
+pub use typed::{TypedTool, parameters_of, tool};
 
 /// The names of the tools of this crate.
 pub const NAMES: [&str; 4] = [NOTE_ATTEMPT, RECALL, REMEMBER, SEARCH_KNOWLEDGE];
@@ -104,6 +104,12 @@ impl ToolOutput {
     pub fn json(value: &impl Serialize) -> Result<Self, ToolError> {
         let value = serde_json::to_value(value);
         value.map(Self).map_err(|_| ToolError::Internal("the output is not JSON"))
+    }
+
+    /// The output as JSON.
+    #[must_use]
+    pub fn into_json(self) -> Value {
+        self.0
     }
 
     /// The output as the JSON text that the model reads.

@@ -29,13 +29,22 @@ where
     F: Fn(A) -> R + Send + Sync + 'static,
     R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
 {
+    let spec = ToolSpec {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        parameters: parameters_of::<A>(),
+        when: Vec::new(),
+    };
+    TypedTool { spec, needs: Vec::new(), background: None, run, _arguments: PhantomData }
+}
+
+/// The JSON schema of an argument type, as [`tool`] writes it: draft 7, without references.
+#[must_use]
+pub fn parameters_of<A: JsonSchema>() -> Value {
     let mut settings = SchemaSettings::draft07();
     settings.inline_subschemas = true;
     settings.meta_schema = None;
-    let parameters = settings.into_generator().into_root_schema_for::<A>().to_value();
-    let (name, description) = (name.to_owned(), description.to_owned());
-    let spec = ToolSpec { name, description, parameters, when: Vec::new() };
-    TypedTool { spec, needs: Vec::new(), background: None, run, _arguments: PhantomData }
+    settings.into_generator().into_root_schema_for::<A>().to_value()
 }
 
 /// A tool made of a function. Made by [`tool`].
