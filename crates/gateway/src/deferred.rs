@@ -4,18 +4,20 @@
 //! with its payload, encrypted for its tenant, table and id, so that neither words nor addresses stand in the clear in a
 //! file that all tenants share, and no row can be passed off as another. The ledger, the schedules and the processes use it.
 
-use haversack::well_known::{PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT, TenantId};
+use haversack::well_known::{
+    PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT, TenantId,
+};
 use haversack::{Manifest, SealedFor, Snapshot, Visit, manifest};
 use haversack_store::KeyFile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::GatewayError;
 use crate::door::DEFERRED;
 use crate::session::{
-    CAN_DELIVER_LATER, CHAT_ID, CHAT_NAME, CHAT_TYPE, MESSAGE_ID, PLATFORM, PROFILE, REPLY_ROUTE, SCOPE_ID, SESSION_KEY,
-    SOURCE, THREAD_ID, USER_ID, USER_NAME,
+    CAN_DELIVER_LATER, CHAT_ID, CHAT_NAME, CHAT_TYPE, MESSAGE_ID, PLATFORM, PROFILE, REPLY_ROUTE, SCOPE_ID,
+    SESSION_KEY, SOURCE, THREAD_ID, USER_ID, USER_NAME,
 };
-use crate::GatewayError;
 
 /// What deferred work takes along. The reply route is required: work that cannot be answered is not deferred.
 static CARRIED: Manifest = manifest![
@@ -54,7 +56,9 @@ impl Captured {
 /// Enters the door of deferred work with a snapshot.
 #[track_caller]
 pub(crate) fn enter(snapshot: &Snapshot) -> Result<Visit, GatewayError> {
-    snapshot.restore(&CARRIED, &DEFERRED, |bindings| bindings).map_err(|error| sealed("restore a context", &error))
+    snapshot
+        .restore(&CARRIED, &DEFERRED, |bindings| bindings)
+        .map_err(|error| sealed("restore a context", &error))
 }
 
 /// Seals payloads with their contexts, for one table.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use haversack_store::{KeyFile, Store};
 use tokio::sync::watch;
 
+use crate::GatewayError;
 use crate::account::{Accounts, Pairings};
 use crate::approval::Approvals;
 use crate::arrivals::Arrivals;
@@ -20,7 +21,6 @@ use crate::platform::websocket::Connections;
 use crate::platform::{Platform, Platforms, webhook, websocket};
 use crate::process::{ProcessOptions, Processes};
 use crate::turn::Runner;
-use crate::GatewayError;
 
 /// How a gateway works.
 #[derive(Clone, Debug)]

@@ -22,7 +22,9 @@ pub enum GatewayError {
     #[error("too many pairings wait for an answer; answer or drop some")]
     PairingFull,
     /// The signature is missing or wrong, or was made for something else.
-    #[error("the signature does not belong to this message; check the secret, and that the body is signed as it is sent")]
+    #[error(
+        "the signature does not belong to this message; check the secret, and that the body is signed as it is sent"
+    )]
     BadSignature,
     /// The signature was made too long ago, or in the future.
     #[error("the message was signed outside the time window; check the sender's clock")]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use haversack::well_known::Principal;
 use tokio::sync::oneshot;
 
+use crate::GatewayError;
 use crate::account::{Account, Accounts, Unknown};
 use crate::approval::Decision;
 use crate::desk::Desk;
@@ -19,7 +20,6 @@ use crate::ledger::Ledger;
 use crate::message::{Message, MessageLimits};
 use crate::platform::websocket::Connections;
 use crate::turn::{Identity, Lanes, Reply, Responder, Runner, Work};
-use crate::GatewayError;
 
 /// The gateway of a program. Cheap to clone.
 #[derive(Clone)]
@@ -84,7 +84,8 @@ impl Gateway {
     pub fn new(desk: Desk, responder: Arc<dyn Responder>) -> Self {
         let options = desk.options();
         let lanes = Lanes::new(options.waiting);
-        let runner = Runner::new(lanes, desk.ledger().clone(), desk.arrivals().clone(), responder, options.grace);
+        let runner =
+            Runner::new(lanes, desk.ledger().clone(), desk.arrivals().clone(), responder, options.grace);
         Self { desk, runner }
     }
 
@@ -138,8 +139,13 @@ impl Gateway {
             }
             let (answered, answer) = oneshot::channel();
             let tenant = identity.tenant.clone();
-            let work =
-                Work { identity: Arc::new(identity), message: message.clone(), busy, door: &GATEWAY, answered };
+            let work = Work {
+                identity: Arc::new(identity),
+                message: message.clone(),
+                busy,
+                door: &GATEWAY,
+                answered,
+            };
             if let Err(error) = runner.submit(work) {
                 desk.arrivals().give_back(&tenant, &message).await;
                 return Err(error);

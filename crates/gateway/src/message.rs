@@ -127,7 +127,10 @@ impl Message {
             return Err(GatewayError::TooLarge { what: "the text", most: limits.text });
         }
         if self.attachments.len() > limits.attachments {
-            return Err(GatewayError::TooLarge { what: "the number of attachments", most: limits.attachments });
+            return Err(GatewayError::TooLarge {
+                what: "the number of attachments",
+                most: limits.attachments,
+            });
         }
         if self.attachments.iter().any(|attachment| attachment.bytes.len() > limits.attachment) {
             return Err(GatewayError::TooLarge { what: "an attachment", most: limits.attachment });

@@ -130,7 +130,8 @@ impl KeyPolicy {
     /// Whether several people speak in that conversation.
     #[must_use]
     pub fn shares(&self, place: &Place<'_>) -> bool {
-        place.kind == ChatKind::Group && self.parts(place).iter().all(|part| part.name != "user" || part.value.is_none())
+        place.kind == ChatKind::Group
+            && self.parts(place).iter().all(|part| part.name != "user" || part.value.is_none())
     }
 
     /// The key with its reasons.
@@ -169,8 +170,12 @@ impl KeyPolicy {
             parts.push(match (in_thread, self.threads, self.group) {
                 (true, Threads::PerUser, _) => taken("user", place.user, "threads are per user by policy"),
                 (true, ..) => left("user", "threads are shared by policy"),
-                (false, _, Participants::Each) => taken("user", place.user, "people of a group are apart by policy"),
-                (false, _, Participants::Shared) => left("user", "the group shares one conversation by policy"),
+                (false, _, Participants::Each) => {
+                    taken("user", place.user, "people of a group are apart by policy")
+                }
+                (false, _, Participants::Shared) => {
+                    left("user", "the group shares one conversation by policy")
+                }
             });
         }
         parts

@@ -108,7 +108,9 @@ impl ReplyRoute {
         let (platform, account, chat, thread, callback) = self.place();
         let mut hash = Sha256::new();
         let tenant = tenant.as_str();
-        for part in [tenant, platform, account, chat, thread.unwrap_or_default(), callback.unwrap_or_default()] {
+        for part in
+            [tenant, platform, account, chat, thread.unwrap_or_default(), callback.unwrap_or_default()]
+        {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }

@@ -5,8 +5,8 @@
 //! is an error, and only an unbound one may be looked up in the environment, by a program that allows it (a command line,
 //! never a server). Anything may read them; tools read these and never the environment.
 
-use haversack::{AtDoor, Bindings, ContextVar};
 use haversack::well_known::SESSION_ID;
+use haversack::{AtDoor, Bindings, ContextVar};
 
 use crate::ReplyRoute;
 
@@ -58,7 +58,8 @@ pub static CAN_DELIVER_LATER: ContextVar<bool, AtDoor> = ContextVar::new("gatewa
     .at_door();
 
 /// Where the answer goes. It has no name in the environment: an address is captured, or there is none.
-pub static REPLY_ROUTE: ContextVar<ReplyRoute, AtDoor> = ContextVar::new("gateway.reply_route").portable(1).at_door();
+pub static REPLY_ROUTE: ContextVar<ReplyRoute, AtDoor> =
+    ContextVar::new("gateway.reply_route").portable(1).at_door();
 
 /// The names under which a child process finds the session.
 const LATER: &str = "HAVERSACK_SESSION_CAN_DELIVER_LATER";
@@ -108,9 +109,13 @@ impl Facts {
 /// own. What is unbound here stays unbound there.
 #[track_caller]
 pub fn along(bindings: Bindings) -> Bindings {
-    let named = NAMED.iter().fold(bindings, |bindings, (_, variable)| bindings.bind_some(variable, bound(variable)));
+    let named =
+        NAMED.iter().fold(bindings, |bindings, (_, variable)| bindings.bind_some(variable, bound(variable)));
     named
-        .bind_some(&CAN_DELIVER_LATER, CAN_DELIVER_LATER.is_bound().then(|| CAN_DELIVER_LATER.get().ok()).flatten())
+        .bind_some(
+            &CAN_DELIVER_LATER,
+            CAN_DELIVER_LATER.is_bound().then(|| CAN_DELIVER_LATER.get().ok()).flatten(),
+        )
         .bind_some(&REPLY_ROUTE, REPLY_ROUTE.get().ok())
 }
 

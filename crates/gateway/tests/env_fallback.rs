@@ -4,8 +4,8 @@
 
 use haversack::well_known::TENANT_ID;
 use haversack::{Boundary, env};
-use haversack_gateway::session::{CAN_DELIVER_LATER, CHAT_ID, MESSAGE_ID, PLATFORM, REPLY_ROUTE, THREAD_ID};
 use haversack_gateway::session::along;
+use haversack_gateway::session::{CAN_DELIVER_LATER, CHAT_ID, MESSAGE_ID, PLATFORM, REPLY_ROUTE, THREAD_ID};
 
 static COMMAND: Boundary = Boundary::new("command");
 

@@ -56,8 +56,8 @@ impl Pairings {
     pub(crate) async fn known(&self, account: &str, user: &str) -> Result<Option<Principal>, GatewayError> {
         let (account, user) = (account.to_owned(), user.to_owned());
         let found = self.store.control().engine().read("look a sender up", move |conn| {
-            let mut statement =
-                conn.prepare_cached("SELECT principal FROM gateway_pairings WHERE account = ?1 AND user = ?2")?;
+            let mut statement = conn
+                .prepare_cached("SELECT principal FROM gateway_pairings WHERE account = ?1 AND user = ?2")?;
             let found: Option<Option<String>> =
                 statement.query_row(params![account, user], |row| row.get(0)).optional()?;
             Ok(found.flatten())
@@ -109,7 +109,9 @@ impl Pairings {
     /// onto.
     pub async fn confirm(&self, code: &str, principal: &Principal) -> Result<(), GatewayError> {
         if is_reserved(principal) {
-            return Err(GatewayError::Config("nobody is mapped onto an operator, a schedule or a group".to_owned()));
+            return Err(GatewayError::Config(
+                "nobody is mapped onto an operator, a schedule or a group".to_owned(),
+            ));
         }
         let (code, principal) = (code.trim().to_uppercase(), principal.as_str().to_owned());
         let changed = self.store.control().engine().write("confirm a pairing", move |tx| {
@@ -129,7 +131,10 @@ impl Pairings {
     pub async fn revoke(&self, account: &str, user: &str) -> Result<(), GatewayError> {
         let (account, user) = (account.to_owned(), user.to_owned());
         let changed = self.store.control().engine().write("revoke a pairing", move |tx| {
-            Ok(tx.execute("DELETE FROM gateway_pairings WHERE account = ?1 AND user = ?2", params![account, user])?)
+            Ok(tx.execute(
+                "DELETE FROM gateway_pairings WHERE account = ?1 AND user = ?2",
+                params![account, user],
+            )?)
         });
         found(changed.await?)
     }

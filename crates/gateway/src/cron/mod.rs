@@ -81,7 +81,8 @@ impl Schedules {
         let prepared = self.prepare(new).and_then(|row| {
             let (rows, most) = (self.store.rows()?, self.most);
             let told = row.schedule.clone();
-            let written = rows.write("make a schedule", move |tx, scope| rows::insert(tx, scope.tenant(), &row, most));
+            let written =
+                rows.write("make a schedule", move |tx, scope| rows::insert(tx, scope.tenant(), &row, most));
             Ok((told, written))
         });
         async move {
@@ -111,7 +112,10 @@ impl Schedules {
     /// # Errors
     /// [`GatewayError::NotFound`] also for somebody else's.
     #[track_caller]
-    pub fn cancel(&self, id: &str) -> impl Future<Output = Result<(), GatewayError>> + Send + 'static + use<> {
+    pub fn cancel(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<(), GatewayError>> + Send + 'static + use<> {
         let id = id.to_owned();
         let asked = PRINCIPAL.get().map_err(GatewayError::from).and_then(|owner| {
             let rows = self.store.rows()?;
@@ -168,7 +172,11 @@ mod tests {
         let new_year = 1_767_225_600_000;
         assert_eq!(next("0 9 * * *", new_year).unwrap(), new_year + 9 * 3_600_000);
         assert_eq!(next("0 9 * * 1", new_year).unwrap(), new_year + (4 * 24 + 9) * 3_600_000);
-        assert_eq!(next("0 0 * * *", new_year).unwrap(), new_year + 24 * 3_600_000, "never the same moment twice");
+        assert_eq!(
+            next("0 0 * * *", new_year).unwrap(),
+            new_year + 24 * 3_600_000,
+            "never the same moment twice"
+        );
     }
 
     #[test]

@@ -58,7 +58,11 @@ pub(super) fn insert(
     Ok(true)
 }
 
-pub(super) fn list(conn: &Connection, tenant: &TenantId, owner: &Principal) -> Result<Vec<Schedule>, StoreError> {
+pub(super) fn list(
+    conn: &Connection,
+    tenant: &TenantId,
+    owner: &Principal,
+) -> Result<Vec<Schedule>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT id, expression, next_at FROM gateway_schedules WHERE tenant = ?1 AND owner = ?2 ORDER BY created_at, id",
     )?;

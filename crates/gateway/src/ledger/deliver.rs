@@ -102,7 +102,9 @@ impl Ledger {
             }
         };
         let Parcel { text, to } = parcel;
-        let Some(platform) = self.platforms.get(to.platform()) else { return Some(End::Failed("no platform")) };
+        let Some(platform) = self.platforms.get(to.platform()) else {
+            return Some(End::Failed("no platform"));
+        };
         let parts = chunk::parts(&text, platform.max_chars().saturating_sub(AGAIN.chars().count()));
         for (index, part) in parts.iter().enumerate().skip(*parts_done) {
             let again = *again && index == *parts_done;
@@ -133,7 +135,10 @@ impl Ledger {
             if index + 1 < parts.len() {
                 let (claim, lease) = ((*number, *fence), self.lease());
                 let engine = self.store.control().engine();
-                match engine.write("advance a delivery", move |tx| rows::advance(tx, claim, index + 1, lease)).await {
+                match engine
+                    .write("advance a delivery", move |tx| rows::advance(tx, claim, index + 1, lease))
+                    .await
+                {
                     Ok(true) => {}
                     Ok(false) => return None,
                     Err(_) => return Some(End::Later(None, true)),

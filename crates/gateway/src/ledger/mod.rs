@@ -20,8 +20,8 @@ use haversack_store::{KeyFile, Store, StoreError, now_millis};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use rows::{Delivery, DeliveryState};
 pub(crate) use rows::NewDelivery;
+pub use rows::{Delivery, DeliveryState};
 
 use crate::deferred::{Captured, Sealer};
 use crate::platform::Platforms;
@@ -121,7 +121,10 @@ impl Ledger {
     /// # Cancellation
     /// A write that has started is committed or rolled back whole.
     #[track_caller]
-    pub fn submit(&self, say: Say) -> impl Future<Output = Result<String, GatewayError>> + Send + 'static + use<> {
+    pub fn submit(
+        &self,
+        say: Say,
+    ) -> impl Future<Output = Result<String, GatewayError>> + Send + 'static + use<> {
         let prepared = self.prepare(say).and_then(|new| {
             let id = new.id.clone();
             let rows = self.store.rows()?;
@@ -145,12 +148,13 @@ impl Ledger {
         &self,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, GatewayError>> + Send + 'static + use<> {
-        let asked = haversack::well_known::PRINCIPAL.get().map_err(GatewayError::from).and_then(|principal| {
-            let rows = self.store.rows()?;
-            Ok(rows.read("list deliveries", move |conn, scope| {
-                rows::list(conn, scope.tenant().as_str(), principal.as_str(), limit)
-            }))
-        });
+        let asked =
+            haversack::well_known::PRINCIPAL.get().map_err(GatewayError::from).and_then(|principal| {
+                let rows = self.store.rows()?;
+                Ok(rows.read("list deliveries", move |conn, scope| {
+                    rows::list(conn, scope.tenant().as_str(), principal.as_str(), limit)
+                }))
+            });
         async move { Ok(asked?.await?) }
     }
 

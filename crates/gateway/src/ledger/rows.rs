@@ -4,7 +4,9 @@
 //! shows it, and a claim that was lost meanwhile changes nothing. Only the ledger calls it.
 
 use haversack::well_known::TenantId;
-use haversack_store::sqlite::{Connection, Error, FromSql, FromSqlError, FromSqlResult, Transaction, ValueRef, params};
+use haversack_store::sqlite::{
+    Connection, Error, FromSql, FromSqlError, FromSqlResult, Transaction, ValueRef, params,
+};
 use haversack_store::{StoreError, now_millis};
 use serde::Serialize;
 
@@ -147,7 +149,12 @@ pub(super) fn next_due(conn: &Connection) -> Result<Option<i64>, StoreError> {
 }
 
 /// One part was taken: the next attempt begins after it, and needs no mark. False when the claim was lost.
-pub(super) fn advance(tx: &Transaction<'_>, claim: (i64, i64), done: usize, lease: i64) -> Result<bool, StoreError> {
+pub(super) fn advance(
+    tx: &Transaction<'_>,
+    claim: (i64, i64),
+    done: usize,
+    lease: i64,
+) -> Result<bool, StoreError> {
     let changed = tx
         .prepare_cached(
             "UPDATE gateway_deliveries SET parts_done = ?3, again = 0, interrupted = 0, lease_until = ?4
@@ -219,16 +226,20 @@ pub(super) fn settle(
 /// are given up, because a message that kills whoever sends it would be sent for ever.
 pub(super) fn recover(tx: &Transaction<'_>) -> Result<usize, StoreError> {
     let now = now_millis();
-    let abandoned = tx.prepare_cached(
-        "UPDATE gateway_deliveries
+    let abandoned = tx
+        .prepare_cached(
+            "UPDATE gateway_deliveries
          SET state = 'abandoned', reason = 'interrupted', ended_at = ?1, sealed = NULL, lease_until = NULL
          WHERE state = 'attempting' AND lease_until <= ?1 AND interrupted > 0",
-    )?.execute([now])?;
-    let again = tx.prepare_cached(
-        "UPDATE gateway_deliveries
+        )?
+        .execute([now])?;
+    let again = tx
+        .prepare_cached(
+            "UPDATE gateway_deliveries
          SET state = 'pending', again = 1, interrupted = interrupted + 1, due_at = ?1, lease_until = NULL
          WHERE state = 'attempting' AND lease_until <= ?1",
-    )?.execute([now])?;
+        )?
+        .execute([now])?;
     Ok(abandoned + again)
 }
 
@@ -255,8 +266,10 @@ pub(super) fn waits(conn: &Connection, target: &Target) -> Result<bool, StoreErr
 
 /// What waits for a place is due now.
 pub(super) fn revive(tx: &Transaction<'_>, target: &Target) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE gateway_deliveries SET due_at = ?2 WHERE target = ?1 AND state = 'pending' AND due_at > ?2")?
-        .execute(params![target, now_millis()])?;
+    tx.prepare_cached(
+        "UPDATE gateway_deliveries SET due_at = ?2 WHERE target = ?1 AND state = 'pending' AND due_at > ?2",
+    )?
+    .execute(params![target, now_millis()])?;
     heal(tx, target)?;
     Ok(())
 }
@@ -281,16 +294,17 @@ pub(super) fn list(
         "SELECT id, state, attempts, created_at, ended_at, reason FROM gateway_deliveries
          WHERE tenant = ?1 AND principal = ?2 ORDER BY number DESC LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![tenant, principal, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(Delivery {
-            id: row.get(0)?,
-            state: row.get(1)?,
-            attempts: row.get(2)?,
-            created_at: row.get(3)?,
-            ended_at: row.get(4)?,
-            reason: row.get(5)?,
-        })
-    })?;
+    let rows =
+        statement.query_map(params![tenant, principal, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok(Delivery {
+                id: row.get(0)?,
+                state: row.get(1)?,
+                attempts: row.get(2)?,
+                created_at: row.get(3)?,
+                ended_at: row.get(4)?,
+                reason: row.get(5)?,
+            })
+        })?;
     Ok(rows.collect::<Result<_, Error>>()?)
 }
 
@@ -301,7 +315,12 @@ fn heal(tx: &Transaction<'_>, target: &Target) -> Result<bool, StoreError> {
 }
 
 /// The place did not answer. After some failures in a row it is dead, and asked more and more seldom.
-fn fail(tx: &Transaction<'_>, target: &Target, gone: bool, options: &LedgerOptions) -> Result<bool, StoreError> {
+fn fail(
+    tx: &Transaction<'_>,
+    target: &Target,
+    gone: bool,
+    options: &LedgerOptions,
+) -> Result<bool, StoreError> {
     let now = now_millis();
     let failures: u32 = tx
         .prepare_cached(

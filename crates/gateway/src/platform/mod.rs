@@ -79,7 +79,9 @@ pub(crate) struct Platforms {
 impl Platforms {
     /// These; a later one replaces an earlier one of the same name.
     pub(crate) fn new(platforms: impl IntoIterator<Item = Arc<dyn Platform>>) -> Self {
-        Self { by_name: Arc::new(platforms.into_iter().map(|platform| (platform.name(), platform)).collect()) }
+        Self {
+            by_name: Arc::new(platforms.into_iter().map(|platform| (platform.name(), platform)).collect()),
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<dyn Platform>> {

@@ -94,7 +94,10 @@ impl Child {
     ///
     /// # Cancellation
     /// The child and everything that it started is killed.
-    pub(super) async fn finish(mut self, mut line: impl FnMut(&str) + Send) -> Result<Finished, GatewayError> {
+    pub(super) async fn finish(
+        mut self,
+        mut line: impl FnMut(&str) + Send,
+    ) -> Result<Finished, GatewayError> {
         let (out, err) = (self.inner.stdout.take(), self.inner.stderr.take());
         let tail = self.output.clone();
         let mut lines = Lines::default();

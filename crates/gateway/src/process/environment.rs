@@ -28,7 +28,9 @@ impl Environment {
         allowed: &[String],
     ) -> Result<Self, GatewayError> {
         if let Some(name) = allowed.iter().find(|name| is_secret(name)) {
-            return Err(GatewayError::Config(format!("`{name}` looks like a secret: no child process gets it")));
+            return Err(GatewayError::Config(format!(
+                "`{name}` looks like a secret: no child process gets it"
+            )));
         }
         let inherited = variables.into_iter().filter(|(name, _)| allowed.contains(name)).collect();
         Ok(Self { inherited })

@@ -15,15 +15,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 
+use super::Processes;
 use super::child::{Child, Finished, Tail};
 use super::rows::{self, Left};
 use super::watch::{Heard, Watch};
-use super::Processes;
+use crate::GatewayError;
 use crate::deferred::{self, Captured};
 use crate::ledger::{Ledger, Say, random_id};
 use crate::session::{CAN_DELIVER_LATER, SESSION_KEY};
 use crate::turn::hex;
-use crate::GatewayError;
 
 /// How many patterns one process may be watched for.
 const MOST_PATTERNS: usize = 8;
@@ -109,12 +109,16 @@ impl Processes {
     /// # Cancellation
     /// The command and everything that it started is killed.
     pub async fn run(&self, command: &str) -> Result<Finished, GatewayError> {
-        let child = Child::start(&self.options, command, &self.folder()?, &self.options.environment.for_child())?;
+        let child =
+            Child::start(&self.options, command, &self.folder()?, &self.options.environment.for_child())?;
         match tokio::time::timeout(self.options.foreground, child.finish(|_| {})).await {
             Ok(finished) => finished,
             Err(_) => Err(GatewayError::Io {
                 what: "run a command",
-                source: std::io::Error::new(std::io::ErrorKind::TimedOut, "it did not end in time and was killed"),
+                source: std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    "it did not end in time and was killed",
+                ),
             }),
         }
     }
@@ -143,7 +147,8 @@ impl Processes {
         let visit = captured.enter()?;
         let sealed = Sealed { command: command.clone() };
         let sealed = self.sealer.seal(&captured.snapshot, tenant.as_str(), &id, &sealed)?;
-        let child = Child::start(&self.options, &command, &self.folder()?, &self.options.environment.for_child())?;
+        let child =
+            Child::start(&self.options, &command, &self.folder()?, &self.options.environment.for_child())?;
         let row = rows::NewRow {
             id: id.clone(),
             principal: captured.principal.as_str().to_owned(),
@@ -154,7 +159,10 @@ impl Processes {
             notify,
             sealed,
         };
-        let written = self.store.rows()?.write("record a process", move |tx, scope| rows::insert(tx, scope.tenant(), &row));
+        let written = self
+            .store
+            .rows()?
+            .write("record a process", move |tx, scope| rows::insert(tx, scope.tenant(), &row));
         written.await?;
         let live = Arc::new(Live {
             tenant,
@@ -182,9 +190,10 @@ impl Processes {
             return Ok(status(id, &live, code));
         }
         let (session, asked) = (SESSION_KEY.get()?, id.to_owned());
-        let found = self.store.rows()?.read("find a process", move |conn, scope| {
-            rows::find(conn, scope.tenant(), &session, &asked)
-        });
+        let found = self
+            .store
+            .rows()?
+            .read("find a process", move |conn, scope| rows::find(conn, scope.tenant(), &session, &asked));
         found.await?.ok_or(GatewayError::NotFound { what: "process" })
     }
 
@@ -285,7 +294,8 @@ impl Processes {
         make.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
-        make.create(&folder).map_err(|source| GatewayError::Io { what: "make the folder of a tenant", source })?;
+        make.create(&folder)
+            .map_err(|source| GatewayError::Io { what: "make the folder of a tenant", source })?;
         Ok(folder)
     }
 
@@ -317,7 +327,9 @@ impl Monitor {
             let text = match heard {
                 Heard::Nothing => return,
                 Heard::Tell => format!("Background process {} says: {line}", self.id),
-                Heard::Flood => format!("Background process {} says too much; you will hear of its end.", self.id),
+                Heard::Flood => {
+                    format!("Background process {} says too much; you will hear of its end.", self.id)
+                }
             };
             number += 1;
             notices.spawn(self.notice(number, text, heard == Heard::Flood));
@@ -350,7 +362,9 @@ impl Monitor {
         }
         let id = self.id.clone();
         let promised = self.processes.store.rows().map(|rows| {
-            rows.write("promise the end of a process", move |tx, scope| rows::promise(tx, scope.tenant(), &id))
+            rows.write("promise the end of a process", move |tx, scope| {
+                rows::promise(tx, scope.tenant(), &id)
+            })
         });
         let name = format!("process-{}-line-{number}", self.id);
         let told = self.processes.ledger.submit(Say { id: Some(name), text, to: None });
@@ -371,8 +385,12 @@ impl Monitor {
             None => "was ended by a signal".to_owned(),
         };
         let output = self.live.output.text();
-        let text =
-            format!("Background process {} {how}.\n\n{}\n{}", self.id, shown(&self.command), output.trim_end());
+        let text = format!(
+            "Background process {} {how}.\n\n{}\n{}",
+            self.id,
+            shown(&self.command),
+            output.trim_end()
+        );
         let notice = self.processes.ledger.prepare(Say { id: Some(told(&self.id)), text, to: None })?;
         let id = self.id.clone();
         let ended = self.processes.store.rows()?.write("end a process", move |tx, scope| {

@@ -61,7 +61,10 @@ pub(super) fn end(
 
 /// Its end is promised from now on.
 pub(super) fn promise(tx: &Transaction<'_>, tenant: &TenantId, id: &str) -> Result<(), StoreError> {
-    tx.execute("UPDATE gateway_processes SET notify = 1 WHERE id = ?1 AND tenant = ?2", params![id, tenant.as_str()])?;
+    tx.execute(
+        "UPDATE gateway_processes SET notify = 1 WHERE id = ?1 AND tenant = ?2",
+        params![id, tenant.as_str()],
+    )?;
     Ok(())
 }
 

@@ -44,15 +44,23 @@ fn told(error: GatewayError) -> ToolError {
              the foreground",
         ),
         GatewayError::NotFound { what: "schedule" } => ToolError::Refused("there is no such schedule"),
-        GatewayError::NotFound { what: "process" } => ToolError::Refused("there is no such process in this session"),
+        GatewayError::NotFound { what: "process" } => {
+            ToolError::Refused("there is no such process in this session")
+        }
         GatewayError::NoGrant => ToolError::Refused("messages to another chat need a grant of the operator"),
         GatewayError::UnknownAccount => ToolError::Refused("there is no such account"),
-        GatewayError::BadSchedule => {
-            ToolError::Refused("this is no cron expression of five fields (minute hour day month weekday, UTC)")
+        GatewayError::BadSchedule => ToolError::Refused(
+            "this is no cron expression of five fields (minute hour day month weekday, UTC)",
+        ),
+        GatewayError::TooMany { what: "schedules" } => {
+            ToolError::Refused("there are too many schedules; cancel one")
         }
-        GatewayError::TooMany { what: "schedules" } => ToolError::Refused("there are too many schedules; cancel one"),
-        GatewayError::TooMany { what: "patterns" } => ToolError::Refused("these are too many patterns to watch for"),
-        GatewayError::TooMany { .. } => ToolError::Refused("too many processes run in the background; end one first"),
+        GatewayError::TooMany { what: "patterns" } => {
+            ToolError::Refused("these are too many patterns to watch for")
+        }
+        GatewayError::TooMany { .. } => {
+            ToolError::Refused("too many processes run in the background; end one first")
+        }
         GatewayError::Io { source, .. } if source.kind() == std::io::ErrorKind::TimedOut => {
             ToolError::Refused("the command did not end in time and was killed; run it in the background")
         }

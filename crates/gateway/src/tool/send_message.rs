@@ -46,7 +46,9 @@ pub fn send_message(desk: Desk) -> impl Tool {
                 return Err(ToolError::Refused("there is no text to send"));
             }
             if text.chars().count() > MAX_CHARS {
-                return Err(ToolError::Refused("the text is too long to send; keep it under 16000 characters"));
+                return Err(ToolError::Refused(
+                    "the text is too long to send; keep it under 16000 characters",
+                ));
             }
             let to = route(&desk, to).map_err(told)?;
             if to.same_place(&REPLY_ROUTE.get()?) && !CAN_DELIVER_LATER.get()? {

@@ -11,9 +11,9 @@ use haversack::Entry;
 use sha2::{Digest, Sha256};
 
 use super::lane::Steering;
+use crate::GatewayError;
 use crate::message::Message;
 use crate::session::SESSION_KEY;
-use crate::GatewayError;
 
 /// One message, in the hands of its responder.
 #[derive(Clone)]

@@ -67,7 +67,8 @@ impl Identity {
             .in_thread(message.thread.as_deref())
             .answering(&message.id)
             .by_callback(message.callback.as_deref());
-        let session = SessionId::new(key.as_str()).map_err(|_| GatewayError::Malformed { what: "the session key" })?;
+        let session =
+            SessionId::new(key.as_str()).map_err(|_| GatewayError::Malformed { what: "the session key" })?;
         Ok(Self { tenant: account.tenant.clone(), principal, session, facts, route, scheduled: None })
     }
 

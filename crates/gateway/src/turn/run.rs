@@ -11,10 +11,10 @@ use haversack::well_known::{CANCEL, Cancel};
 
 use super::lane::{Key, Seat, Steering, Submitted};
 use super::{Arrival, Lanes, Reply, Responder, Unanswered, Work};
+use crate::GatewayError;
 use crate::arrivals::Arrivals;
 use crate::ledger::{Ledger, Say};
 use crate::session::CAN_DELIVER_LATER;
-use crate::GatewayError;
 
 /// Runs the turns of a gateway. Cheap to clone.
 #[derive(Clone)]
@@ -79,7 +79,8 @@ impl Runner {
     async fn respond(&self, work: &Work, cancel: &Cancel, steering: Steering) -> Result<Reply, GatewayError> {
         let identity = &work.identity;
         let visit = work.door.enter(|bind| identity.bind(bind).bind(&CANCEL, cancel.clone()))?;
-        let arrival = visit.run(|| Arrival::new(identity.facts.key.clone(), work.message.clone(), steering))?;
+        let arrival =
+            visit.run(|| Arrival::new(identity.facts.key.clone(), work.message.clone(), steering))?;
         let (responder, ledger, held) = (self.responder.clone(), self.ledger.clone(), arrival.clone());
         let mut task = haversack::spawn_detached(visit.wrap(async move {
             held.check()?;

@@ -17,7 +17,10 @@ fn asks(desk: &Desk) -> Arc<dyn Responder> {
         async move {
             let what = arrival.message().unwrap().text.clone();
             let decision = desk.approvals().ask(&what).await.unwrap();
-            Ok(Reply::new(format!("{what}: {}", if decision == Decision::Approve { "done" } else { "not done" })))
+            Ok(Reply::new(format!(
+                "{what}: {}",
+                if decision == Decision::Approve { "done" } else { "not done" }
+            )))
         }
     }))
 }
@@ -46,7 +49,8 @@ async fn the_one_who_is_asked_approves_where_it_was_asked() {
     let question = callbacks.next().await;
     assert_eq!((question.body["chat"].as_str(), question.body["thread"].as_str()), (Some("ops"), Some("t1")));
     assert!(question.text.contains("delete everything"));
-    let post = Post::new("shop", "m2", &format!("/approve {}", id(&question.text))).in_group("ops").in_thread("t1");
+    let post =
+        Post::new("shop", "m2", &format!("/approve {}", id(&question.text))).in_group("ops").in_thread("t1");
     let (status, told) = post.calling(callbacks.url("/in")).send(&house).await;
     assert_eq!((status, told["text"].as_str()), (200, Some("Approved.")));
     assert_eq!(callbacks.next().await.text, "delete everything: done");
@@ -57,7 +61,12 @@ async fn nobody_else_and_from_nowhere_else() {
     let mut callbacks = Callbacks::start().await;
     let house = open(&callbacks.origin, Duration::from_secs(60)).await;
     let url = callbacks.url("/in");
-    Post::new("shop", "m1", "delete everything").in_group("ops").in_thread("t1").calling(url.clone()).send(&house).await;
+    Post::new("shop", "m1", "delete everything")
+        .in_group("ops")
+        .in_thread("t1")
+        .calling(url.clone())
+        .send(&house)
+        .await;
     let id = id(&callbacks.next().await.text);
     let approve = format!("/approve {id}");
     let elsewhere = [
@@ -75,7 +84,8 @@ async fn nobody_else_and_from_nowhere_else() {
         assert_eq!(told["text"], "there is no such question here", "{post:?}");
     }
     // The question is still open, and its person says no.
-    let post = Post::new("shop", "m7", &format!("/deny {id}")).in_group("ops").in_thread("t1").calling(url.clone());
+    let post =
+        Post::new("shop", "m7", &format!("/deny {id}")).in_group("ops").in_thread("t1").calling(url.clone());
     assert_eq!(post.send(&house).await.1["text"], "Denied.");
     assert_eq!(callbacks.next().await.text, "delete everything: not done");
     let post = Post::new("shop", "m8", &approve).in_group("ops").in_thread("t1").calling(url);

@@ -26,7 +26,8 @@ fn seen() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_messages_at_once_cross_nowhere() {
     let mut callbacks = Callbacks::start().await;
-    let accounts = (0..TENANTS).map(|n| account(&format!("shop{n}"), &format!("tenant{n}"), &callbacks.origin));
+    let accounts =
+        (0..TENANTS).map(|n| account(&format!("shop{n}"), &format!("tenant{n}"), &callbacks.origin));
     let house = House::open(
         accounts.collect(),
         Arc::new(Answers(|arrival: Arrival| async move {

@@ -88,7 +88,8 @@ pub(crate) fn desk_in(folder: &Path, accounts: Vec<Account>, options: GatewayOpt
     let data = folder.join("data");
     let store = Store::open(&data, StoreOptions::default()).unwrap();
     let keys = KeyFile::open(&folder.join("keys"), &data).unwrap();
-    let desk = Desk::new(store.clone(), keys, Accounts::new(accounts).unwrap(), client(), [], options).unwrap();
+    let desk =
+        Desk::new(store.clone(), keys, Accounts::new(accounts).unwrap(), client(), [], options).unwrap();
     (store, desk)
 }
 

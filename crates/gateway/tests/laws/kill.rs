@@ -91,7 +91,8 @@ async fn a_gateway_killed_while_it_sends_leads_to_one_repetition_with_a_mark() {
     assert_eq!(lapse(folder.path()).await, 1, "the delivery was being attempted");
 
     let house =
-        House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options(), |_| echo()).await;
+        House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options(), |_| echo())
+            .await;
     let again = callbacks.next().await;
     assert_eq!(again.text, format!("{AGAIN}hello"));
     assert_eq!(again.body["redelivery"], true);
@@ -118,7 +119,8 @@ async fn a_delivery_that_is_interrupted_twice_is_abandoned() {
         assert_eq!(lapse(folder.path()).await, 1, "the delivery was being attempted");
     }
     let house =
-        House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options(), |_| echo()).await;
+        House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options(), |_| echo())
+            .await;
     let abandoned = deliveries(&house, all(DeliveryState::Abandoned)).await;
     assert_eq!(abandoned[0].reason.as_deref(), Some("interrupted"));
     tokio::time::sleep(Duration::from_millis(50)).await;

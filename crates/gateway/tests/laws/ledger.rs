@@ -50,7 +50,11 @@ async fn what_is_said_and_where_to_is_not_in_the_control_file_in_the_clear() {
     let mut callbacks = Callbacks::start().await;
     callbacks.script("/secret-path", (0..20).map(|_| Say::Status(503)));
     let house = House::open(vec![account("shop", "acme", &callbacks.origin)], echo()).await;
-    Post::new("shop", "m1", "xyzzy-plugh").in_chat("chat-of-kim").calling(callbacks.url("/secret-path")).send(&house).await;
+    Post::new("shop", "m1", "xyzzy-plugh")
+        .in_chat("chat-of-kim")
+        .calling(callbacks.url("/secret-path"))
+        .send(&house)
+        .await;
     // It waits in the file, attempted and not delivered.
     callbacks.next().await;
     for word in ["xyzzy-plugh", "secret-path", "chat-of-kim"] {
@@ -81,7 +85,9 @@ async fn a_refused_delivery_fails_at_once_and_a_hopeless_one_after_its_attempts(
     let house = House::with(vec![account("shop", "acme", &callbacks.origin)], options, echo()).await;
     Post::new("shop", "m1", "a").calling(callbacks.url("/no")).send(&house).await;
     Post::new("shop", "m2", "b").in_chat("c2").calling(callbacks.url("/down")).send(&house).await;
-    let settled = deliveries(&house, |all| all.len() == 2 && all.iter().all(|d| d.state == DeliveryState::Failed)).await;
+    let settled =
+        deliveries(&house, |all| all.len() == 2 && all.iter().all(|d| d.state == DeliveryState::Failed))
+            .await;
     let mut reasons: Vec<_> = settled.iter().map(|d| (d.reason.clone().unwrap(), d.attempts)).collect();
     reasons.sort();
     assert_eq!(reasons, [("refused".to_owned(), 1), ("unreachable".to_owned(), 3)]);
@@ -127,7 +133,11 @@ async fn a_dead_place_is_remembered_probed_and_healed() {
 async fn dead(house: &House) -> i64 {
     let engine = house.store.control().engine();
     let count = engine.read("count", |conn| {
-        Ok(conn.query_row("SELECT count(*) FROM gateway_targets WHERE dead_since IS NOT NULL", [], |row| row.get(0))?)
+        Ok(conn.query_row(
+            "SELECT count(*) FROM gateway_targets WHERE dead_since IS NOT NULL",
+            [],
+            |row| row.get(0),
+        )?)
     });
     count.await.unwrap()
 }
@@ -196,7 +206,9 @@ async fn a_row_that_was_moved_to_another_tenant_does_not_open() {
     callbacks.next().await;
     deliveries(&house, |all| all.iter().any(|d| d.state == DeliveryState::Pending && d.attempts == 1)).await;
     let engine = house.store.control().engine();
-    let moved = engine.write("tamper", |tx| Ok(tx.execute("UPDATE gateway_deliveries SET tenant = 'globex', due_at = 0", [])?));
+    let moved = engine.write("tamper", |tx| {
+        Ok(tx.execute("UPDATE gateway_deliveries SET tenant = 'globex', due_at = 0", [])?)
+    });
     assert_eq!(moved.await.unwrap(), 1);
     let ledger = house.desk.ledger().clone();
     let failed = house.inside("globex", "kim", async move {

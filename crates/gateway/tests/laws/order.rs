@@ -27,7 +27,12 @@ impl Stage {
     }
 
     /// The responder, and what it tells: the id of each message whose turn begins.
-    fn responder(&self) -> (Arc<Answers<impl Fn(Arrival) -> haversack_gateway::Responding + Send + Sync + 'static>>, mpsc::UnboundedReceiver<String>) {
+    fn responder(
+        &self,
+    ) -> (
+        Arc<Answers<impl Fn(Arrival) -> haversack_gateway::Responding + Send + Sync + 'static>>,
+        mpsc::UnboundedReceiver<String>,
+    ) {
         let (begun, begins) = mpsc::unbounded_channel();
         let stage = self.clone();
         let answers = Answers(move |arrival: Arrival| -> haversack_gateway::Responding {
@@ -44,8 +49,17 @@ impl Stage {
                 while let Some(more) = arrival.take_steering().unwrap() {
                     said.push(more.text);
                 }
-                assert_eq!(MESSAGE_ID.get().unwrap(), id, "a turn runs under its own message from end to end");
-                Ok(Reply::new(format!("{}:{}:{}", PRINCIPAL.get().unwrap(), USER_ID.get().unwrap(), said.join("+"))))
+                assert_eq!(
+                    MESSAGE_ID.get().unwrap(),
+                    id,
+                    "a turn runs under its own message from end to end"
+                );
+                Ok(Reply::new(format!(
+                    "{}:{}:{}",
+                    PRINCIPAL.get().unwrap(),
+                    USER_ID.get().unwrap(),
+                    said.join("+")
+                )))
             })
         });
         (Arc::new(answers), begins)
@@ -215,7 +229,10 @@ async fn a_mismatch_of_key_and_context_is_loud() {
                 let first = keep.lock().unwrap().replace(arrival.clone());
                 if let Some(first) = first {
                     let error = first.message().unwrap_err();
-                    assert!(matches!(error, GatewayError::HandlerEnded | GatewayError::Foreign(_)), "{error}");
+                    assert!(
+                        matches!(error, GatewayError::HandlerEnded | GatewayError::Foreign(_)),
+                        "{error}"
+                    );
                     return Ok(Reply::new("refused"));
                 }
                 // The same entry with another key bound over it cannot be made: the variables have no `set`. What is left
@@ -239,7 +256,8 @@ async fn a_gateway_that_goes_down_lets_turns_finish_and_takes_no_more() {
     Post::new("shop", "m1", "last").calling(callbacks.url("/in")).send(&house).await;
     begins.recv().await.unwrap();
     let gateway = house.gateway.clone();
-    let drained = haversack::spawn_detached(async move { gateway.drain(std::time::Duration::from_secs(20)).await });
+    let drained =
+        haversack::spawn_detached(async move { gateway.drain(std::time::Duration::from_secs(20)).await });
     while Post::new("shop", "m2", "late").in_chat("c2").send(&house).await.0 != 503 {
         stage.open("m2");
     }

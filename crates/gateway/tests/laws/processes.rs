@@ -30,9 +30,10 @@ fn inherited() -> Vec<(String, String)> {
 }
 
 pub(crate) fn with_commands(mut options: GatewayOptions, folder: &Path) -> GatewayOptions {
-    let allowed: Vec<String> = ["PATH", "LANG", "HAVERSACK_SESSION_THREAD_ID", "HAVERSACK_SESSION_CHAT_ID", "HAVERSACK_SESSION_ID"]
-        .map(str::to_owned)
-        .to_vec();
+    let allowed: Vec<String> =
+        ["PATH", "LANG", "HAVERSACK_SESSION_THREAD_ID", "HAVERSACK_SESSION_CHAT_ID", "HAVERSACK_SESSION_ID"]
+            .map(str::to_owned)
+            .to_vec();
     let environment = Environment::new(inherited(), &allowed).unwrap();
     let mut processes = ProcessOptions::new(folder.join("work"), environment);
     processes.ask = false;
@@ -106,7 +107,10 @@ async fn a_child_gets_the_allow_list_and_the_session_and_nothing_else() {
     let session = |name: &str| name.starts_with("HAVERSACK_SESSION_");
     // The shell adds a few of its own; of ours there is nothing that was not listed.
     let others: Vec<_> = seen.keys().filter(|name| !session(name)).map(String::as_str).collect();
-    assert!(others.iter().all(|name| ["PATH", "LANG", "PWD", "SHLVL", "_", "OLDPWD"].contains(name)), "{others:?}");
+    assert!(
+        others.iter().all(|name| ["PATH", "LANG", "PWD", "SHLVL", "_", "OLDPWD"].contains(name)),
+        "{others:?}"
+    );
     assert!(!told.to_string().contains("canary-4711"));
 }
 
@@ -147,8 +151,13 @@ async fn a_command_in_the_foreground_ends_with_everything_it_started_when_its_ti
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let mut options = with_commands(options(), folder.path());
     options.processes.as_mut().unwrap().foreground = Duration::from_millis(300);
-    let house =
-        House::in_folder(folder, vec![account("shop", "acme", "https://hooks.example.com")], options, runs_what_is_said).await;
+    let house = House::in_folder(
+        folder,
+        vec![account("shop", "acme", "https://hooks.example.com")],
+        options,
+        runs_what_is_said,
+    )
+    .await;
     let command = run("echo $$ > pid; (sleep 60 & echo $! > grandchild; wait)");
     let (_, told) = Post::new("shop", "m1", &command).send(&house).await;
     assert!(told["text"].as_str().unwrap().contains("did not end in time"), "{told}");
@@ -157,7 +166,9 @@ async fn a_command_in_the_foreground_ends_with_everything_it_started_when_its_ti
     for pid in output["output"].as_str().unwrap().split_whitespace() {
         let gone = async {
             // A killed grandchild is a zombie until somebody reaps it.
-            while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+            while std::fs::read_to_string(format!("/proc/{pid}/stat"))
+                .is_ok_and(|stat| !stat.contains(") Z "))
+            {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -175,12 +186,20 @@ async fn the_end_of_a_background_process_is_told_where_it_was_started_whatever_c
     post.calling(callbacks.url("/family")).send(&house).await;
     assert!(callbacks.next().await.text.contains("process"));
     // Meanwhile somebody else writes, from elsewhere, and is answered there.
-    Post::new("shop", "m2", "say hi").in_chat("dm").from("u-lee").calling(callbacks.url("/dm")).send(&house).await;
+    Post::new("shop", "m2", "say hi")
+        .in_chat("dm")
+        .from("u-lee")
+        .calling(callbacks.url("/dm"))
+        .send(&house)
+        .await;
     assert_eq!(callbacks.next().await.path, "/dm");
     std::fs::write(&go, "").unwrap();
     let told = callbacks.next().await;
     assert_eq!(told.path, "/family");
-    assert_eq!((&told.body["chat"], &told.body["thread"], &told.body["in_reply_to"]), (&json!("family"), &json!("t9"), &json!("m1")));
+    assert_eq!(
+        (&told.body["chat"], &told.body["thread"], &told.body["in_reply_to"]),
+        (&json!("family"), &json!("t9"), &json!("m1"))
+    );
     assert!(told.text.contains("ended with exit code 3") && told.text.contains("built"), "{}", told.text);
     // Once.
     Post::new("shop", "m3", "say hi").in_chat("dm").calling(callbacks.url("/dm")).send(&house).await;
@@ -286,8 +305,13 @@ async fn a_channel_that_cannot_be_reached_later_gets_the_foreground_where_that_i
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let mut options = with_commands(options(), folder.path());
     options.processes.as_mut().unwrap().inline = true;
-    let house =
-        House::in_folder(folder, vec![account("shop", "acme", "https://hooks.example.com")], options, runs_what_is_said).await;
+    let house = House::in_folder(
+        folder,
+        vec![account("shop", "acme", "https://hooks.example.com")],
+        options,
+        runs_what_is_said,
+    )
+    .await;
     let (_, told) = Post::new("shop", "m1", &start("echo at once", json!({}))).send(&house).await;
     assert!(told["text"].as_str().unwrap().contains("at once"), "{told}");
 }

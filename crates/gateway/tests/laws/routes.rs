@@ -32,7 +32,12 @@ async fn an_answer_goes_where_its_message_came_from_and_not_where_the_last_one_d
     )
     .await;
     Post::new("shop", "m1", "slow").in_group("family").calling(callbacks.url("/family")).send(&house).await;
-    Post::new("shop", "m2", "quick").in_chat("dm").from("u-lee").calling(callbacks.url("/dm")).send(&house).await;
+    Post::new("shop", "m2", "quick")
+        .in_chat("dm")
+        .from("u-lee")
+        .calling(callbacks.url("/dm"))
+        .send(&house)
+        .await;
     assert_eq!(callbacks.next().await.path, "/dm");
     go.notify_one();
     let heard = callbacks.next().await;
@@ -61,7 +66,10 @@ async fn a_delegated_result_goes_to_the_session_that_asked() {
                     let helper = haversack::spawn(async move {
                         wait.notified().await;
                         let found = haversack::spawn_blocking(|| SESSION_KEY.get().unwrap()).await.unwrap();
-                        ledger.submit(Say { id: None, text: format!("found in {found}"), to: None }).await.unwrap();
+                        ledger
+                            .submit(Say { id: None, text: format!("found in {found}"), to: None })
+                            .await
+                            .unwrap();
                     });
                     helper.await.unwrap();
                     Ok(Reply::default())
@@ -81,7 +89,8 @@ async fn a_delegated_result_goes_to_the_session_that_asked() {
 
 #[tokio::test]
 async fn deferred_work_without_a_reply_route_is_refused() {
-    let house = House::open(vec![account("shop", "acme", "https://hooks.example.com")], crate::house::echo()).await;
+    let house =
+        House::open(vec![account("shop", "acme", "https://hooks.example.com")], crate::house::echo()).await;
     let ledger = house.desk.ledger().clone();
     let nowhere = house.inside("acme", "kim", async move {
         ledger.submit(Say { id: None, text: "hello?".to_owned(), to: None }).await
@@ -93,7 +102,10 @@ async fn deferred_work_without_a_reply_route_is_refused() {
 
 #[test]
 fn a_route_reads_back_as_it_was_written_and_says_no_address_in_a_log() {
-    let route = ReplyRoute::new("webhook", "shop", "+41 79 000").in_thread(Some("t")).answering("m").by_callback(Some("https://a/b"));
+    let route = ReplyRoute::new("webhook", "shop", "+41 79 000")
+        .in_thread(Some("t"))
+        .answering("m")
+        .by_callback(Some("https://a/b"));
     let text = serde_json::to_string(&route).unwrap();
     assert_eq!(serde_json::from_str::<ReplyRoute>(&text).unwrap(), route);
     let shown = format!("{route:?}");

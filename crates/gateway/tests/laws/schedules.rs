@@ -49,7 +49,8 @@ async fn open(folder: Arc<TempDir>, accounts: Vec<Account>) -> House {
 }
 
 fn create(more: Value) -> String {
-    let mut arguments = json!({ "action": "create", "expression": "0 6 * * *", "prompt": "water the plants" });
+    let mut arguments =
+        json!({ "action": "create", "expression": "0 6 * * *", "prompt": "water the plants" });
     arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     arguments.to_string()
 }
@@ -57,7 +58,8 @@ fn create(more: Value) -> String {
 /// Moves the time of every schedule to now.
 async fn due(house: &House) {
     let engine = house.store.control().engine();
-    let moved = engine.write("make schedules due", |tx| Ok(tx.execute("UPDATE gateway_schedules SET next_at = 1", [])?));
+    let moved = engine
+        .write("make schedules due", |tx| Ok(tx.execute("UPDATE gateway_schedules SET next_at = 1", [])?));
     assert!(moved.await.unwrap() > 0);
 }
 
@@ -69,8 +71,15 @@ async fn a_schedule_runs_as_itself_and_its_origin_is_data() {
     post.calling(callbacks.url("/family")).send(&house).await;
     let made: Value = serde_json::from_str(&callbacks.next().await.text).unwrap();
     // The last message of all comes from elsewhere.
-    Post::new("shop", "m2", r#"{"action":"list"}"#).in_chat("dm").calling(callbacks.url("/dm")).send(&house).await;
-    assert!(callbacks.next().await.text.contains(made["id"].as_str().unwrap()), "its owner sees it from everywhere");
+    Post::new("shop", "m2", r#"{"action":"list"}"#)
+        .in_chat("dm")
+        .calling(callbacks.url("/dm"))
+        .send(&house)
+        .await;
+    assert!(
+        callbacks.next().await.text.contains(made["id"].as_str().unwrap()),
+        "its owner sees it from everywhere"
+    );
     due(&house).await;
     let run = callbacks.next().await;
     assert_eq!((run.path.as_str(), &run.body["chat"]), ("/family", &json!("family")));
@@ -99,7 +108,9 @@ async fn a_run_is_one_however_many_times_were_missed_and_the_next_is_in_time() {
     let engine = house.store.control().engine();
     let next = loop {
         let next: i64 = engine
-            .read("look", |conn| Ok(conn.query_row("SELECT next_at FROM gateway_schedules", [], |row| row.get(0))?))
+            .read("look", |conn| {
+                Ok(conn.query_row("SELECT next_at FROM gateway_schedules", [], |row| row.get(0))?)
+            })
             .await
             .unwrap();
         if next != 1 {
@@ -114,7 +125,8 @@ async fn a_run_is_one_however_many_times_were_missed_and_the_next_is_in_time() {
 #[tokio::test]
 async fn a_schedule_survives_a_restart_and_ends_when_its_owner_says_so() {
     let mut callbacks = Callbacks::start().await;
-    let accounts = vec![account("shop", "acme", &callbacks.origin), account("bank", "bank", &callbacks.origin)];
+    let accounts =
+        vec![account("shop", "acme", &callbacks.origin), account("bank", "bank", &callbacks.origin)];
     let house = open(Arc::default_folder(), accounts.clone()).await;
     Post::new("shop", "m1", &create(json!({}))).calling(callbacks.url("/in")).send(&house).await;
     let made: Value = serde_json::from_str(&callbacks.next().await.text).unwrap();
@@ -124,7 +136,9 @@ async fn a_schedule_survives_a_restart_and_ends_when_its_owner_says_so() {
     assert_eq!(callbacks.next().await.path, "/in");
     let cancel = json!({ "action": "cancel", "id": made["id"] }).to_string();
     // Somebody else, of this tenant or another, has no such schedule.
-    for post in [Post::new("shop", "m2", &cancel).from("u-lee").in_chat("lee"), Post::new("bank", "m2", &cancel)] {
+    for post in
+        [Post::new("shop", "m2", &cancel).from("u-lee").in_chat("lee"), Post::new("bank", "m2", &cancel)]
+    {
         let (_, told) = post.send(&house).await;
         assert!(told["text"].as_str().unwrap().contains("no such schedule"), "{told}");
     }
@@ -145,7 +159,11 @@ async fn a_schedule_needs_a_channel_or_a_granted_target_and_a_time() {
     };
     assert!(refused("m1", json!({})).await.contains("cannot be reached"));
     assert!(refused("m2", json!({ "deliver_to": { "chat": "boss" } })).await.contains("need a grant"));
-    assert!(refused("m3", json!({ "deliver_to": { "chat": "news" }, "expression": "now and then" })).await.contains("cron"));
+    assert!(
+        refused("m3", json!({ "deliver_to": { "chat": "news" }, "expression": "now and then" }))
+            .await
+            .contains("cron")
+    );
     // Granted, and over a callback: it goes there and not back.
     let post = Post::new("shop", "m4", &create(json!({ "deliver_to": { "chat": "news" } })));
     post.calling(callbacks.url("/in")).send(&house).await;
@@ -189,13 +207,19 @@ async fn a_run_whose_gateway_died_is_done_again_under_the_same_name() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let engine = stuck.store.control().engine();
-    engine.write("lapse", |tx| Ok(tx.execute("UPDATE gateway_schedules SET lease_until = 0", [])?)).await.unwrap();
+    engine
+        .write("lapse", |tx| Ok(tx.execute("UPDATE gateway_schedules SET lease_until = 0", [])?))
+        .await
+        .unwrap();
     // The same process claims it again: its lane holds the second run behind the first, under the same name.
     stuck.gateway.drain(std::time::Duration::ZERO).await;
     let folder = stuck.close().await;
     let house = open(folder, accounts).await;
     let engine = house.store.control().engine();
-    engine.write("lapse", |tx| Ok(tx.execute("UPDATE gateway_schedules SET lease_until = 0", [])?)).await.unwrap();
+    engine
+        .write("lapse", |tx| Ok(tx.execute("UPDATE gateway_schedules SET lease_until = 0", [])?))
+        .await
+        .unwrap();
     let run: Value = serde_json::from_str(&callbacks.next().await.text).unwrap();
     assert!(run["message"].as_str().unwrap().ends_with("@1"), "{run}");
 }

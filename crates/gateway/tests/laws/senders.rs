@@ -1,9 +1,9 @@
 //! Who may speak: nobody becomes anybody by default.
 
-use haversack_gateway::message::{Chat, ChatKind, Message, Sender};
-use haversack_gateway::{Account, Accounts, GatewayError, Incoming, Receipt, Unknown};
 use haversack::well_known::PRINCIPAL;
 use haversack_gateway::Reply;
+use haversack_gateway::message::{Chat, ChatKind, Message, Sender};
+use haversack_gateway::{Account, Accounts, GatewayError, Incoming, Receipt, Unknown};
 use std::sync::Arc;
 
 use crate::house::{Answers, House, Post, account, echo, principal, tenant};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use haversack::well_known::{PRINCIPAL, SESSION_ID, TENANT_ID};
 use haversack::{AtDoor, ContextVar};
 use haversack_gateway::session::{
-    CAN_DELIVER_LATER, CHAT_ID, CHAT_NAME, CHAT_TYPE, MESSAGE_ID, PLATFORM, PROFILE, REPLY_ROUTE, SCOPE_ID, SESSION_KEY,
-    SOURCE, THREAD_ID, USER_ID, USER_NAME,
+    CAN_DELIVER_LATER, CHAT_ID, CHAT_NAME, CHAT_TYPE, MESSAGE_ID, PLATFORM, PROFILE, REPLY_ROUTE, SCOPE_ID,
+    SESSION_KEY, SOURCE, THREAD_ID, USER_ID, USER_NAME,
 };
 use haversack_gateway::{Arrival, GatewayError, Reply};
 use tokio::sync::oneshot;
@@ -73,7 +73,9 @@ async fn an_arrival_starts_from_an_empty_context() {
     let gateway = house.gateway.clone();
     let incoming = crate::senders::incoming("m2", "shop", "u-kim");
     let inside = LEFT_OVER.scope("of another".to_owned(), async move {
-        let haversack_gateway::Receipt::Taken(taken) = gateway.receive(incoming).await.unwrap() else { panic!() };
+        let haversack_gateway::Receipt::Taken(taken) = gateway.receive(incoming).await.unwrap() else {
+            panic!()
+        };
         taken.answer().await.unwrap().text
     });
     assert_eq!(house.inside("other", "somebody", inside).await, "false");
@@ -101,7 +103,8 @@ async fn two_messages_at_once_never_see_each_others_values_also_in_blocking_work
         })),
     )
     .await;
-    let posts: Vec<_> = (0..12).map(|n| Post::new("shop", &format!("m{n}"), "x").in_chat(&format!("c{n}"))).collect();
+    let posts: Vec<_> =
+        (0..12).map(|n| Post::new("shop", &format!("m{n}"), "x").in_chat(&format!("c{n}"))).collect();
     let told = futures_util::future::join_all(posts.iter().map(|post| post.send(&house))).await;
     for (n, (status, told)) in told.into_iter().enumerate() {
         assert_eq!((status, told["text"].as_str().unwrap()), (200, format!("m{n}").as_str()));
@@ -138,7 +141,8 @@ async fn after_the_handler_everything_is_unbound_and_a_late_reader_is_told() {
     let house = House::open(
         vec![account("shop", "acme", "https://hooks.example.com")],
         Arc::new(Answers(move |arrival: Arrival| {
-            let (told, is_over) = (told.lock().unwrap().take().unwrap(), is_over.lock().unwrap().take().unwrap());
+            let (told, is_over) =
+                (told.lock().unwrap().take().unwrap(), is_over.lock().unwrap().take().unwrap());
             async move {
                 // Work that outlives its handler and still holds the message.
                 haversack::spawn(async move {
@@ -167,8 +171,9 @@ async fn a_turn_of_the_program_takes_the_variables_along() {
         Arc::new(Answers(|_| async {
             let before = everything();
             let (tenant, key) = (TENANT_ID.get().unwrap(), SESSION_KEY.get().unwrap());
-            let visit =
-                haversack::testing::enter(|bind| haversack_gateway::session::along(bind.bind(&TENANT_ID, tenant)));
+            let visit = haversack::testing::enter(|bind| {
+                haversack_gateway::session::along(bind.bind(&TENANT_ID, tenant))
+            });
             let inside = visit.run(|| {
                 assert!(!SESSION_ID.is_bound(), "what is the door's own is the door's to bind");
                 assert_eq!(SESSION_KEY.get().unwrap(), key);

@@ -50,7 +50,11 @@ fn who() -> Arc<dyn Responder> {
     Arc::new(Answers(|arrival: Arrival| async move {
         let text = arrival.message().unwrap().text.clone();
         let (tenant, who) = (TENANT_ID.get().unwrap(), PRINCIPAL.get().unwrap());
-        Ok(Reply::new(format!("{tenant}/{who} {} {} {text}", PLATFORM.get().unwrap(), CHAT_ID.get().unwrap())))
+        Ok(Reply::new(format!(
+            "{tenant}/{who} {} {} {text}",
+            PLATFORM.get().unwrap(),
+            CHAT_ID.get().unwrap()
+        )))
     }))
 }
 

@@ -18,7 +18,12 @@ async fn a_message_of_a_tool_goes_to_the_conversation_that_it_works_for() {
     let mut callbacks = Callbacks::start().await;
     let house = open(vec![account("shop", "acme", &callbacks.origin)]).await;
     let text = send(json!({ "text": "working on it" }));
-    Post::new("shop", "m1", &text).in_group("g").in_thread("t").calling(callbacks.url("/in")).send(&house).await;
+    Post::new("shop", "m1", &text)
+        .in_group("g")
+        .in_thread("t")
+        .calling(callbacks.url("/in"))
+        .send(&house)
+        .await;
     let (first, answer) = (callbacks.next().await, callbacks.next().await);
     assert_eq!(first.text, "working on it");
     assert!(answer.text.contains("delivery"), "the answer comes after it: {}", answer.text);

@@ -26,9 +26,15 @@ async fn a_message_without_a_good_signature_is_refused() {
     let good = sign::sign(&secret, "m1", now, &post.body());
     assert_eq!(post.send_raw(&house, now, &good, Post::new("shop", "m1", "other").body()).await.0, 401);
     assert_eq!(post.send_raw(&house, now + 1, &good, post.body()).await.0, 401);
-    assert_eq!(Post { id: "m2".to_owned(), ..post.clone() }.send_raw(&house, now, &good, post.body()).await.0, 401);
+    assert_eq!(
+        Post { id: "m2".to_owned(), ..post.clone() }.send_raw(&house, now, &good, post.body()).await.0,
+        401
+    );
     // An account that does not exist says the same as a wrong signature.
-    assert_eq!(Post::new("nowhere", "m1", "hello").send(&house).await, post.send_at(&house, now, "x".repeat(16).as_str()).await);
+    assert_eq!(
+        Post::new("nowhere", "m1", "hello").send(&house).await,
+        post.send_at(&house, now, "x".repeat(16).as_str()).await
+    );
     // None of it was taken.
     assert_eq!(post.send(&house).await.1["text"], "echo hello");
 }
@@ -36,11 +42,16 @@ async fn a_message_without_a_good_signature_is_refused() {
 #[tokio::test]
 async fn a_replaced_secret_is_good_for_as_long_as_it_is_listed() {
     let mut shop = account("shop", "acme", "https://hooks.example.com");
-    shop.webhook.secrets.insert(0, SigningSecret::parse("whsec_bmV3IHNlY3JldCBvZiBzaXh0ZWVuIGJ5dGVz").unwrap());
+    shop.webhook
+        .secrets
+        .insert(0, SigningSecret::parse("whsec_bmV3IHNlY3JldCBvZiBzaXh0ZWVuIGJ5dGVz").unwrap());
     let house = House::open(vec![shop], echo()).await;
     let now = now_millis() / 1000;
     assert_eq!(Post::new("shop", "m1", "old").send_at(&house, now, SECRET).await.0, 200);
-    assert_eq!(Post::new("shop", "m2", "new").send_at(&house, now, "new secret of sixteen bytes").await.0, 200);
+    assert_eq!(
+        Post::new("shop", "m2", "new").send_at(&house, now, "new secret of sixteen bytes").await.0,
+        200
+    );
 }
 
 #[tokio::test]
@@ -91,7 +102,10 @@ async fn attachments_and_text_are_bounded_and_what_fits_arrives_whole() {
         post.extra = json!({ "attachments": files });
         post
     };
-    assert_eq!(with("m1", vec![file("a", 10), file("b", 2 << 20)]).send(&house).await.1["text"], "a:10 b:2097152");
+    assert_eq!(
+        with("m1", vec![file("a", 10), file("b", 2 << 20)]).send(&house).await.1["text"],
+        "a:10 b:2097152"
+    );
     assert_eq!(with("m2", vec![file("a", (2 << 20) + 1)]).send(&house).await.0, 413);
     assert_eq!(with("m3", (0..9).map(|n| file(&n.to_string(), 1)).collect()).send(&house).await.0, 413);
     assert_eq!(with("m4", (0..3).map(|n| file(&n.to_string(), 2 << 20)).collect()).send(&house).await.0, 413);
@@ -122,7 +136,11 @@ async fn an_answer_goes_to_the_callback_signed_and_in_the_thread_that_asked() {
 async fn a_callback_that_the_account_does_not_allow_is_refused_before_anything_runs() {
     let callbacks = Callbacks::start().await;
     let house = House::open(vec![account("shop", "acme", "https://hooks.example.com")], echo()).await;
-    for bad in [callbacks.url("/in"), "http://169.254.169.254/".to_owned(), "https://hooks.example.com.evil.net/".to_owned()] {
+    for bad in [
+        callbacks.url("/in"),
+        "http://169.254.169.254/".to_owned(),
+        "https://hooks.example.com.evil.net/".to_owned(),
+    ] {
         let (status, told) = Post::new("shop", "m1", "hello").calling(bad).send(&house).await;
         assert_eq!(status, 422, "{told}");
     }

@@ -36,7 +36,9 @@ impl RunStatus {
         u8::from(self != Self::Succeeded)
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// The word for it, as it is stored and sent.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Running => "running",

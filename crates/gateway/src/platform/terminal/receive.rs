@@ -61,7 +61,8 @@ pub async fn serve(
 
 fn incoming(user: &TerminalUser, text: String) -> Result<Incoming, GatewayError> {
     let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|source| io("name a line", std::io::Error::other(source.to_string())))?;
+    getrandom::fill(&mut id)
+        .map_err(|source| io("name a line", std::io::Error::other(source.to_string())))?;
     let message = Message {
         account: user.account.clone(),
         id: turn::hex(&id),

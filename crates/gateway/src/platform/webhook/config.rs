@@ -65,10 +65,9 @@ impl SigningSecret {
     /// [`GatewayError::Config`] when `whsec_` is not followed by base64.
     pub fn parse(text: &str) -> Result<Self, GatewayError> {
         match text.strip_prefix("whsec_") {
-            Some(encoded) => STANDARD
-                .decode(encoded)
-                .map(Self)
-                .map_err(|_| GatewayError::Config("a signing secret is not base64 after `whsec_`".to_owned())),
+            Some(encoded) => STANDARD.decode(encoded).map(Self).map_err(|_| {
+                GatewayError::Config("a signing secret is not base64 after `whsec_`".to_owned())
+            }),
             None => Ok(Self(text.as_bytes().to_vec())),
         }
     }
@@ -103,7 +102,11 @@ impl Callbacks {
     /// # Errors
     /// [`GatewayError::Config`] for a pattern that is no host.
     pub fn new<T: AsRef<str>>(patterns: impl IntoIterator<Item = T>) -> Result<Self, GatewayError> {
-        patterns.into_iter().map(|pattern| Pattern::parse(pattern.as_ref())).collect::<Result<_, _>>().map(Self)
+        patterns
+            .into_iter()
+            .map(|pattern| Pattern::parse(pattern.as_ref()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The URL, when it may be called: allowed host, no credentials in it.
@@ -135,7 +138,8 @@ impl Pattern {
         let (below, rest) = rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
         // What is not a bare host with a port would be a pattern that means something else than it says.
         let url = Url::parse(&format!("{scheme}://{rest}/")).map_err(|_| bad())?;
-        let bare = url.path() == "/" && url.query().is_none() && url.username().is_empty() && !rest.contains('*');
+        let bare =
+            url.path() == "/" && url.query().is_none() && url.username().is_empty() && !rest.contains('*');
         let host = url.host_str().filter(|_| bare && matches!(scheme, "http" | "https")).ok_or_else(bad)?;
         Ok(Self { scheme: scheme.to_owned(), host: host.to_owned(), below, port: url.port() })
     }
@@ -143,7 +147,9 @@ impl Pattern {
     fn fits(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
         let host_fits = match self.below {
-            true => host.strip_suffix(&self.host).is_some_and(|label| label.len() > 1 && label.ends_with('.')),
+            true => {
+                host.strip_suffix(&self.host).is_some_and(|label| label.len() > 1 && label.ends_with('.'))
+            }
             false => host == self.host,
         };
         host_fits && url.scheme() == self.scheme && url.port() == self.port
@@ -156,8 +162,10 @@ mod tests {
 
     #[test]
     fn a_callback_is_allowed_by_host_scheme_and_port() {
-        let callbacks = Callbacks::new(["hooks.example.com", "*.example.org", "http://127.0.0.1:8080"]).unwrap();
-        for good in ["https://hooks.example.com/a?b=c", "https://eu.example.org/", "http://127.0.0.1:8080/x"] {
+        let callbacks =
+            Callbacks::new(["hooks.example.com", "*.example.org", "http://127.0.0.1:8080"]).unwrap();
+        for good in ["https://hooks.example.com/a?b=c", "https://eu.example.org/", "http://127.0.0.1:8080/x"]
+        {
             assert!(callbacks.allow(good).is_ok(), "{good}");
         }
         for bad in [

@@ -17,10 +17,10 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{WEBHOOK, sign};
+use crate::GatewayError;
 use crate::account::Account;
 use crate::gateway::{Gateway, Incoming, Receipt};
 use crate::message::{Attachment, Chat, ChatKind, Message, Sender};
-use crate::GatewayError;
 
 /// `POST /gateway/webhook/{account}`.
 pub fn router(gateway: Gateway) -> Router {
@@ -127,7 +127,8 @@ async fn take(
 
 /// The id of the message, once its signature is known to be good.
 fn verified(account: &Account, headers: &HeaderMap, body: &[u8]) -> Result<String, GatewayError> {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(GatewayError::BadSignature);
+    let header =
+        |name| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(GatewayError::BadSignature);
     let (id, time, signatures) = (header(sign::ID)?, header(sign::TIME)?, header(sign::SIGNATURE)?);
     let time: i64 = time.parse().map_err(|_| GatewayError::BadSignature)?;
     let config = &account.webhook;
@@ -136,7 +137,8 @@ fn verified(account: &Account, headers: &HeaderMap, body: &[u8]) -> Result<Strin
 }
 
 fn read(account: &Account, id: String, body: &[u8]) -> Result<Message, GatewayError> {
-    let body: Body = serde_json::from_slice(body).map_err(|_| GatewayError::Malformed { what: "the body" })?;
+    let body: Body =
+        serde_json::from_slice(body).map_err(|_| GatewayError::Malformed { what: "the body" })?;
     let attachments = body.attachments.into_iter().map(|attachment| {
         let bytes = STANDARD
             .decode(&attachment.content)
@@ -159,7 +161,9 @@ fn read(account: &Account, id: String, body: &[u8]) -> Result<Message, GatewayEr
 fn status_of(error: &GatewayError) -> StatusCode {
     match error {
         GatewayError::BadSignature | GatewayError::Stale => StatusCode::UNAUTHORIZED,
-        GatewayError::UnknownAccount | GatewayError::UnknownUser | GatewayError::PairingFull => StatusCode::FORBIDDEN,
+        GatewayError::UnknownAccount | GatewayError::UnknownUser | GatewayError::PairingFull => {
+            StatusCode::FORBIDDEN
+        }
         GatewayError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         GatewayError::Malformed { .. } | GatewayError::CallbackNotAllowed => StatusCode::UNPROCESSABLE_ENTITY,
         GatewayError::QueueFull => StatusCode::TOO_MANY_REQUESTS,

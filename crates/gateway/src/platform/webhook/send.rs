@@ -12,9 +12,9 @@ use reqwest::{Client, ClientBuilder};
 use serde::Serialize;
 
 use super::{WEBHOOK, sign};
+use crate::ReplyRoute;
 use crate::account::Accounts;
 use crate::platform::{Part, Platform, SendError, Sending};
-use crate::ReplyRoute;
 use haversack_store::now_millis;
 
 /// The longest a platform may ask us to wait.
@@ -24,7 +24,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// the environment. The program adds its provider of cryptography.
 #[must_use]
 pub fn client() -> ClientBuilder {
-    Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().connect_timeout(Duration::from_secs(10))
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(10))
 }
 
 /// Sends to callbacks.
@@ -100,12 +103,17 @@ impl Platform for Sender {
         let request = self.request(&route, &part);
         Box::pin(
             async move {
-                let answer = request?.send().await.map_err(|error| match error.is_connect() || error.is_builder() {
-                    true => SendError::Later { after: None },
-                    // The request was on its way.
-                    false => SendError::Unsure,
+                let answer = request?.send().await.map_err(|error| {
+                    match error.is_connect() || error.is_builder() {
+                        true => SendError::Later { after: None },
+                        // The request was on its way.
+                        false => SendError::Unsure,
+                    }
                 })?;
-                let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+                let wait = answer
+                    .headers()
+                    .get(http::header::RETRY_AFTER)
+                    .and_then(|wait| wait.to_str().ok()?.parse().ok());
                 sort(answer.status(), wait.map(Duration::from_secs))
             }
             .in_current_context(),

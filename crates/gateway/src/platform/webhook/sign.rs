@@ -39,7 +39,8 @@ pub fn verify(
     window: u32,
     now: i64,
 ) -> Result<(), GatewayError> {
-    let given = signatures.split(' ').filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok());
+    let given =
+        signatures.split(' ').filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok());
     let fits = given
         .into_iter()
         // `verify_slice` compares in constant time.
@@ -55,7 +56,8 @@ pub fn verify(
 
 fn mac(secret: &SigningSecret, id: &str, time: i64, body: &[u8]) -> Hmac<Sha256> {
     // HMAC takes keys of any length: the error cannot occur, and an empty key would be found by the configuration.
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.bytes()).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.bytes()).unwrap_or_else(|_| Hmac::new(&Default::default()));
     mac.update(id.as_bytes());
     mac.update(b".");
     mac.update(time.to_string().as_bytes());

@@ -18,7 +18,8 @@ pub struct Peer {
 
 /// Recognises a client from the headers of its request, or refuses it with `None`. Given by the program, which knows its
 /// keys.
-pub type Authenticate = Arc<dyn Fn(HeaderMap) -> Pin<Box<dyn Future<Output = Option<Peer>> + Send>> + Send + Sync>;
+pub type Authenticate =
+    Arc<dyn Fn(HeaderMap) -> Pin<Box<dyn Future<Output = Option<Peer>> + Send>> + Send + Sync>;
 
 /// The chat of a principal: two people may use one word for two chats. The length keeps the parts apart.
 pub(super) fn chat_of(principal: &Principal, chat: &str) -> String {

@@ -47,8 +47,18 @@ pub fn router(gateway: Gateway, authenticate: Authenticate) -> Router {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Said {
-    Join { chat: String, #[serde(default)] thread: Option<String> },
-    Say { id: String, chat: String, #[serde(default)] thread: Option<String>, text: String },
+    Join {
+        chat: String,
+        #[serde(default)]
+        thread: Option<String>,
+    },
+    Say {
+        id: String,
+        chat: String,
+        #[serde(default)]
+        thread: Option<String>,
+        text: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -66,11 +76,15 @@ async fn connect(State(shared): State<Shared>, headers: HeaderMap, upgrade: WebS
         return (StatusCode::UNAUTHORIZED, "who this is is not known").into_response();
     };
     let configured = shared.gateway.accounts().of_tenant(WEBSOCKET, &peer.tenant).cloned();
-    let account = configured.unwrap_or_else(|| Arc::new(Account::new(WEBSOCKET, WEBSOCKET, peer.tenant.clone())));
+    let account =
+        configured.unwrap_or_else(|| Arc::new(Account::new(WEBSOCKET, WEBSOCKET, peer.tenant.clone())));
     let most = shared.gateway.limits().text * 6 + 4096;
     let connection = shared.next.fetch_add(1, Ordering::Relaxed);
     let line = Line { gateway: shared.gateway, account, peer, connection, chats: Vec::new() };
-    upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| haversack::detached(line.serve(socket)))
+    upgrade
+        .max_message_size(most)
+        .max_frame_size(most)
+        .on_upgrade(move |socket| haversack::detached(line.serve(socket)))
 }
 
 /// One connection.

@@ -38,7 +38,13 @@ struct Listener {
 
 impl Connections {
     /// Lets a connection hear a chat.
-    pub(super) fn listen(&self, tenant: &TenantId, chat: &str, connection: u64, queue: &mpsc::Sender<Outgoing>) {
+    pub(super) fn listen(
+        &self,
+        tenant: &TenantId,
+        chat: &str,
+        connection: u64,
+        queue: &mpsc::Sender<Outgoing>,
+    ) {
         let mut listeners = self.hold();
         let there = listeners.entry((tenant.clone(), chat.to_owned())).or_default();
         if there.iter().all(|listener| listener.connection != connection) {
