@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use haversack::well_known::{CANCEL, DEADLINE, PRINCIPAL, TENANT_ID, TRACE_CONTEXT};
+use haversack::well_known::{CANCEL, DEADLINE, PRINCIPAL, TENANT_ID, TRACE_CONTEXT, TraceContext};
 use haversack::{FutureExt as _, OpenError, RestoreError, SealedFor, Snapshot, Visit};
 use haversack_store::{KeyUseError, now_millis};
 use tracing::{Instrument, Span, field};
@@ -53,6 +53,7 @@ struct Opened {
     snapshot: Snapshot,
     arguments: Arc<[u8]>,
     limit: TimeLimit,
+    submitted_in: Option<TraceContext>,
 }
 
 impl Attempts {
@@ -69,8 +70,17 @@ impl Attempts {
             Err(report) => Err(report),
         };
         match entered {
-            Ok((opened, (visit, refused))) => {
-                visit.wrap(self.inside(entry, delivery, holding, opened, refused)).await;
+            Ok((mut opened, (visit, refused))) => {
+                // Read here: what is around the attempt may bind a trace of its own.
+                opened.submitted_in = visit.run(|| TRACE_CONTEXT.get()).ok();
+                let id = delivery.lease.id.clone();
+                let work = self.inside(entry, delivery, holding, opened, refused);
+                match self.handlers.around_each() {
+                    Some(around) => {
+                        visit.wrap(async { around(&id, Box::pin(work)).await }).await;
+                    }
+                    None => visit.wrap(work).await,
+                }
             }
             Err(report) => {
                 if let Report::Failed(ill) | Report::Parked(ill, _) = &report {
@@ -89,7 +99,7 @@ impl Attempts {
             Ok((snapshot, arguments)) => {
                 let left = delivery.deadline.map(|at| span(at.saturating_sub(now_millis())));
                 let limit = TimeLimit::new(span(delivery.timeout_ms), left);
-                Ok(Opened { snapshot, arguments: arguments.into(), limit })
+                Ok(Opened { snapshot, arguments: arguments.into(), limit, submitted_in: None })
             }
             Err(KeyUseError::Envelope(error)) => {
                 let code = Some(open_code(&error).to_owned());
@@ -189,7 +199,7 @@ impl Attempts {
         opened: Opened,
         refused: Option<Failure>,
     ) {
-        let span = job_span(&delivery);
+        let span = job_span(&delivery, opened.submitted_in.as_ref());
         let told = span.clone();
         let work = async {
             let end = match refused {
@@ -376,7 +386,7 @@ fn answered(answer: std::thread::Result<Result<Vec<u8>, Failure>>) -> End {
 }
 
 /// A trace of its own, linked to the one that submitted the job: it may run days later, and again.
-fn job_span(delivery: &Delivery) -> Span {
+fn job_span(delivery: &Delivery, submitted_in: Option<&TraceContext>) -> Span {
     let span = tracing::info_span!(
         parent: None,
         "job",
@@ -390,10 +400,10 @@ fn job_span(delivery: &Delivery) -> Span {
         outcome = field::Empty,
     );
     // Without a trace there is nothing to link to.
-    let _ = TRACE_CONTEXT.with(|trace| {
+    if let Some(trace) = submitted_in {
         span.record("link.trace_id", trace.trace_id());
         span.record("link.span_id", trace.parent_id());
-    });
+    }
     span
 }
 
