@@ -18,6 +18,12 @@ pub enum Bench {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Jobs per second and how soon one starts, on SQLite, in one process and two
+    Jobs {
+        /// Passed on to the bench
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Cost of the library's operations beside tokio's task-local, against the targets
     Context {
         /// Passed on to the bench
@@ -30,6 +36,7 @@ pub enum Bench {
 pub fn run(what: &Bench) -> Result<()> {
     let (name, arguments) = match what {
         Bench::Turns { arguments } => ("turns", arguments),
+        Bench::Jobs { arguments } => ("jobs", arguments),
         Bench::Context { arguments } => ("context", arguments),
     };
     let metadata = Metadata::read(&root())?;

@@ -31,6 +31,9 @@ pub enum Class {
     Permanent,
 }
 
+/// The longest text that is kept, in bytes.
+const LONGEST: usize = 16 * 1024;
+
 impl Failure {
     /// It may work next time.
     #[must_use]
@@ -52,6 +55,11 @@ impl Failure {
 
     fn new(class: Class, text: String) -> Self {
         Self { kind: FailureKind::Handler, class, code: None, text }
+    }
+
+    /// The words as they are stored.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.text.as_bytes()[..self.text.floor_char_boundary(LONGEST)]
     }
 
     /// For what the worker itself finds wrong around a handler.

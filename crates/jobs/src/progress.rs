@@ -4,7 +4,6 @@
 //! when the lease is lost. Whoever owns the job follows a [`JobWatch`], a stream of numbered pictures that works in every
 //! process.
 
-use std::future::Future;
 use std::time::Duration;
 
 use haversack_store::ControlRows;
@@ -14,10 +13,13 @@ use crate::backend::{Lease, Report};
 use crate::client::{Owner, read_one};
 use crate::sealed::{Said, seal};
 use crate::worker::recorder::Recorder;
-use crate::{Failure, FailureKind, Job, JobError, JobId, Jobs};
+use crate::{Failure, Job, JobError, JobId, Jobs};
 
 /// How often a change by another process is looked for. The look reads shared memory.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// The longest note, in bytes.
+const NOTE: usize = 4096;
 
 /// Where a handler says how far it is.
 #[derive(Clone, Debug)]
@@ -36,26 +38,28 @@ impl Progress {
     /// Says that `done` of `total` is done.
     ///
     /// # Errors
-    /// [`LostLease`] as a failure, when another worker has the job.
+    /// [`LostLease`] when another worker has the job.
     ///
     /// # Cancellation
     /// A report that was begun is written.
-    pub async fn report(&self, done: u64, total: Option<u64>) -> Result<(), Failure> {
+    pub async fn report(&self, done: u64, total: Option<u64>) -> Result<(), LostLease> {
         self.write(done, total, None).await
     }
 
-    /// As [`report`](Self::report), with words for the owner. They are stored sealed.
+    /// As [`report`](Self::report), with words for the owner, of which the first 4096 bytes are kept. They are stored
+    /// sealed.
     ///
     /// # Errors
     /// As [`report`](Self::report), and when the words cannot be sealed.
     pub async fn say(&self, done: u64, total: Option<u64>, note: &str) -> Result<(), Failure> {
-        let note = seal(Said::Note, &self.lease.id, note.as_bytes(), &self.jobs.shared.keys)?;
-        self.write(done, total, Some(note)).await
+        let end = note.floor_char_boundary(NOTE);
+        let note = seal(Said::Note, &self.lease.id, &note.as_bytes()[..end], &self.jobs.shared.keys)?;
+        Ok(self.write(done, total, Some(note)).await?)
     }
 
-    async fn write(&self, done: u64, total: Option<u64>, note: Option<Vec<u8>>) -> Result<(), Failure> {
+    async fn write(&self, done: u64, total: Option<u64>, note: Option<Vec<u8>>) -> Result<(), LostLease> {
         let written = self.recorder.record(self.lease.clone(), Report::Progress { done, total, note }).await;
-        if written { Ok(()) } else { Err(Failure::of(FailureKind::Handler, LostLease.to_string())) }
+        if written { Ok(()) } else { Err(LostLease) }
     }
 }
 
@@ -92,12 +96,7 @@ impl JobWatch {
     ///
     /// # Cancellation
     /// Loses nothing.
-    #[allow(clippy::should_implement_trait)] // it is async
-    pub fn next(&mut self) -> impl Future<Output = Result<Option<Job>, JobError>> + Send {
-        self.follow()
-    }
-
-    async fn follow(&mut self) -> Result<Option<Job>, JobError> {
+    pub async fn next(&mut self) -> Result<Option<Job>, JobError> {
         if self.over {
             return Ok(None);
         }

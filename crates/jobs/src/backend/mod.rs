@@ -45,6 +45,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
 #[derive(Clone)]
 pub(crate) struct Ask {
     pub(crate) queues: Arc<[String]>,
+    /// Counts the claims of a worker.
+    pub(crate) turn: usize,
     pub(crate) slots: usize,
     pub(crate) owner: Arc<str>,
     pub(crate) lease_ms: i64,

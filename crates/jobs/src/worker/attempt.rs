@@ -208,7 +208,7 @@ impl Attempts {
             };
             let said = match &end {
                 End::Answered(Ok(answer)) => Some(Arc::from(answer.as_slice())),
-                End::Answered(Err(failure)) => Some(Arc::from(failure.text.as_bytes())),
+                End::Answered(Err(failure)) => Some(Arc::from(failure.kept())),
                 _ => None,
             };
             let Some(report) = self.report(&delivery, &mut holding, end).await else {
@@ -221,6 +221,7 @@ impl Attempts {
                 tracing::warn!(job = %delivery.lease.id, "the lease was lost; nothing of this attempt was written");
                 return;
             }
+            holding.written();
             told.record("outcome", outcome);
             self.finish(&delivery, &report, said).await;
         };
@@ -310,7 +311,7 @@ impl Attempts {
             }
             End::TimedOut => kind(Failure::retry("the time of the attempt was up"), FailureKind::TimedOut),
         };
-        let text = self.sealed(Said::Failure, holding, failure.text.as_bytes()).await?.ok();
+        let text = self.sealed(Said::Failure, holding, failure.kept()).await?.ok();
         let ill = Ill { kind: failure.kind, code: failure.code.map(str::to_owned), text };
         tracing::warn!(
             job = %delivery.lease.id, attempt = delivery.attempt, kind = %ill.kind, code = ill.code.as_deref(),

@@ -36,7 +36,7 @@ const NAP: Duration = Duration::from_secs(30);
 /// How a worker works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerOptions {
-    /// The queues it takes jobs from.
+    /// The queues it takes jobs from; each is the first in its turn.
     pub queues: Vec<String>,
     /// How many jobs it runs at the same time; at least one.
     pub concurrency: usize,
@@ -134,6 +134,7 @@ impl Worker {
         });
         let ask = Ask {
             queues: options.queues.into(),
+            turn: 0,
             slots: 0,
             owner,
             lease_ms: millis(options.lease),
@@ -224,6 +225,7 @@ impl Claims {
 
     async fn claim(&mut self, free: usize) -> Result<Taken, haversack_store::StoreError> {
         self.ask.slots = free;
+        self.ask.turn = self.ask.turn.wrapping_add(1);
         let claimed = self.jobs.shared.backend.claim(self.ask.clone()).await?;
         self.ask.after = claimed.after;
         let count = claimed.jobs.len();

@@ -100,6 +100,11 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
+    /// Its end is written down: from now on nobody stops it, and it keeps its slot alone.
+    pub(crate) fn written(&self) {
+        self.running.held().remove(&self.lease);
+    }
+
     /// Waits until it is to stop.
     pub(crate) async fn stopped(&mut self) -> Stop {
         match self.stopped.wait_for(Option::is_some).await.map(|stop| *stop) {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use haversack_store::StoreError;
 use haversack_store::sqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::record::forget_request;
 use crate::FailureKind;
 use crate::backend::{Ask, Claimed, Delivery, Lease};
 use crate::policy::{Backoff, span};
@@ -39,7 +40,9 @@ pub(super) fn claim(tx: &Transaction<'_>, ask: Ask, now: i64) -> Result<Claimed,
     let mut running = running(tx)?;
     let mut claimed = Claimed { jobs: Vec::new(), after: ask.after, next_at: None, more: false };
     let until = now.saturating_add(ask.lease_ms);
-    for queue in ask.queues.iter() {
+    // Each queue is the first in its turn, so that none is always behind another's backlog.
+    let (before, from) = ask.queues.split_at(ask.turn % ask.queues.len().max(1));
+    for queue in from.iter().chain(before) {
         let free = ask.slots.saturating_sub(claimed.jobs.len());
         if free == 0 {
             break;
@@ -87,7 +90,7 @@ pub(super) fn claim(tx: &Transaction<'_>, ask: Ask, now: i64) -> Result<Claimed,
 /// The tenants after `after` that have something due, and after the last of them the first ones again.
 fn lap(tx: &Transaction<'_>, queue: &str, after: &str, now: i64) -> Result<Lap, StoreError> {
     let mut next = tx.prepare_cached(
-        "SELECT tenant, run_at FROM jobs WHERE queue = ?1 AND tenant > ?2 AND run_at IS NOT NULL
+        "SELECT tenant, run_at FROM jobs INDEXED BY jobs_waiting WHERE queue = ?1 AND tenant > ?2 AND run_at IS NOT NULL
          ORDER BY tenant, run_at LIMIT 1",
     )?;
     let mut lap = Lap::default();
@@ -145,7 +148,7 @@ fn take(
     until: i64,
 ) -> Result<Vec<Delivery>, StoreError> {
     let mut due = tx.prepare_cached(
-        "SELECT number, run_at FROM jobs WHERE queue = ?1 AND tenant = ?2 AND run_at <= ?3
+        "SELECT number, run_at FROM jobs INDEXED BY jobs_waiting WHERE queue = ?1 AND tenant = ?2 AND run_at <= ?3
          ORDER BY run_at, number LIMIT ?4",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -190,7 +193,8 @@ fn delivery(row: &Row<'_>, due_at: i64) -> Result<Delivery, haversack_store::sql
 /// What workers left whose leases ran out: called off, given up or due again. The claims were counted when they
 /// were made, so a job that kills its workers comes here only so often.
 fn put_back(tx: &Transaction<'_>, now: i64) -> Result<(), StoreError> {
-    let mut expired = tx.prepare_cached("SELECT number FROM jobs WHERE lease_until <= ?1 LIMIT ?2")?;
+    let mut expired =
+        tx.prepare_cached("SELECT number FROM jobs INDEXED BY jobs_leased WHERE lease_until <= ?1 LIMIT ?2")?;
     let expired: Vec<i64> =
         expired.query_map(params![now, EXPIRED], |row| row.get(0))?.collect::<Result<_, _>>()?;
     if expired.is_empty() {
@@ -207,25 +211,34 @@ fn put_back(tx: &Transaction<'_>, now: i64) -> Result<(), StoreError> {
             expires_at = CASE WHEN cancel_requested OR deliveries >= max_deliveries THEN ?2 + keep_ms
                               ELSE expires_at END,
             lease_until = NULL, lease_owner = NULL, changes = changes + 1
-         WHERE number = ?1",
+         WHERE number = ?1
+         RETURNING cancel_requested",
     )?;
     for number in expired {
-        back.execute(params![number, now, FailureKind::Deliveries.as_str()])?;
+        let gone =
+            back.query_row(params![number, now, FailureKind::Deliveries.as_str()], |row| row.get(0))?;
+        if gone {
+            forget_request(tx, number)?;
+        }
     }
     Ok(())
 }
 
-/// How many jobs of each tenant are out now. As many rows as workers have slots.
+/// How many jobs of each tenant are out now. As many rows as workers have slots; the index is named because SQLite
+/// would rather walk over all jobs in the order of their tenants.
 fn running(tx: &Transaction<'_>) -> Result<HashMap<String, usize>, StoreError> {
-    let mut counts =
-        tx.prepare_cached("SELECT tenant, count(*) FROM jobs WHERE lease_until IS NOT NULL GROUP BY tenant")?;
-    let counts = counts.query_map([], |row| Ok((row.get(0)?, row.get::<_, u32>(1)? as usize)))?;
-    Ok(counts.collect::<Result<_, _>>()?)
+    let mut out =
+        tx.prepare_cached("SELECT tenant FROM jobs INDEXED BY jobs_leased WHERE lease_until IS NOT NULL")?;
+    let mut counts = HashMap::new();
+    for tenant in out.query_map([], |row| row.get(0))? {
+        *counts.entry(tenant?).or_default() += 1;
+    }
+    Ok(counts)
 }
 
 fn next_expiry(tx: &Transaction<'_>) -> Result<Option<i64>, StoreError> {
     let mut first = tx.prepare_cached(
-        "SELECT lease_until FROM jobs WHERE lease_until IS NOT NULL ORDER BY lease_until LIMIT 1",
+        "SELECT lease_until FROM jobs INDEXED BY jobs_leased WHERE lease_until IS NOT NULL ORDER BY lease_until LIMIT 1",
     )?;
     Ok(first.query_row([], |row| row.get(0)).optional()?)
 }

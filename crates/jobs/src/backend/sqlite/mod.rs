@@ -91,7 +91,7 @@ mod tests {
     async fn claim(backend: &Sqlite, lease_ms: i64) -> Option<Lease> {
         let queues = ["default".to_owned()].into();
         let (owner, after) = ("o".into(), HashMap::new());
-        let ask = Ask { queues, slots: 5, owner, lease_ms, per_tenant: None, after };
+        let ask = Ask { queues, turn: 0, slots: 5, owner, lease_ms, per_tenant: None, after };
         backend.claim(ask).await.unwrap().jobs.pop().map(|delivery| delivery.lease)
     }
 
