@@ -9,7 +9,9 @@ use std::panic::Location;
 use std::sync::RwLock;
 
 use crate::Entry;
-use crate::{cell, current};
+#[cfg(debug_assertions)]
+use crate::cell;
+use crate::current;
 
 /// Something that is probably a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

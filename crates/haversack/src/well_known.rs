@@ -24,7 +24,7 @@ pub static SESSION_ID: ContextVar<SessionId, AtDoor> =
 /// The request that started the work, for logs and support.
 pub static REQUEST_ID: ContextVar<RequestId> = ContextVar::new("request").portable(1).shown();
 
-/// The caller's trace, as it came in.
+/// The trace that the work hangs in, and the piece of work in it that causes whatever is begun now.
 pub static TRACE_CONTEXT: ContextVar<TraceContext> =
     ContextVar::new("trace").portable(1).outbound("traceparent").shown();
 
@@ -143,7 +143,7 @@ id!(
     "request id"
 );
 
-/// A W3C `traceparent` as the caller sent it: 55 characters of version, trace id, parent id and flags.
+/// A W3C `traceparent`: 55 characters of version, trace id, parent id and flags.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TraceContext(Arc<str>);
@@ -193,7 +193,7 @@ impl TraceContext {
         &self.0[3..35]
     }
 
-    /// The span id of the caller: 16 hexadecimal digits.
+    /// The span id of the caller, or of the cause: 16 hexadecimal digits.
     #[must_use]
     pub fn parent_id(&self) -> &str {
         &self.0[36..52]

@@ -6,4 +6,7 @@
 fn misuse_does_not_compile() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/compile_fail/*.rs");
+    if cfg!(feature = "snapshot") {
+        cases.compile_fail("tests/compile_fail/snapshot/*.rs");
+    }
 }

@@ -5,8 +5,8 @@
 
 use std::future::Future;
 
-use haversack::well_known::{PRINCIPAL, Principal};
 use haversack::FutureExt;
+use haversack::well_known::{PRINCIPAL, Principal};
 use haversack_store::{ControlRows, KeyFile};
 use serde::{Deserialize, Serialize};
 
@@ -93,12 +93,16 @@ impl Jobs {
     /// # Errors
     /// As [`get`](Self::get).
     #[track_caller]
-    pub fn cancel(&self, id: &JobId) -> impl Future<Output = Result<State, JobError>> + Send + 'static + use<> {
+    pub fn cancel(
+        &self,
+        id: &JobId,
+    ) -> impl Future<Output = Result<State, JobError>> + Send + 'static + use<> {
         let asked = self.ask();
         let (jobs, id) = (self.clone(), id.clone());
         async move {
             let (rows, owner) = asked?;
-            let write = rows.write("cancel a job", move |tx, scope| owner::cancel(tx, scope, owner.0.as_str(), &id));
+            let write =
+                rows.write("cancel a job", move |tx, scope| owner::cancel(tx, scope, owner.0.as_str(), &id));
             let state = write.await?.ok_or(JobError::Unknown)?;
             jobs.has_changed();
             Ok(state)
@@ -111,7 +115,10 @@ impl Jobs {
     /// # Errors
     /// As [`get`](Self::get), and [`JobError::Sealed`] when the result cannot be opened.
     #[track_caller]
-    pub fn result(&self, id: &JobId) -> impl Future<Output = Result<Outcome, JobError>> + Send + 'static + use<> {
+    pub fn result(
+        &self,
+        id: &JobId,
+    ) -> impl Future<Output = Result<Outcome, JobError>> + Send + 'static + use<> {
         let asked = self.ask();
         let (jobs, id) = (self.clone(), id.clone());
         async move {
@@ -137,7 +144,10 @@ impl Jobs {
     /// # Errors
     /// As [`result`](Self::result).
     #[track_caller]
-    pub fn wait(&self, id: &JobId) -> impl Future<Output = Result<Outcome, JobError>> + Send + 'static + use<> {
+    pub fn wait(
+        &self,
+        id: &JobId,
+    ) -> impl Future<Output = Result<Outcome, JobError>> + Send + 'static + use<> {
         let watch = self.watch(id);
         let (jobs, id) = (self.clone(), id.clone());
         async move {
@@ -159,7 +169,8 @@ impl Jobs {
         let (jobs, id) = (self.clone(), id.clone());
         async move {
             let (rows, owner) = asked?;
-            let write = rows.write("redrive a job", move |tx, scope| owner::redrive(tx, scope, owner.0.as_str(), &id));
+            let write = rows
+                .write("redrive a job", move |tx, scope| owner::redrive(tx, scope, owner.0.as_str(), &id));
             match write.await? {
                 Driven::Queued => {
                     jobs.fell_due();

@@ -52,7 +52,9 @@ pub enum JobError {
     Unknown,
 
     /// The job is not in a state from which it could be driven again, or a live job has its key.
-    #[error("the job cannot be driven again: only failed, quarantined and parked ones can, while no live job has their key")]
+    #[error(
+        "the job cannot be driven again: only failed, quarantined and parked ones can, while no live job has their key"
+    )]
     NotDrivable,
 
     /// The job's result is there and cannot be opened: another key, or another's.

@@ -102,6 +102,9 @@ fn is_of_context(error: &(dyn Error + 'static)) -> bool {
 impl fmt::Debug for Failure {
     /// Without the text, which may quote anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Failure").field("class", &self.class).field("code", &self.code).finish_non_exhaustive()
+        f.debug_struct("Failure")
+            .field("class", &self.class)
+            .field("code", &self.code)
+            .finish_non_exhaustive()
     }
 }

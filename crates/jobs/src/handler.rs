@@ -85,6 +85,7 @@ fn json(answer: &impl Serialize) -> Result<Vec<u8>, Failure> {
 pub struct Handlers {
     by_name: BTreeMap<String, Entry>,
     on_finished: Option<OnFinished>,
+    around: Option<Arc<Around>>,
 }
 
 #[derive(Clone)]
@@ -92,6 +93,11 @@ pub(crate) struct Entry {
     pub(crate) run: Arc<dyn Fn(Invocation) -> Answer + Send + Sync>,
     pub(crate) options: HandlerOptions,
 }
+
+/// One attempt, for [`Handlers::around`].
+pub type AttemptWork<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+pub(crate) type Around = dyn for<'a> Fn(&JobId, AttemptWork<'a>) -> AttemptWork<'a> + Send + Sync;
 
 pub(crate) type OnFinished = Arc<dyn Fn(Finished) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -162,12 +168,15 @@ impl Handlers {
                 let arguments = decode(&job.arguments)?;
                 match haversack::spawn_blocking(move || json(&run(arguments)?)).await {
                     Ok(answer) => answer,
-                    Err(end) if end.is_panic() => Err(Failure::of(FailureKind::Panicked, "the handler panicked")),
+                    Err(end) if end.is_panic() => {
+                        Err(Failure::of(FailureKind::Panicked, "the handler panicked"))
+                    }
                     Err(_) => Err(Failure::retry("the runtime is shutting down")),
                 }
             })
         };
-        self.by_name.insert(name.to_owned(), Entry { run: Arc::new(call), options: HandlerOptions::default() });
+        self.by_name
+            .insert(name.to_owned(), Entry { run: Arc::new(call), options: HandlerOptions::default() });
         self
     }
 
@@ -181,6 +190,21 @@ impl Handlers {
     {
         self.on_finished = Some(Arc::new(move |finished| Box::pin(hook(finished))));
         self
+    }
+
+    /// What is around each attempt, inside its restored context: it is given the job and the attempt from its first step
+    /// to the end of the hook, and gives back what is run in its place. For records of what was done; it is to run the
+    /// attempt to its end.
+    pub fn around(
+        mut self,
+        around: impl for<'a> Fn(&JobId, AttemptWork<'a>) -> AttemptWork<'a> + Send + Sync + 'static,
+    ) -> Self {
+        self.around = Some(Arc::new(around));
+        self
+    }
+
+    pub(crate) fn around_each(&self) -> Option<&Arc<Around>> {
+        self.around.as_ref()
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<&Entry> {

@@ -293,7 +293,13 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.as_str().len(), 4 + 32);
         assert_eq!(one.as_str().parse(), Ok(one.clone()));
-        for bad in ["", "job_", "job_1", "JOB_00000000000000000000000000000000", "job_0000000000000000000000000000000G"] {
+        for bad in [
+            "",
+            "job_",
+            "job_1",
+            "JOB_00000000000000000000000000000000",
+            "job_0000000000000000000000000000000G",
+        ] {
             assert_eq!(bad.parse::<JobId>(), Err(InvalidJobId), "{bad}");
         }
     }

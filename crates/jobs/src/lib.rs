@@ -82,7 +82,7 @@ pub use current::Attempt;
 pub use error::JobError;
 pub use extract::{Args, Dependency, Depends, FromJob, Invocation, TimeLimit};
 pub use failure::{Class, Failure};
-pub use handler::{Answer, Finished, Handler, HandlerOptions, Handlers};
+pub use handler::{Answer, AttemptWork, Finished, Handler, HandlerOptions, Handlers};
 pub use job::{DEFAULT_QUEUE, InvalidJobId, JobId, NewJob, Submitted};
 pub use policy::{Backoff, ExpiredToken, Mint, MintFuture, OnExisting};
 pub use progress::{JobWatch, LostLease, Progress};

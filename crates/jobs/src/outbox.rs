@@ -67,8 +67,9 @@ impl Jobs {
             let mut moved = 0;
             loop {
                 let waiting = db.read("read the outbox", |conn| {
-                    let mut outbox = conn
-                        .prepare_cached("SELECT job, principal, plan, sealed FROM outbox ORDER BY number LIMIT ?1")?;
+                    let mut outbox = conn.prepare_cached(
+                        "SELECT job, principal, plan, sealed FROM outbox ORDER BY number LIMIT ?1",
+                    )?;
                     let waiting = outbox.query_map([BATCH], |row| {
                         let plan: String = row.get(2)?;
                         Ok(Sealed {

@@ -38,7 +38,8 @@ impl Backoff {
     /// The wait after attempt `attempt` (from 1); `random` spreads it.
     #[must_use]
     pub fn after(self, attempt: u32, random: u32) -> Duration {
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+        let doubled =
+            self.first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
         let whole = doubled.min(self.max);
         let half = whole / 2;
         half + (whole - half).mul_f64(f64::from(random) / f64::from(u32::MAX))

@@ -75,7 +75,8 @@ impl Jobs {
     ) -> impl Future<Output = Result<Submitted, JobError>> + Send + 'static + use<> {
         let write = self.seal(job).and_then(|sealed| {
             let rows = self.shared.store.rows()?;
-            Ok(rows.write("submit a job", move |tx, scope| queue::insert(tx, scope.tenant().as_str(), &sealed)))
+            Ok(rows
+                .write("submit a job", move |tx, scope| queue::insert(tx, scope.tenant().as_str(), &sealed)))
         });
         let jobs = self.clone();
         async move {

@@ -111,6 +111,8 @@ codes! {
     MethodNotAllowed = "HV0216", METHOD_NOT_ALLOWED, "Method not allowed";
     /// The body did not arrive in time.
     BodyTimeout = "HV0217", REQUEST_TIMEOUT, "Request body too slow";
+    /// Nothing that was done has this id for this caller.
+    TraceNotFound = "HV0218", NOT_FOUND, "Trace not found";
     /// Too many turns wait for this session.
     QueueFull = "HV0220", TOO_MANY_REQUESTS, "Session queue full";
     /// The tenant's limit is reached.
@@ -139,6 +141,8 @@ codes! {
     ReplayInvalid = "HV0402", INTERNAL_SERVER_ERROR, "Replay file invalid";
     /// No server answers at the address.
     ServerUnreachable = "HV0403", INTERNAL_SERVER_ERROR, "Server unreachable";
+    /// The leak check found something.
+    LeakFound = "HV0404", INTERNAL_SERVER_ERROR, "Leak check failed";
     /// A defect of the product.
     Internal = "HV0500", INTERNAL_SERVER_ERROR, "Internal error";
     /// No such job for this caller.

@@ -12,7 +12,8 @@ use haversack_store::{Store, StoreOptions, Synchronous};
 
 use crate::config::{self, Config};
 use crate::problem::Fault;
-use crate::telemetry::Telemetry;
+use crate::telemetry::journal::Keep;
+use crate::telemetry::{Journal, Telemetry};
 use crate::turns::Turns;
 
 /// Everything behind the boundary. Cheap to clone.
@@ -22,11 +23,16 @@ pub struct Engine {
     memory: Memory,
     agents: Agents,
     turns: Turns,
+    journal: Journal,
     telemetry: Telemetry,
 }
 
+/// How long the last rows of the journal may take when the store is to be closed.
+const LAST_ROWS: Duration = Duration::from_secs(3);
+
 impl Engine {
-    /// Opens the data folder and builds the agents. `model` replaces the configured one, for tests. Blocks.
+    /// Opens the data folder and builds the agents. `model` replaces the configured one, for tests. `role`
+    /// is what the journal calls this process. Blocks.
     ///
     /// # Errors
     /// The store's faults; [`crate::code::Code::ConfigInvalid`] and
@@ -35,6 +41,7 @@ impl Engine {
         config: &Config,
         telemetry: Telemetry,
         model: Option<Arc<dyn ChatModel>>,
+        role: &str,
     ) -> Result<Self, Fault> {
         let model = match model {
             Some(model) => model,
@@ -43,8 +50,10 @@ impl Engine {
         let store = Store::open(&config.store.path, store_options(&config.store))?;
         let memory = Memory::new(store.clone(), memory_options(&config.memory));
         let agents = Agents::new(config.agent.clone(), store.clone(), memory.clone(), model)?;
-        let turns = Turns::new(agents.clone(), config.limits.clone(), telemetry.metrics().clone());
-        Ok(Self { store, memory, agents, turns, telemetry })
+        let journal = Journal::open(store.clone(), telemetry.ring().clone(), role, keep(&config.telemetry));
+        let metrics = telemetry.metrics().clone();
+        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone());
+        Ok(Self { store, memory, agents, turns, journal, telemetry })
     }
 
     /// The open data folder.
@@ -67,6 +76,11 @@ impl Engine {
         &self.turns
     }
 
+    /// What was done, and where each piece of it hangs.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// Spans, metrics, log.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
@@ -78,6 +92,7 @@ impl Engine {
     /// The store's faults while it closes; every answered turn is stored all the same.
     pub async fn close(&self, grace: Duration) -> Result<(), Fault> {
         self.turns.drain(grace).await;
+        self.journal.settle(LAST_ROWS).await;
         Ok(self.store.close().await?)
     }
 }
@@ -93,6 +108,11 @@ pub fn store_options(config: &config::Store) -> StoreOptions {
         readers_per_tenant: config.readers_per_tenant,
         busy_timeout: Duration::from_millis(config.busy_timeout_ms),
     }
+}
+
+fn keep(config: &config::Telemetry) -> Keep {
+    let days = Duration::from_secs(24 * 3600);
+    Keep { units: config.journal_units, age: days * config.journal_days }
 }
 
 fn memory_options(config: &config::Memory) -> MemoryOptions {

@@ -3,11 +3,12 @@
 //! maintenance over all tenants go through it.
 
 use haversack::Visit;
-use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
+use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TRACE_CONTEXT, TenantId};
 use haversack_store::{AuditRow, Store, now_millis};
 
 use crate::boundary::OPERATOR;
 use crate::problem::Fault;
+use crate::telemetry::trace;
 
 /// Somebody who runs the server, with a name for the audit.
 #[derive(Debug, Clone)]
@@ -47,7 +48,11 @@ impl Operator {
             at: now_millis(),
         };
         self.store.control().audit().append(row).await?;
-        Ok(OPERATOR
-            .enter(|bind| bind.bind(&TENANT_ID, tenant.clone()).bind(&PRINCIPAL, self.actor.clone()))?)
+        let trace = trace::mint().map_err(Fault::internal)?;
+        Ok(OPERATOR.enter(|bind| {
+            bind.bind(&TENANT_ID, tenant.clone())
+                .bind(&PRINCIPAL, self.actor.clone())
+                .bind(&TRACE_CONTEXT, trace)
+        })?)
     }
 }

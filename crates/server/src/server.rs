@@ -56,8 +56,9 @@ impl Server {
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
         let (limits, grace) = (config.limits.clone(), config.server.grace());
-        let opening =
-            haversack::spawn_blocking(move || Engine::open(&config, options.telemetry, options.model));
+        let opening = haversack::spawn_blocking(move || {
+            Engine::open(&config, options.telemetry, options.model, "server")
+        });
         let engine = opening.await.map_err(Fault::internal)??;
         if exposed && !admin::active_demo(engine.store().control()).await?.is_empty() {
             engine.close(Duration::ZERO).await?;

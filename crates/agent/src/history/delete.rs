@@ -1,7 +1,7 @@
 //! Deleting a session, in one transaction, with a receipt.
 //!
 //! Everything that holds the session's words goes: turns and messages, the session-learning cache, and the
-//! facts that its principal told in it. Only [`super::History`] calls it, inside an erasing transaction.
+//! facts that its principal told in it; so do the journal's rows of what ran in it. Only [`super::History`] calls it, inside an erasing transaction.
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_store::StoreError;
@@ -44,6 +44,8 @@ pub(super) fn session(
         // Manifests go with their turns.
         turns: tx.execute("DELETE FROM turns WHERE session_id = ?1", [id])?,
     };
+    // The trees of what ran in it name the session and its ids.
+    tx.execute("DELETE FROM journal WHERE session_id = ?1 AND principal = ?2", params![id, owner])?;
     tx.execute("DELETE FROM sessions WHERE session_id = ?1", [id])?;
     Ok(Some(receipt))
 }

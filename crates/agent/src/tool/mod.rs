@@ -5,6 +5,8 @@
 //! tenant. Specialists call tools through the dispatcher of this module; users may add their own to
 //! [`crate::Agents`].
 
+mod asking;
+mod background;
 pub(crate) mod dispatch;
 mod error;
 pub mod knowledge;
@@ -17,16 +19,20 @@ mod typed;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use haversack::Variable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use asking::{arguments_for, behind_the_asking, phrase_in};
+pub use background::{Background, BackgroundRunner, CAN_DELIVER_LATER, Started, Starting};
 pub use error::ToolError;
 pub use note_attempt::{NOTE_ATTEMPT, note_attempt};
 pub(crate) use recall::{Answer as RecallAnswer, Fact as RecalledFact};
 pub use recall::{RECALL, recall};
 pub use registry::Toolbox;
+pub(crate) use registry::missing_for;
 pub use remember::{REMEMBER, remember};
 pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
 pub use typed::{TypedTool, parameters_of, tool};
@@ -49,6 +55,17 @@ pub trait Tool: Send + Sync + 'static {
         &[]
     }
 
+    /// How long one call may take, where that is not what the configuration says for every tool.
+    fn time_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Declares that it takes longer than a turn should wait. Where the agents have a [`BackgroundRunner`] and
+    /// [`CAN_DELIVER_LATER`] allows it, the call is handed to the runner; elsewhere it runs as any other.
+    fn background(&self) -> Option<Background> {
+        None
+    }
+
     /// Runs it once, in the context of the turn. The arguments are what the model wrote, of any shape.
     ///
     /// # Cancellation
@@ -69,6 +86,10 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON schema of the arguments: always an object.
     pub parameters: Value,
+    /// Words and phrases that ask for it, such as `look into`. Only the offline model reads them, which has no
+    /// other way to tell when a tool that it does not know is wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
 }
 
 /// What a tool gives back to the model.

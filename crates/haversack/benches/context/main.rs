@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::print_stdout, clippy::disallowed_methods)] // a program that prints, and the bare spawn is the peer
 
 mod measure;
+mod snapshots;
 mod table;
 
 use std::future::Future;
@@ -51,6 +52,7 @@ fn main() {
     for n in [0, 1, 16, 64] {
         spawns(&mut table, rounds, n);
     }
+    snapshots::snapshots(&mut table, rounds);
     print!("{table}");
 }
 

@@ -51,6 +51,7 @@ pub const MAX_SNAPSHOT_BYTES: usize = 64 * 1024;
 /// visit.run(|| assert_eq!(TENANT_ID.get().unwrap().as_str(), "acme"));
 /// assert_eq!(payload, b"arguments");
 /// ```
+#[derive(Clone)]
 pub struct Snapshot {
     wire: Wire,
 }

@@ -107,8 +107,14 @@ pub(crate) struct Record {
 
 #[derive(Clone)]
 pub(crate) enum Report {
-    Progress { done: u64, total: Option<u64>, note: Option<Vec<u8>> },
-    Succeeded { outcome: Vec<u8> },
+    Progress {
+        done: u64,
+        total: Option<u64>,
+        note: Option<Vec<u8>>,
+    },
+    Succeeded {
+        outcome: Vec<u8>,
+    },
     Failed(Ill),
     /// Another attempt, after so many milliseconds.
     Retry(Ill, i64),

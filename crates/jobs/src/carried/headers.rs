@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn credentials_are_never_among_them() {
-        let request = [("Authorization", "Bearer s"), ("COOKIE", "a=b"), ("X-Tracking", "7"), ("Accept", "*/*")];
+        let request =
+            [("Authorization", "Bearer s"), ("COOKIE", "a=b"), ("X-Tracking", "7"), ("Accept", "*/*")];
         let headers = Headers::allowed(&["authorization", "cookie", "x-tracking"], request);
         assert_eq!(headers.iter().collect::<Vec<_>>(), [("x-tracking", "7")]);
         let claimed: Headers = serde_json::from_str(r#"{"Cookie":"a=b","x-tracking":"7"}"#).unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use haversack::well_known::{CANCEL, DEADLINE, PRINCIPAL, TENANT_ID, TRACE_CONTEXT};
+use haversack::well_known::{CANCEL, DEADLINE, PRINCIPAL, TENANT_ID, TRACE_CONTEXT, TraceContext};
 use haversack::{FutureExt as _, OpenError, RestoreError, SealedFor, Snapshot, Visit};
 use haversack_store::{KeyUseError, now_millis};
 use tracing::{Instrument, Span, field};
@@ -53,6 +53,7 @@ struct Opened {
     snapshot: Snapshot,
     arguments: Arc<[u8]>,
     limit: TimeLimit,
+    submitted_in: Option<TraceContext>,
 }
 
 impl Attempts {
@@ -69,8 +70,17 @@ impl Attempts {
             Err(report) => Err(report),
         };
         match entered {
-            Ok((opened, (visit, refused))) => {
-                visit.wrap(self.inside(entry, delivery, holding, opened, refused)).await;
+            Ok((mut opened, (visit, refused))) => {
+                // Read here: what is around the attempt may bind a trace of its own.
+                opened.submitted_in = visit.run(|| TRACE_CONTEXT.get()).ok();
+                let id = delivery.lease.id.clone();
+                let work = self.inside(entry, delivery, holding, opened, refused);
+                match self.handlers.around_each() {
+                    Some(around) => {
+                        visit.wrap(async { around(&id, Box::pin(work)).await }).await;
+                    }
+                    None => visit.wrap(work).await,
+                }
             }
             Err(report) => {
                 if let Report::Failed(ill) | Report::Parked(ill, _) = &report {
@@ -83,20 +93,21 @@ impl Attempts {
     }
 
     fn open(&self, delivery: &Delivery) -> Result<Opened, Report> {
-        let bound_to = SealedFor {
-            tenant: &delivery.tenant,
-            queue: &delivery.queue,
-            id: delivery.lease.id.as_str(),
-        };
+        let bound_to =
+            SealedFor { tenant: &delivery.tenant, queue: &delivery.queue, id: delivery.lease.id.as_str() };
         match self.jobs.shared.keys.unseal(&delivery.sealed, &bound_to) {
             Ok((snapshot, arguments)) => {
                 let left = delivery.deadline.map(|at| span(at.saturating_sub(now_millis())));
                 let limit = TimeLimit::new(span(delivery.timeout_ms), left);
-                Ok(Opened { snapshot, arguments: arguments.into(), limit })
+                Ok(Opened { snapshot, arguments: arguments.into(), limit, submitted_in: None })
             }
             Err(KeyUseError::Envelope(error)) => {
                 let code = Some(open_code(&error).to_owned());
-                Err(if error.parks() { self.park(FailureKind::Unopened, code) } else { failed(FailureKind::Unopened, code) })
+                Err(if error.parks() {
+                    self.park(FailureKind::Unopened, code)
+                } else {
+                    failed(FailureKind::Unopened, code)
+                })
             }
             Err(KeyUseError::Keys(error)) => {
                 tracing::warn!(%error, "a job waits, because the keys cannot be read");
@@ -121,9 +132,9 @@ impl Attempts {
                 let text = "the access token expired before the job ran";
                 Ok((restored, Some(Failure::of(FailureKind::TokenExpired, text))))
             }
-            ExpiredToken::Anonymous => {
-                self.restore(delivery, holding, opened, Some(AccessToken::anonymous())).map(|visit| (visit, None))
-            }
+            ExpiredToken::Anonymous => self
+                .restore(delivery, holding, opened, Some(AccessToken::anonymous()))
+                .map(|visit| (visit, None)),
             ExpiredToken::Mint(mint) => {
                 let mint = AssertUnwindSafe(async { mint(expired).await }.with_context(restored.context()));
                 let minted = tokio::time::timeout(span(delivery.timeout_ms), mint.catch_unwind()).await;
@@ -165,7 +176,11 @@ impl Attempts {
         });
         let visit = visit.map_err(|error| {
             let code = Some(restore_code(&error).to_owned());
-            if error.parks() { self.park(FailureKind::Unrestored, code) } else { failed(FailureKind::Unrestored, code) }
+            if error.parks() {
+                self.park(FailureKind::Unrestored, code)
+            } else {
+                failed(FailureKind::Unrestored, code)
+            }
         })?;
         // The seal is bound to the row's tenant; what is inside must say the same, of the principal too.
         let same = visit.run(|| {
@@ -184,7 +199,8 @@ impl Attempts {
         opened: Opened,
         refused: Option<Failure>,
     ) {
-        let span = job_span(&delivery);
+        let span = job_span(&delivery, opened.submitted_in.as_ref());
+        let told = span.clone();
         let work = async {
             let end = match refused {
                 Some(failure) => End::Answered(Err(failure)),
@@ -196,16 +212,16 @@ impl Attempts {
                 _ => None,
             };
             let Some(report) = self.report(&delivery, &mut holding, end).await else {
-                Span::current().record("outcome", "lost");
+                told.record("outcome", "lost");
                 return;
             };
             let outcome = outcome(&report);
             if !self.recorder.record(delivery.lease.clone(), report.clone()).await {
-                Span::current().record("outcome", "lost");
+                told.record("outcome", "lost");
                 tracing::warn!(job = %delivery.lease.id, "the lease was lost; nothing of this attempt was written");
                 return;
             }
-            Span::current().record("outcome", outcome);
+            told.record("outcome", outcome);
             self.finish(&delivery, &report, said).await;
         };
         work.instrument(span).await;
@@ -369,7 +385,7 @@ fn answered(answer: std::thread::Result<Result<Vec<u8>, Failure>>) -> End {
 }
 
 /// A trace of its own, linked to the one that submitted the job: it may run days later, and again.
-fn job_span(delivery: &Delivery) -> Span {
+fn job_span(delivery: &Delivery, submitted_in: Option<&TraceContext>) -> Span {
     let span = tracing::info_span!(
         parent: None,
         "job",
@@ -383,10 +399,10 @@ fn job_span(delivery: &Delivery) -> Span {
         outcome = field::Empty,
     );
     // Without a trace there is nothing to link to.
-    let _ = TRACE_CONTEXT.with(|trace| {
+    if let Some(trace) = submitted_in {
         span.record("link.trace_id", trace.trace_id());
         span.record("link.span_id", trace.parent_id());
-    });
+    }
     span
 }
 

@@ -147,7 +147,8 @@ impl Worker {
         if tokio::time::timeout(options.grace, all_ended(&running)).await.is_err() {
             running.stop_all(Stop::Released);
             // The handlers are dropped at once; this waits for the store to take them back.
-            let _ = tokio::time::timeout(options.grace.max(Duration::from_secs(1)), all_ended(&running)).await;
+            let _ =
+                tokio::time::timeout(options.grace.max(Duration::from_secs(1)), all_ended(&running)).await;
         }
         pulse.stop().await;
         end.send_replace(true);
@@ -250,7 +251,9 @@ async fn sweep(jobs: Jobs, every: Duration, mut ended: watch::Receiver<bool>) {
         match jobs.shared.backend.sweep().await {
             Ok(0) => {}
             Ok(_) => continue,
-            Err(error) => tracing::warn!(%error, "rows of finished jobs could not be deleted; trying again later"),
+            Err(error) => {
+                tracing::warn!(%error, "rows of finished jobs could not be deleted; trying again later");
+            }
         }
         tokio::select! {
             _ = ended.wait_for(|ended| *ended) => return,

@@ -44,8 +44,15 @@ impl Pulse {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = oneshot::channel();
-        let mut beat =
-            Beat { jobs: jobs.clone(), backend, running, lease, poll, version: None, renewed: Instant::now() };
+        let mut beat = Beat {
+            jobs: jobs.clone(),
+            backend,
+            running,
+            lease,
+            poll,
+            version: None,
+            renewed: Instant::now(),
+        };
         let run = move || {
             haversack::block_on(&runtime, haversack::detached(beat.run(stopped)));
             // The worker may be gone.

@@ -77,7 +77,6 @@ impl Running {
 
 impl Held {
     fn say(&self, why: Stop) {
-        self.cancel.cancel();
         self.stop.send_if_modified(|stop| {
             // A job that is lost while it is being cancelled stops at once.
             let news = stop.is_none() || (*stop == Some(Stop::Cancelled) && why != Stop::Cancelled);
@@ -86,6 +85,8 @@ impl Held {
             }
             news
         });
+        // Only now, so that an attempt which hears of it knows why.
+        self.cancel.cancel();
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use haversack::ContextVar;
-use haversack::well_known::{CANCEL, DEADLINE, PRINCIPAL, REQUEST_ID, RequestId, SESSION_ID, SessionId, TENANT_ID};
+use haversack::well_known::{
+    CANCEL, DEADLINE, PRINCIPAL, REQUEST_ID, RequestId, SESSION_ID, SessionId, TENANT_ID,
+};
 use haversack_jobs::current::{ATTEMPT, JOB_ID};
 use haversack_jobs::{
     Args, Backoff, Class, Dependency, Depends, Failure, FailureKind, Handlers, JobId, NewJob, Outcome, State,
@@ -57,7 +59,8 @@ async fn a_job_runs_in_its_submitters_context_without_asking_for_it() {
 #[tokio::test]
 async fn the_context_is_captured_at_the_call_of_submit() {
     let place = Place::fresh();
-    let worker = place.work(Handlers::new().on("read", || async { Ok(REQUEST_ID.get()?.as_str().to_owned()) }));
+    let worker =
+        place.work(Handlers::new().on("read", || async { Ok(REQUEST_ID.get()?.as_str().to_owned()) }));
     let jobs = place.jobs.clone();
     caller("acme", "ada")
         .wrap(async move {
@@ -250,7 +253,7 @@ async fn a_job_that_submits_a_job_hands_its_own_principal_on() {
         let jobs = jobs.clone();
         async move {
             if left == 0 {
-                return Ok(who()?);
+                return who();
             }
             let next = jobs.submit(NewJob::new("tick", &(left - 1))?).await?;
             let outcome = jobs.wait(next.id().unwrap()).await?;
@@ -263,9 +266,7 @@ async fn a_job_that_submits_a_job_hands_its_own_principal_on() {
         .wrap(async move {
             let id = submit(&jobs, NewJob::new("tick", &3).unwrap()).await;
             // Somebody else is busy meanwhile.
-            caller("other", "mallory")
-                .wrap(submit_and_wait(&jobs, NewJob::new("tick", &0).unwrap()))
-                .await;
+            caller("other", "mallory").wrap(submit_and_wait(&jobs, NewJob::new("tick", &0).unwrap())).await;
             assert_eq!(jobs.wait(&id).await.unwrap(), succeeded(("acme", "the clock")));
         })
         .await;
@@ -289,11 +290,11 @@ async fn the_hook_runs_in_the_jobs_context_after_the_commit() {
     let fails = || async { Err::<(), _>(Failure::permanent("no")) };
     let handlers = Handlers::new().on("works", || async { Ok(1) }).on("fails", fails).on_finished(hook);
     let worker = place.work(handlers);
-    for (principal, handler, state) in
-        [("ada", "works", State::Succeeded), ("bob", "fails", State::Failed)]
-    {
+    for (principal, handler, state) in [("ada", "works", State::Succeeded), ("bob", "fails", State::Failed)] {
         let jobs = place.jobs.clone();
-        caller("acme", principal).wrap(async move { submit(&jobs, NewJob::new(handler, &()).unwrap()).await }).await;
+        caller("acme", principal)
+            .wrap(async move { submit(&jobs, NewJob::new(handler, &()).unwrap()).await })
+            .await;
         assert_eq!(heard.recv().await.unwrap(), format!("{principal} {handler} {state}"));
     }
     worker.stop().await;

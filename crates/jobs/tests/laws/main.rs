@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod cancel;
+mod child;
 mod context;
 mod fencing;
 mod kill;
@@ -22,7 +23,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haversack::well_known::{PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT, TenantId};
+use haversack::well_known::{
+    PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT, TenantId,
+};
 use haversack::{Manifest, Visit, manifest};
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 use haversack_jobs::{Handlers, JobError, JobId, JobOptions, Jobs, NewJob, Outcome, Worker, WorkerOptions};
@@ -151,7 +154,11 @@ fn on_disk(folder: &Path, needle: &str) -> Vec<std::path::PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if std::fs::read(&path).unwrap().windows(needle.len()).any(|part| part == needle.as_bytes()) {
+            } else if std::fs::read(&path)
+                .unwrap()
+                .windows(needle.len())
+                .any(|part| part == needle.as_bytes())
+            {
                 found.push(path);
             }
         }

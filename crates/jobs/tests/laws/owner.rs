@@ -40,7 +40,9 @@ async fn another_owners_job_looks_like_one_that_does_not_exist() {
     let jobs = place.jobs.clone();
     let id = caller("acme", "ada").wrap(async { submit(&jobs, later()).await }).await;
     assert!(sees(&place, "acme", "ada", &id).await);
-    for (tenant, principal) in [("acme", "bob"), ("evil", "ada"), ("acme ", "ada"), ("ACME", "ada"), ("a%", "ada")] {
+    for (tenant, principal) in
+        [("acme", "bob"), ("evil", "ada"), ("acme ", "ada"), ("ACME", "ada"), ("a%", "ada")]
+    {
         assert!(!sees(&place, tenant, principal, &id).await, "{tenant} {principal}");
     }
     assert!(sees(&place, "acme", "ada", &id).await, "nobody could cancel it");
@@ -51,7 +53,15 @@ async fn another_owners_job_looks_like_one_that_does_not_exist() {
 #[tokio::test]
 async fn ids_with_colons_bars_and_percents_are_opaque() {
     let place = Place::fresh();
-    let owners = [("a:b", "c"), ("a", "b:c"), ("a|b", "c"), ("a", "b|c"), ("%", "_"), ("a", "anon"), ("a", "anonymous")];
+    let owners = [
+        ("a:b", "c"),
+        ("a", "b:c"),
+        ("a|b", "c"),
+        ("a", "b|c"),
+        ("%", "_"),
+        ("a", "anon"),
+        ("a", "anonymous"),
+    ];
     let mut ids = Vec::new();
     for (tenant, principal) in owners {
         let jobs = place.jobs.clone();

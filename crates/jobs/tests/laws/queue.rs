@@ -28,7 +28,10 @@ async fn the_same_key_three_times_is_one_job() {
             assert_eq!(jobs.submit(keyed("work", OnExisting::Block)).await.unwrap(), Submitted::Blocked);
             assert_eq!(jobs.list(None, 100).await.unwrap().jobs.len(), 1);
             // Another handler is another thing.
-            assert!(matches!(jobs.submit(keyed("other", OnExisting::Keep)).await.unwrap(), Submitted::Scheduled(_)));
+            assert!(matches!(
+                jobs.submit(keyed("other", OnExisting::Keep)).await.unwrap(),
+                Submitted::Scheduled(_)
+            ));
 
             let replaced = jobs.submit(keyed("work", OnExisting::Replace)).await.unwrap();
             let Submitted::Replaced(new) = replaced else { panic!("{replaced:?}") };
@@ -36,7 +39,10 @@ async fn the_same_key_three_times_is_one_job() {
             assert_eq!(jobs.get(&id).await.unwrap().state, State::Cancelled);
             // Over is over: the key is free again.
             jobs.cancel(&new).await.unwrap();
-            assert!(matches!(jobs.submit(keyed("work", OnExisting::Block)).await.unwrap(), Submitted::Scheduled(_)));
+            assert!(matches!(
+                jobs.submit(keyed("work", OnExisting::Block)).await.unwrap(),
+                Submitted::Scheduled(_)
+            ));
         })
         .await;
     let jobs = place.jobs.clone();
@@ -141,13 +147,18 @@ async fn one_tenants_backlog_of_a_hundred_thousand_keeps_nobody_waiting() {
         caller(tenant, "p")
             .wrap(async move {
                 for _ in 0..10 {
-                    assert_eq!(submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await, succeeded("served"));
+                    assert_eq!(
+                        submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await,
+                        succeeded("served")
+                    );
                 }
             })
             .await;
     }
     let left = place.store.control().engine().read("count", |conn| {
-        Ok(conn.query_row("SELECT count(*) FROM jobs WHERE run_at IS NOT NULL", [], |row| row.get::<_, i64>(0))?)
+        Ok(conn.query_row("SELECT count(*) FROM jobs WHERE run_at IS NOT NULL", [], |row| {
+            row.get::<_, i64>(0)
+        })?)
     });
     let left = left.await.unwrap();
     assert!(left > BACKLOG / 2, "{left} of the backlog still wait");

@@ -132,7 +132,8 @@ async fn each_way_of_tampering_fails_the_job_with_its_own_error() {
 async fn a_row_that_names_another_principal_than_its_seal_never_runs() {
     let place = Place::fresh();
     let jobs = place.jobs.clone();
-    let id = caller("acme", "ada").wrap(async { submit(&jobs, NewJob::new("work", &()).unwrap()).await }).await;
+    let id =
+        caller("acme", "ada").wrap(async { submit(&jobs, NewJob::new("work", &()).unwrap()).await }).await;
     let change = place.store.control().engine().write("tamper", |tx| {
         tx.execute("UPDATE jobs SET principal = 'mallory'", [])?;
         Ok(())
@@ -148,7 +149,8 @@ async fn a_row_that_names_another_principal_than_its_seal_never_runs() {
 async fn another_installations_key_opens_nothing() {
     let place = Place::fresh();
     let jobs = place.jobs.clone();
-    let id = caller("acme", "ada").wrap(async { submit(&jobs, NewJob::new("work", &()).unwrap()).await }).await;
+    let id =
+        caller("acme", "ada").wrap(async { submit(&jobs, NewJob::new("work", &()).unwrap()).await }).await;
     let wrong = KeyFile::open(&place.dir.path().join("other-keys"), &place.dir.path().join("data")).unwrap();
     let theirs = Jobs::new(place.store.clone(), wrong, &crate::OUT, JobOptions::default());
     let worker = AtWork::start(theirs, Handlers::new().on("work", || async { Ok(()) }), options());

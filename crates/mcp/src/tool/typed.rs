@@ -36,7 +36,7 @@ where
     F: ToolFn<A>,
 {
     let spec =
-        ToolSpec { name: name.to_owned(), description: description.to_owned(), parameters: F::parameters() };
+        ToolSpec { name: name.to_owned(), description: description.to_owned(), parameters: F::parameters(), when: Vec::new() };
     McpTool { spec, needs: F::needs(), run, _arguments: PhantomData }
 }
 

@@ -130,7 +130,7 @@ pub struct Memory {
     pub max_hits: usize,
 }
 
-/// `[telemetry]`: logs, the ring of recent turns, and export.
+/// `[telemetry]`: logs, the ring of recent work, the journal of what was done, and export.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Telemetry {
@@ -138,10 +138,18 @@ pub struct Telemetry {
     pub log: LogFormat,
     /// Which events are logged, in the syntax of `tracing`: `info`, `warn,haversack_agent=debug`.
     pub filter: String,
-    /// Turns whose trees are kept in memory for `context show`.
+    /// Units of work, such as turns, whose trees are kept in memory while they run and a while after.
     #[serde(deserialize_with = "ranged::<_, _, 0, 100_000>")]
     #[schemars(range(min = 0, max = 100_000))]
     pub ring_turns: usize,
+    /// Units of work of one tenant that are kept in its file for `context show`; 0 keeps no journal.
+    #[serde(deserialize_with = "ranged::<_, _, 0, 1_000_000>")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub journal_units: usize,
+    /// Days that they are kept.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 3650>")]
+    #[schemars(range(min = 1, max = 3650))]
+    pub journal_days: u32,
     /// Export of spans over OTLP; off when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<Otlp>,
@@ -230,7 +238,14 @@ impl Default for Memory {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: LogFormat::Auto, filter: "info".into(), ring_turns: 512, otlp: None }
+        Self {
+            log: LogFormat::Auto,
+            filter: "info".into(),
+            ring_turns: 512,
+            journal_units: 5_000,
+            journal_days: 30,
+            otlp: None,
+        }
     }
 }
 

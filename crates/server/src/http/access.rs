@@ -6,13 +6,14 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use haversack::Visit;
-use haversack::well_known::{PRINCIPAL, REQUEST_ID, RequestId, TENANT_ID};
+use haversack::well_known::{PRINCIPAL, REQUEST_ID, RequestId, TENANT_ID, TRACE_CONTEXT};
 
 use super::App;
 use crate::auth::Caller;
 use crate::boundary::HTTP;
 use crate::code::Code;
 use crate::problem::Fault;
+use crate::telemetry::trace::{Arrival, LINK};
 
 /// Lets a request pass that carries a valid key of a tenant within its rate.
 pub(super) async fn authenticate(
@@ -34,10 +35,13 @@ pub(super) async fn authenticate(
 pub(super) fn door<B>(request: &http::Request<B>) -> Result<Visit, Response> {
     let caller = request.extensions().get::<Caller>();
     let id = request.extensions().get::<RequestId>();
+    let arrival = request.extensions().get::<Arrival>();
     let visit = HTTP.enter(|bind| {
         bind.bind_some(&TENANT_ID, caller.map(|caller| caller.tenant.clone()))
             .bind_some(&PRINCIPAL, caller.map(|caller| caller.principal.clone()))
             .bind_some(&REQUEST_ID, id.cloned())
+            .bind_some(&TRACE_CONTEXT, arrival.map(|arrival| arrival.trace.clone()))
+            .bind_some(&LINK, arrival.and_then(|arrival| arrival.link.clone()))
     });
     visit.map_err(|refused| Fault::from(refused).into_response())
 }

@@ -23,6 +23,7 @@ pub use wire::{SessionList, TurnRequest, TurnState, TurnStateStatus};
 
 pub(crate) use listener::{Listener, Serving};
 pub(crate) use router::router;
+pub(crate) use wire::plain_id;
 
 use std::sync::Arc;
 

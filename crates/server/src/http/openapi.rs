@@ -16,7 +16,7 @@ use crate::problem::Problem;
                        an RFC 9457 problem with a code, and `/errors/{code}` has its page."
     ),
     paths(
-        turns::start, turns::show, turns::events, traces::show,
+        turns::start, turns::show, turns::events, traces::show, traces::trace,
         sessions::list, sessions::show, sessions::delete,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
@@ -28,6 +28,7 @@ use crate::problem::Problem;
     modifiers(&ApiKey),
     tags(
         (name = "turns", description = "Say something and hear the answer."),
+        (name = "context", description = "What was done, where, and under which context."),
         (name = "sessions", description = "What was said before."),
         (name = "operations", description = "For those who run the server; no key needed."),
     )

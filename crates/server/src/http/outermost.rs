@@ -1,4 +1,4 @@
-//! The outermost layer: gives each request its id, turns faults and panics into problems, counts and logs.
+//! The outermost layer: gives each request its id and its trace, turns faults and panics into problems, counts and logs.
 //! Nothing inside it renders an error; nothing outside it sees a request. It logs method, route and status,
 //! never a path, a header or a body.
 
@@ -17,6 +17,7 @@ use tracing::Instrument;
 use super::App;
 use crate::auth::key::hex;
 use crate::problem::Fault;
+use crate::telemetry::trace::Arrival;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,10 +28,15 @@ pub(super) async fn answer(State(app): State<App>, mut request: Request, next: N
         Ok(id) => id,
         Err(fault) => return fault.render("-"),
     };
+    let arrival = match Arrival::of(request.headers()) {
+        Ok(arrival) => arrival,
+        Err(error) => return Fault::internal(error).render(id.as_str()),
+    };
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     request.extensions_mut().insert(id.clone());
-    let span = tracing::info_span!("http", %method, route, request = id.as_str());
+    let span = arrival.run(|| tracing::info_span!("http", %method, route, request = id.as_str()));
+    request.extensions_mut().insert(arrival);
     let inside = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let _in_span = span.enter();
     let response = inside.unwrap_or_else(|_panic| Fault::internal("a handler panicked").into_response());

@@ -20,6 +20,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/turns/{turn}", get(turns::show))
         .route("/v1/turns/{turn}/events", get(turns::events))
         .route("/v1/turns/{turn}/context", get(traces::show))
+        .route("/v1/context/{id}", get(traces::trace))
         .method_not_allowed_fallback(no_method)
         // Layers run from the last one to the first: the key before the door.
         .route_layer(ContextLayer::new(access::door))

@@ -217,6 +217,14 @@ pub(super) enum NoTurn {
     NotFound(Problem),
 }
 
+/// Nothing has this id.
+#[derive(IntoResponses)]
+pub(super) enum NoTrace {
+    /// HV0218
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+}
+
 /// Why a turn is refused or has no reply, besides [`Refused`].
 #[derive(IntoResponses)]
 pub(super) enum NoReply {

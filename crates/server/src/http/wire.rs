@@ -114,8 +114,9 @@ impl TurnState {
             TurnStatus::TimedOut => {
                 (TurnStateStatus::TimedOut, Some((Code::TurnTimedOut, "The turn took longer than it may.")))
             }
-            // Nobody runs it here: the process that did is gone.
-            TurnStatus::Running | TurnStatus::Interrupted => {
+            // Nobody runs it here: the process that did is gone. (Notices and summaries are no turns, and are not
+            // found as such.)
+            TurnStatus::Running | TurnStatus::Interrupted | TurnStatus::Notice | TurnStatus::Summary => {
                 (TurnStateStatus::Interrupted, Some((Code::TurnInterrupted, "The turn was interrupted.")))
             }
         };
@@ -193,4 +194,23 @@ impl FromRequestParts<App> for TurnPath {
         // What cannot be an id names no turn: one answer for both.
         id.map(Self).ok_or_else(|| Fault::new(Code::TurnNotFound, "You have no turn with this id."))
     }
+}
+
+/// What can be asked for in the journal: an id of ours, or a request's, which a caller may have chosen.
+pub(super) struct TracePath(pub(super) String);
+
+impl FromRequestParts<App> for TracePath {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        let id: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, app).await;
+        let id = id.ok().map(|Path(id)| id).filter(|id| plain_id(id));
+        id.map(Self).ok_or_else(super::traces::no_trace)
+    }
+}
+
+/// Whether a text has the shape of an id that something can be found under.
+pub(crate) fn plain_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    (1..=128).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(allowed)
 }

@@ -12,7 +12,7 @@ pub(super) const MAX_VALUE: usize = 200;
 
 /// Names of fields that hold ids, names from the configuration, numbers, outcomes and error texts, which never quote what
 /// anybody said; sorted.
-const SHOWN: [&str; 47] = [
+const SHOWN: [&str; 50] = [
     "addr",
     "agent",
     "attempt",
@@ -21,12 +21,14 @@ const SHOWN: [&str; 47] = [
     "cause",
     "code",
     "count",
+    "delivery",
     "elapsed_ms",
     "error",
     "file",
     "generation",
     "hits",
     "input_tokens",
+    "job",
     "limit",
     "messages",
     "method",
@@ -49,6 +51,7 @@ const SHOWN: [&str; 47] = [
     "route",
     "rows_in_fence",
     "rows_outside",
+    "run",
     "signal",
     "status",
     "step",

@@ -1,6 +1,7 @@
 //! The log: one line an event on standard error, for people on a terminal and as JSON otherwise. A line carries the
-//! tenant, principal, session and request of the current context and the turn of the current span, then the event's
-//! own sentence and the fields that may be shown. `telemetry` installs the layer; whoever calls `tracing` writes to it.
+//! tenant, principal, session and request of the current context and the turn, job, run or delivery of the current
+//! span, then the event's own sentence and the fields that may be shown. `telemetry` installs the layer; whoever calls
+//! `tracing` writes to it.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -94,9 +95,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut said = Said::default();
         event.record(&mut said);
-        let turn = context
-            .event_span(event)
-            .and_then(|span| span.extensions().get::<Place>().map(|place| place.turn_id().to_owned()));
+        let unit = context.event_span(event).and_then(|span| {
+            let (kind, id) = span.extensions().get::<Place>().map(|place| {
+                let (kind, id) = place.unit();
+                (kind.name(), id.to_owned())
+            })?;
+            Some(BTreeMap::from([(kind, id)]))
+        });
         let request = context.event_scope(event).and_then(|mut scope| {
             scope.find_map(|span| span.extensions().get::<RequestOf>().map(|request| request.0.clone()))
         });
@@ -109,7 +114,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             principal: PRINCIPAL.with(|principal| clip(principal.as_str())).ok(),
             session: SESSION_ID.with(|session| clip(session.as_str())).ok(),
             request: REQUEST_ID.with(|request| clip(request.as_str())).ok().or(request),
-            turn,
+            unit: unit.unwrap_or_default(),
             fields: said.fields.values,
         };
         let mut text = match self.style {
@@ -137,8 +142,9 @@ struct Line {
     session: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    turn: Option<String>,
+    /// The turn, job, run or delivery, and its id.
+    #[serde(flatten)]
+    unit: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     fields: BTreeMap<&'static str, String>,
 }
@@ -154,14 +160,13 @@ impl Line {
             ("principal", &self.principal),
             ("session", &self.session),
             ("request", &self.request),
-            ("turn", &self.turn),
         ];
         for (name, value) in ids {
             if let Some(value) = value {
                 let _ = write!(text, " {name}={value}");
             }
         }
-        for (name, value) in &self.fields {
+        for (name, value) in self.unit.iter().chain(&self.fields) {
             let _ = write!(text, " {name}={value}");
         }
         text

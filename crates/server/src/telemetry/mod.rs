@@ -1,17 +1,24 @@
 //! Telemetry: spans, logs and metrics of the process. One subscriber feeds the ring, the log and, when configured,
-//! OTLP; metrics are counters of one server. A command that runs turns installs it; the HTTP boundary and the turns
+//! OTLP; the journal keeps what the ring saw of each unit of work in the tenant's file; metrics are counters of one
+//! server. A command that runs turns installs it; the HTTP boundary and the turns
 //! report to it, and nothing of what a person or a model said enters it.
 
 mod fields;
+pub mod journal;
+mod kind;
 pub mod log;
 pub mod metrics;
 pub mod otlp;
+mod owner;
 pub mod ring;
+pub mod trace;
 pub mod tree;
 
+pub use journal::Journal;
+pub use kind::Kind;
 pub use metrics::Metrics;
 pub use ring::Ring;
-pub use tree::TurnTree;
+pub use tree::{TraceTree, TurnTree};
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -61,7 +68,7 @@ impl Telemetry {
         Ok(Self { ring, metrics: Metrics::new(), otlp })
     }
 
-    /// The ring of recent turns.
+    /// The ring of recent work.
     pub fn ring(&self) -> &Ring {
         &self.ring
     }

@@ -10,24 +10,30 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use opentelemetry::trace::{Status, TraceContextExt, TracerProvider};
+use haversack::ContextVar;
+use haversack::well_known::{TRACE_CONTEXT, TraceContext};
+use opentelemetry::trace::{
+    SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
+};
 use opentelemetry::{Context as OtelContext, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanLimits,
-    SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider, Span,
+    SpanData, SpanLimits, SpanProcessor,
 };
-use tracing::Subscriber;
 use tracing::dispatcher::WeakDispatch;
 use tracing::span::{Attributes, Id};
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::fields::{clip, shown};
+use super::kind::Kind;
+use super::trace::{CAUSE, LINK};
 use super::tree::Bindings;
 
 /// Attributes that name a binding begin with this.
@@ -167,6 +173,7 @@ fn build(options: &Options) -> Result<Otlp, OtlpError> {
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::AlwaysOn)
         .with_span_limits(SpanLimits::default())
+        .with_id_generator(Ids::default())
         .with_resource(resource)
         .with_span_processor(Shown { next: queue })
         .build();
@@ -271,8 +278,55 @@ impl<P: SpanProcessor> SpanProcessor for Shown<P> {
     }
 }
 
+/// Ids of exported spans: ours where the span stands for something that has ids already, chance otherwise.
+#[derive(Debug, Default)]
+struct Ids {
+    chance: RandomIdGenerator,
+}
+
+impl IdGenerator for Ids {
+    fn new_trace_id(&self) -> TraceId {
+        let ours = TRACE_CONTEXT.with(|trace| TraceId::from_hex(trace.trace_id()).ok()).ok().flatten();
+        ours.unwrap_or_else(|| self.chance.new_trace_id())
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        STARTING.get().unwrap_or_else(|_| self.chance.new_span_id())
+    }
+}
+
+/// The id of the span that is being started, for [`Ids`].
+static STARTING: ContextVar<SpanId> = ContextVar::new("exported span");
+
+/// The span id that the journal gave to what a span stands for: a request, or a unit of work. `place` is the unit of
+/// work that the parent span stands in.
+fn known(metadata: &Metadata<'_>, parent: Option<&Exported>) -> Option<Exported> {
+    let named = metadata.name() == "http" || Kind::named(metadata.name()).is_some();
+    let here = TRACE_CONTEXT.get().ok().filter(|_| named)?;
+    // A turn inside a turn, under the same span of the trace, is one of its steps.
+    (parent.is_none_or(|parent| parent.0 != here)).then_some(Exported(here))
+}
+
+/// What a span stands for; its descendants find it.
+#[derive(Clone)]
+struct Exported(TraceContext);
+
+impl Exported {
+    fn span_id(&self) -> Option<SpanId> {
+        SpanId::from_hex(self.0.parent_id()).ok()
+    }
+}
+
+/// A span of a trace in another process, or in nobody's that we know.
+fn elsewhere(trace: &TraceContext) -> Option<SpanContext> {
+    let (trace_id, span_id) =
+        (TraceId::from_hex(trace.trace_id()).ok()?, SpanId::from_hex(trace.parent_id()).ok()?);
+    Some(SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, true, TraceState::NONE))
+}
+
 /// Starts each new span at once and gives it the bindings of the context it was opened under. Left alone, the bridge
-/// starts a span when its first child needs it, which may be under another context.
+/// starts a span when its first child needs it, which may be under another context. A span whose cause is in another
+/// process, or in an outside caller's trace, gets a link to it.
 #[derive(Default)]
 struct BindingsLayer {
     dispatch: OnceLock<WeakDispatch>,
@@ -283,10 +337,28 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for BindingsLayer {
         let _ = self.dispatch.set(dispatch.downgrade());
     }
 
-    fn on_new_span(&self, _attributes: &Attributes<'_>, id: &Id, _context: Context<'_, S>) {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(dispatch) = self.dispatch.get().and_then(WeakDispatch::upgrade) else { return };
-        let Some(started) = tracing_opentelemetry::get_otel_context(id, &dispatch) else { return };
+        let Some(here) = context.span(id) else { return };
+        let parent = here.parent();
+        let above = parent.as_ref().and_then(|parent| parent.extensions().get::<Exported>().cloned());
+        let known = known(attributes.metadata(), above.as_ref());
+        let start = || tracing_opentelemetry::get_otel_context(id, &dispatch);
+        let started = match known.as_ref().and_then(Exported::span_id) {
+            Some(span_id) => STARTING.sync_scope(span_id, start),
+            None => start(),
+        };
+        if let Some(stands_for) = known.clone().or(above) {
+            here.extensions_mut().insert(stands_for);
+        }
+        let Some(started) = started else { return };
         let span = started.span();
+        if parent.is_none() {
+            let causes = [LINK.get().ok(), CAUSE.get().ok().filter(|_| known.is_some())];
+            for cause in causes.into_iter().flatten().filter_map(|cause| elsewhere(&cause)) {
+                span.add_link(cause, Vec::new());
+            }
+        }
         let bound = Bindings::current();
         if let Some(entry) = bound.entry {
             span.set_attribute(KeyValue::new(format!("{BINDING}entry"), entry.to_string()));

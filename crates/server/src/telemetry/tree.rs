@@ -1,5 +1,6 @@
-//! The tree of one turn as a reader gets it: units of work, the context each ran under, and where each binding was
-//! made. It is plain data, the same on the wire and in `context show`. Only the ring builds it; anybody may read it.
+//! The trees as a reader gets them: of one turn, and of everything that one arrival caused, in whatever process. They
+//! hold units of work, the context each ran under, and where each binding was made. They are plain data, the same on
+//! the wire and in `context show`. Ring and journal build them; anybody may read them.
 
 use std::collections::BTreeMap;
 
@@ -23,10 +24,70 @@ pub struct TurnTree {
     pub units: Vec<Unit>,
 }
 
+/// Everything of one trace that belongs to the reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TraceTree {
+    /// The trace's id: 32 hexadecimal digits.
+    pub trace: String,
+    /// The request that began it.
+    pub request: Option<String>,
+    /// The `traceparent` that an outside caller sent with that request.
+    pub link: Option<String>,
+    /// More was done in this trace than is shown.
+    pub more: bool,
+    /// What was done, in the order it began. Each names what caused it by [`Work::parent`].
+    pub work: Vec<Work>,
+}
+
+/// A turn, an attempt of a job, a run of a pipeline or a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Work {
+    /// `turn`, `job`, `run` or `delivery`.
+    pub kind: String,
+    /// Its id. Attempts of one job share it.
+    pub id: String,
+    /// Its span in the trace: 16 hexadecimal digits.
+    pub span: String,
+    /// The span of what caused it. A span that is none of this trace's work is that of a request.
+    pub parent: Option<String>,
+    /// The session that it belongs to.
+    pub session: Option<String>,
+    /// The request that it goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The outside caller's `traceparent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Role and process id of who did it, as in `server 4711`; absent when only the ring knows of it.
+    pub process: Option<String>,
+    /// When it began, milliseconds since the Unix epoch, UTC.
+    pub started_at: i64,
+    /// When it ended; absent while it runs, and when its process died.
+    pub ended_at: Option<i64>,
+    /// Where it stands.
+    pub state: State,
+    /// Units that were not recorded because there were too many.
+    pub dropped: u64,
+    /// Its units in the order they began. A parent stands before its children.
+    pub units: Vec<Unit>,
+}
+
+/// Where a piece of work stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It runs.
+    Running,
+    /// It ended, well or not; the field `outcome` of its first unit says how.
+    Complete,
+    /// It was dropped, or its process died.
+    Interrupted,
+}
+
 /// One unit of work: a span and the context it was opened under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Unit {
-    /// Position in [`TurnTree::units`].
+    /// Position among the units.
     pub id: u32,
     /// Position of the unit this one ran inside of; absent for the turn itself.
     pub parent: Option<u32>,
@@ -38,7 +99,7 @@ pub struct Unit {
     pub at: Option<String>,
     /// Ids, names, numbers and outcomes; never what was said.
     pub fields: BTreeMap<String, String>,
-    /// Microseconds after the turn's start.
+    /// Microseconds after the start of the first unit.
     pub start_us: u64,
     /// Length in microseconds; absent while it runs.
     pub elapsed_us: Option<u64>,

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use haversack::well_known::{
-    CANCEL, Cancel, PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TenantId,
+    CANCEL, Cancel, PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TRACE_CONTEXT,
+    TenantId,
 };
 use haversack_agent::{Agents, TurnRequest};
 use sha2::{Digest, Sha256};
@@ -24,7 +25,8 @@ use crate::boundary::TURN;
 use crate::code::Code;
 use crate::config::Limits;
 use crate::problem::Fault;
-use crate::telemetry::Metrics;
+use crate::telemetry::trace::LINK;
+use crate::telemetry::{Journal, Kind, Metrics};
 use book::{Book, LaneKey};
 use seat::Seat;
 
@@ -41,6 +43,7 @@ struct Inner {
     agents: Agents,
     limits: Limits,
     metrics: Metrics,
+    journal: Journal,
     book: Mutex<Book>,
     /// How many turns wait or run.
     live: watch::Sender<usize>,
@@ -81,9 +84,9 @@ impl Owner {
 
 impl Turns {
     /// The turns of `agents`.
-    pub fn new(agents: Agents, limits: Limits, metrics: Metrics) -> Self {
+    pub fn new(agents: Agents, limits: Limits, metrics: Metrics, journal: Journal) -> Self {
         let live = watch::Sender::new(0);
-        Self { inner: Arc::new(Inner { agents, limits, metrics, book: Mutex::default(), live }) }
+        Self { inner: Arc::new(Inner { agents, limits, metrics, journal, book: Mutex::default(), live }) }
     }
 
     /// Starts a turn for the tenant and principal of the current context, or joins the live turn of the same
@@ -104,6 +107,8 @@ impl Turns {
                 .bind(&SESSION_ID, new.session.clone())
                 .bind(&CANCEL, cancel.clone())
                 .bind_some(&REQUEST_ID, REQUEST_ID.get().ok())
+                .bind_some(&TRACE_CONTEXT, TRACE_CONTEXT.get().ok())
+                .bind_some(&LINK, LINK.get().ok())
         })?;
         let request = TurnRequest { message: new.message, idempotency_key: new.idempotency_key.clone() };
         let turn = visit.run(|| self.inner.agents.turn(request))?;
@@ -121,7 +126,9 @@ impl Turns {
         self.inner.publish_counts();
         // From here on the seat is what takes the turn out of the book again, whatever happens to the task.
         let seat = Seat::new(self.inner.clone(), live.clone());
-        let task = haversack::spawn_detached(visit.wrap(run::drive(turn, live.clone(), seat)));
+        let driven = run::drive(turn, live.clone(), seat);
+        let unit = visit.run(|| self.inner.journal.unit(Kind::Turn, live.id(), driven));
+        let task = haversack::spawn_detached(visit.wrap(unit));
         live.task_is(task.abort_handle());
         Ok(live)
     }
@@ -154,6 +161,7 @@ impl Turns {
             let _ = turn.outcome().await;
         }
         self.inner.book().forget(&owner, session);
+        self.inner.journal.forget(session)?;
         Ok(shut)
     }
 

@@ -338,19 +338,19 @@ fn chat_and_context_show_talk_to_a_server() {
     let shown = ask(key, &["context", "show", &turn, "--server", url]);
     assert!(shown.status.success(), "{}", stderr(&shown));
     let text = stdout(&shown);
-    assert!(text.starts_with("turn "), "{text}");
+    assert!(text.starts_with("trace "), "{text}");
     for part in ["tenant", "= northwind", "bound at", "by door", "specialist", "model", "└─ "] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     assert!(!text.contains("Robin"), "{text}");
     let json = ask(key, &["--json", "context", "show", &turn, "--server", url]);
-    assert_eq!(lines(&json)[0]["turn"], turn);
+    assert_eq!(lines(&json)[0]["work"][0]["id"], turn);
 
     let other = ask(program.key("contoso"), &["context", "show", &turn, "--server", url]);
     assert_eq!(other.status.code(), Some(1));
-    assert!(stderr(&other).contains("HV0206"), "{}", stderr(&other));
+    assert!(stderr(&other).contains("HV0218"), "{}", stderr(&other));
     let strange = ask(key, &["context", "show", "../../healthz", "--server", url]);
-    assert!(stderr(&strange).contains("HV0206"), "{}", stderr(&strange));
+    assert!(stderr(&strange).contains("HV0218"), "{}", stderr(&strange));
 }
 
 #[test]

@@ -36,6 +36,8 @@ async fn every_answer_is_as_documented() {
     let turn = reply["turn"].as_str().unwrap();
     let state = json_of(server.get(&kim, &format!("/v1/turns/{turn}")).await, StatusCode::OK).await;
     check(&document, "TurnState", &state);
+    let trace = json_of(server.get(&kim, &format!("/v1/context/{turn}")).await, StatusCode::OK).await;
+    check(&document, "TraceTree", &trace);
     let later = server.turn(&kim, "s", "hello").header("Prefer", "respond-async").send().await.unwrap();
     check(&document, "TurnState", &json_of(later, StatusCode::ACCEPTED).await);
     let list = json_of(server.get(&kim, "/v1/sessions?limit=1").await, StatusCode::OK).await;
@@ -74,6 +76,7 @@ fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
         "/metrics",
         "/openapi.json",
         "/readyz",
+        "/v1/context/{id}",
         "/v1/sessions",
         "/v1/sessions/{session}",
         "/v1/sessions/{session}/turns",
@@ -94,6 +97,7 @@ async fn every_documented_path_has_a_route() {
         for method in operations.as_object().unwrap().keys() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let path = path.replace("{code}", "HV0001").replace("{session}", "s").replace("{turn}", "t");
+            let path = path.replace("{id}", "i");
             let response = server.request(method.clone(), &path, &kim).send().await.unwrap();
             let text = response.text().await.unwrap();
             assert!(!text.contains("HV0215") && !text.contains("HV0216"), "{method} {path}: {text}");

@@ -127,6 +127,12 @@ impl Program {
         })
     }
 
+    /// SIGKILL, without any chance to finish.
+    pub fn kill_nine(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Asks it to stop, waits for its end, which must be a good one, and gives what it wrote on standard error.
     pub fn stop(&mut self) -> String {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();

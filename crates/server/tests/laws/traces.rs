@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use haversack::testing;
-use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
+use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TRACE_CONTEXT, TenantId};
 use haversack_server::config::LogFormat;
 use haversack_server::server::Options;
 use haversack_server::telemetry::log::{Style, filter};
+use haversack_server::telemetry::otlp::{self, Otlp};
 use haversack_server::telemetry::ring::Bounds;
+use haversack_server::telemetry::trace::{self, Arrival, CAUSE};
 use haversack_server::telemetry::{Log, Ring, Telemetry, TurnTree, subscriber};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
@@ -216,7 +219,10 @@ fn a_turn_id_cannot_be_taken_over() {
     });
     // The second root of the same owner is kept beside the first: a repeated request shows both.
     assert_eq!(owner.run(|| recorded(&ring, "t3")).unwrap().units.len(), 2);
-    assert!(other.run(|| recorded(&ring, "t3")).is_none());
+    // Whoever takes the id finds what is their own under it, and takes nothing away.
+    let theirs = other.run(|| recorded(&ring, "t3")).unwrap();
+    assert_eq!(theirs.units.len(), 4);
+    assert!(!serde_json::to_string(&theirs).unwrap().contains("acme"));
 }
 
 #[test]
@@ -361,14 +367,8 @@ fn attribute(span: &Span, key: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_gets_whole_trees_each_span_with_its_own_tenant() {
     let received = Received::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
-    let routes =
-        axum::Router::new().route("/v1/traces", axum::routing::post(collect)).with_state(received.clone());
-    let collector = haversack::spawn_detached(async move { axum::serve(listener, routes).await.unwrap() });
-
+    let endpoint = collector(&received).await;
     let turns = haversack::spawn_blocking(move || two_tenants_at_once(&endpoint)).await.unwrap();
-    collector.abort();
 
     let spans = received.spans.lock().unwrap().clone();
     let mut traces: HashMap<Vec<u8>, Vec<Span>> = HashMap::new();
@@ -410,6 +410,76 @@ async fn a_collector_gets_whole_trees_each_span_with_its_own_tenant() {
         assert!(!headers.contains("canary"), "{headers}");
         assert!(headers.contains("\"x-collector-key\""), "{headers}");
     }
+}
+
+/// A collector; where it listens.
+async fn collector(received: &Received) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+    let routes =
+        axum::Router::new().route("/v1/traces", axum::routing::post(collect)).with_state(received.clone());
+    haversack::spawn_detached(async move { axum::serve(listener, routes).await.unwrap() });
+    endpoint
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exported_spans_have_the_ids_of_the_journal_and_link_to_what_is_elsewhere() {
+    const THEIRS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let received = Received::default();
+    let endpoint = collector(&received).await;
+    let work = move || {
+        let exporter = Otlp::start(otlp::Options {
+            endpoint,
+            headers: Vec::new(),
+            service_name: "laws".to_owned(),
+            timeout: Duration::from_secs(5),
+            interval: Duration::from_secs(60),
+        });
+        let exporter = exporter.unwrap();
+        let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), THEIRS.parse().unwrap())]);
+        let arrival = Arrival::of(&headers).unwrap();
+        let turn = trace::child(&arrival.trace).unwrap();
+        let job = trace::child(&turn).unwrap();
+        with_default(&subscriber(&Ring::default(), None::<Log<Vec<u8>>>, Some(&exporter)), || {
+            let http = arrival.run(|| tracing::info_span!(target: OURS, "http"));
+            TRACE_CONTEXT.sync_scope(turn.clone(), || {
+                let turn = tracing::info_span!(target: OURS, parent: &http, "turn", turn = "turn_1");
+                drop(tracing::info_span!(target: OURS, parent: &turn, "tool"));
+            });
+            // As in a worker: the cause is known by its ids alone.
+            CAUSE.sync_scope(turn.clone(), || {
+                TRACE_CONTEXT.sync_scope(job.clone(), || {
+                    drop(tracing::info_span!(target: OURS, "job", job = "job_1"));
+                });
+            });
+        });
+        exporter.shutdown().unwrap();
+        (arrival, turn, job)
+    };
+    let (arrival, turn, job) = haversack::spawn_blocking(work).await.unwrap();
+
+    let spans = received.spans.lock().unwrap().clone();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let named = |name: &str| &spans.iter().find(|(span, _)| span.name == name).unwrap().0;
+    assert_eq!(spans.len(), 4);
+    assert!(spans.iter().all(|(span, _)| hex(&span.trace_id) == arrival.trace.trace_id()), "one trace");
+    for (name, ids, parent) in
+        [("http", &arrival.trace, ""), ("turn", &turn, arrival.trace.parent_id()), ("job", &job, "")]
+    {
+        assert_eq!(hex(&named(name).span_id), ids.parent_id(), "{name}");
+        assert_eq!(hex(&named(name).parent_span_id), parent, "{name}");
+    }
+    assert_eq!(named("tool").parent_span_id, named("turn").span_id);
+    let links = |name: &str| -> Vec<String> {
+        named(name)
+            .links
+            .iter()
+            .map(|link| format!("00-{}-{}-01", hex(&link.trace_id), hex(&link.span_id)))
+            .collect()
+    };
+    assert_eq!(links("http"), [THEIRS]);
+    assert_eq!(links("job"), [turn.as_str()]);
+    assert!(links("turn").is_empty() && links("tool").is_empty());
 }
 
 /// Runs a server as a process of its own that exports to `endpoint`, with an environment that must not matter, and talks

@@ -1,5 +1,8 @@
 //! Snapshots: what leaves is declared and sealed, what comes back begins from empty.
 
+mod any;
+mod by_hand;
+mod golden;
 mod manifest;
 mod restore;
 mod seal;

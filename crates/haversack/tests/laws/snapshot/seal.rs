@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use haversack::{Keyring, KeyringError, OpenError, SealError, SealedFor, Snapshot};
 
-use super::{JOB, OUT, TOKEN, captured};
+use super::{JOB, OUT, TOKEN, WORKER, by_hand, captured};
 
 const PAYLOAD: &[u8] = b"the arguments, hunter2";
 
@@ -114,6 +114,50 @@ fn no_truncation_and_no_flipped_bit_opens_or_panics() {
     }
     for noise in [&[0xff; 64][..], b"HVSEAL\0", b"HVSEAL\0\x01\xff", b"HVSEAL\0\x01\x01a\xff\xff\xff\xff"] {
         refused(noise, &keys, &JOB);
+    }
+}
+
+#[test]
+fn what_a_key_holder_sealed_wrongly_is_an_error_too() {
+    let keys = Keyring::generate().unwrap();
+    let opened = |snapshot: &str| {
+        let length = u32::try_from(snapshot.len()).unwrap().to_be_bytes();
+        let text = [&length[..], snapshot.as_bytes(), b"payload"].concat();
+        Snapshot::open(&by_hand::seal(&keys.to_text(), &text, &JOB), &keys, &JOB)
+    };
+    let snapshot = |format: u32, variables: &str, more: &str| {
+        format!(
+            r#"{{"format":{format},"id":"i","created":1,"expires":null,"origin":"http","entry":1,
+               "variables":[{variables}],"left_behind":[]{more}}}"#
+        )
+    };
+    let tenant = r#"{"name":"tenant","version":1,"required":true,"data":"acme","colour":"red"}"#;
+    let principal = r#"{"name":"principal","version":1,"required":true,"data": "ada" }"#;
+    let both = format!("{tenant},{principal}");
+    let (good, payload) = opened(&snapshot(1, &both, r#","more":[1]"#)).unwrap();
+    assert_eq!(payload, b"payload");
+    drop(good.restore(&OUT, &WORKER, |bindings| bindings).unwrap());
+
+    let newer = opened(r#"{"format":2,"wholly":"different"}"#).unwrap_err();
+    assert_eq!(newer, OpenError::NewerFormat { format: 2 });
+    assert!(newer.parks());
+    assert_eq!(opened(&snapshot(3, &both, "")).unwrap_err(), OpenError::NewerFormat { format: 3 });
+    let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    for damaged in [
+        "",
+        "{}",
+        "\u{0}",
+        &nested,
+        &snapshot(0, &both, ""),
+        &snapshot(1, &format!("{tenant},{tenant}"), ""),
+        &snapshot(1, r#"{"name":"tenant","version":-1,"required":true,"data":1}"#, ""),
+        &snapshot(1, &both, "")[1..],
+    ] {
+        assert_eq!(opened(damaged).unwrap_err(), OpenError::Damaged, "{damaged:.60}");
+    }
+    for text in [&b""[..], b"\0\0\0", b"\0\0\0\x09{}", b"\xff\xff\xff\xff"] {
+        let sealed = by_hand::seal(&keys.to_text(), text, &JOB);
+        assert_eq!(refused(&sealed, &keys, &JOB), OpenError::Damaged, "{text:?}");
     }
 }
 

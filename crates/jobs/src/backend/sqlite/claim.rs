@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-
 use haversack_store::StoreError;
 use haversack_store::sqlite::{OptionalExtension, Row, Transaction, params};
 
@@ -237,7 +236,6 @@ fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
         (one, other) => one.or(other),
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -63,3 +63,93 @@ impl Backend for Sqlite {
         self.control.generation()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // `#[tokio::test]` blocks on its runtime, where no frame is
+mod tests {
+    use std::collections::HashMap;
+
+    use haversack_store::Store;
+
+    use super::*;
+    use crate::backend::{Ill, Report};
+    use crate::job::Plan;
+    use crate::{FailureKind, JobId, NewJob};
+
+    /// A file with one job in it that falls due at once.
+    async fn place() -> (tempfile::TempDir, Store, Sqlite) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let backend = Sqlite::new(&store);
+        let (plan, _): (Plan, _) = NewJob::new("work", &()).unwrap().checked(100).unwrap();
+        let job =
+            queue::Sealed { id: JobId::fresh().unwrap(), principal: "p".to_owned(), plan, sealed: vec![1] };
+        backend.rows.write("submit", move |tx| queue::insert(tx, "t", &job)).await.unwrap();
+        (dir, store, backend)
+    }
+
+    async fn claim(backend: &Sqlite, lease_ms: i64) -> Option<Lease> {
+        let queues = ["default".to_owned()].into();
+        let (owner, after) = ("o".into(), HashMap::new());
+        let ask = Ask { queues, slots: 5, owner, lease_ms, per_tenant: None, after };
+        backend.claim(ask).await.unwrap().jobs.pop().map(|delivery| delivery.lease)
+    }
+
+    async fn row(backend: &Sqlite) -> String {
+        let read = backend.rows.read("look", |conn| {
+            Ok(conn.query_row(
+                "SELECT state || generation || changes || quote(outcome) || quote(progress_done) FROM jobs",
+                [],
+                |row| row.get(0),
+            )?)
+        });
+        read.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_writes_nothing_and_the_one_that_is_held_writes() {
+        let (_dir, _store, backend) = place().await;
+        let lost = claim(&backend, 0).await.unwrap();
+        let held = claim(&backend, 60_000).await.unwrap();
+        assert_eq!((lost.generation, held.generation), (1, 2));
+        let ill = || Ill { kind: FailureKind::Handler, code: None, text: Some(vec![9]) };
+        let reports = || {
+            [
+                Report::Progress { done: 7, total: None, note: None },
+                Report::Released(0),
+                Report::Retry(ill(), 0),
+                Report::Parked(ill(), 0),
+                Report::Cancelled,
+                Report::Failed(ill()),
+                Report::Succeeded { outcome: vec![7] },
+            ]
+        };
+        let before = row(&backend).await;
+        for what in reports() {
+            let written = backend.record([Record { lease: lost.clone(), what }].into()).await.unwrap();
+            assert_eq!(written, [false]);
+        }
+        assert_eq!(backend.renew(vec![lost.clone()], 60_000).await.unwrap(), [Standing::Lost]);
+        assert_eq!(backend.look(vec![lost]).await.unwrap(), [Standing::Lost]);
+        assert_eq!(row(&backend).await, before);
+
+        let progress = Report::Progress { done: 7, total: None, note: None };
+        let records = [progress, Report::Succeeded { outcome: vec![7] }]
+            .map(|what| Record { lease: held.clone(), what });
+        assert_eq!(backend.record(records.into()).await.unwrap(), [true, true]);
+        // Over is over, also for who held it.
+        let again = backend.record([Record { lease: held, what: Report::Cancelled }].into()).await.unwrap();
+        assert_eq!(again, [false]);
+    }
+
+    #[tokio::test]
+    async fn a_delivery_is_counted_when_it_is_claimed() {
+        let (_dir, _store, backend) = place().await;
+        // Five are allowed, and nobody ever says anything.
+        for delivery in 1..=5 {
+            assert_eq!(claim(&backend, 0).await.map(|lease| lease.generation), Some(delivery));
+        }
+        assert_eq!(claim(&backend, 0).await, None);
+        assert!(row(&backend).await.starts_with("quarantined"));
+    }
+}

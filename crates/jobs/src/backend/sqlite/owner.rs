@@ -79,8 +79,9 @@ pub(crate) fn cancel(
     id: &JobId,
 ) -> Result<Option<State>, StoreError> {
     let Some(number) = owned(tx, scope, principal, id)? else { return Ok(None) };
-    let state: String =
-        tx.prepare_cached("SELECT state FROM jobs WHERE number = ?1")?.query_row([number], |row| row.get(0))?;
+    let state: String = tx
+        .prepare_cached("SELECT state FROM jobs WHERE number = ?1")?
+        .query_row([number], |row| row.get(0))?;
     let state = named(&state)?;
     match state {
         State::Queued | State::Retrying | State::Parked => {

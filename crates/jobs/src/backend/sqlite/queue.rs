@@ -120,8 +120,9 @@ fn dedup(tenant: &str, handler: &str, key: &str) -> [u8; 32] {
 
 /// An id out of column `at` of a row.
 pub(crate) fn job_id(text: &str, at: usize) -> Result<JobId, Error> {
-    JobId::from_str(text)
-        .map_err(|invalid| Error::FromSqlConversionFailure(at, ValueRef::Text(&[]).data_type(), Box::new(invalid)))
+    JobId::from_str(text).map_err(|invalid| {
+        Error::FromSqlConversionFailure(at, ValueRef::Text(&[]).data_type(), Box::new(invalid))
+    })
 }
 
 #[cfg(test)]

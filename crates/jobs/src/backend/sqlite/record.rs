@@ -20,7 +20,8 @@ pub(super) fn renew(tx: &Transaction<'_>, leases: &[Lease], until: i64) -> Resul
          RETURNING cancel_requested",
     )?;
     let each = leases.iter().map(|lease| {
-        let row = renew.query_row(params![lease.id.as_str(), lease.generation.cast_signed(), until], |row| row.get(0));
+        let row = renew
+            .query_row(params![lease.id.as_str(), lease.generation.cast_signed(), until], |row| row.get(0));
         Ok(standing(row.optional()?))
     });
     each.collect()
@@ -31,7 +32,8 @@ pub(super) fn look(conn: &Connection, leases: &[Lease]) -> Result<Vec<Standing>,
         "SELECT cancel_requested FROM jobs WHERE id = ?1 AND generation = ?2 AND state = 'running'",
     )?;
     let each = leases.iter().map(|lease| {
-        let row = look.query_row(params![lease.id.as_str(), lease.generation.cast_signed()], |row| row.get(0));
+        let row =
+            look.query_row(params![lease.id.as_str(), lease.generation.cast_signed()], |row| row.get(0));
         Ok(standing(row.optional()?))
     });
     each.collect()
@@ -58,8 +60,13 @@ fn one(tx: &Transaction<'_>, lease: &Lease, what: &Report, now: i64) -> Result<b
             )?;
             let total = total.map(u64::cast_signed);
             let id = lease.id.as_str();
-            let changed =
-                progress.execute(params![id, lease.generation.cast_signed(), done.cast_signed(), total, note])?;
+            let changed = progress.execute(params![
+                id,
+                lease.generation.cast_signed(),
+                done.cast_signed(),
+                total,
+                note
+            ])?;
             Ok(changed == 1)
         }
         Report::Succeeded { outcome } => end(tx, lease, "succeeded", Some(outcome), None, now),

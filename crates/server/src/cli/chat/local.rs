@@ -3,7 +3,7 @@
 
 use futures_util::StreamExt;
 use haversack::Visit;
-use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
+use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TRACE_CONTEXT, TenantId};
 use haversack_store::{AuditRow, now_millis};
 
 use crate::auth::name::{check_name, session_name};
@@ -13,7 +13,7 @@ use crate::cli::config::Source;
 use crate::config::{LogFormat, process};
 use crate::engine::Engine;
 use crate::problem::Fault;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, trace};
 use crate::turns::{NewTurn, Patience};
 
 /// An engine and who talks to it.
@@ -38,7 +38,8 @@ impl Local {
         config.telemetry.log = LogFormat::Off;
         let telemetry = Telemetry::install(&config.telemetry)?;
         let grace = config.server.grace();
-        let engine = haversack::spawn_blocking(move || Engine::open(&config, telemetry, None)).await??;
+        let engine =
+            haversack::spawn_blocking(move || Engine::open(&config, telemetry, None, "chat")).await??;
         // Whoever has the folder can be anybody; the trail says who was.
         let row = AuditRow {
             actor: format!("cli:{}", process::user()),
@@ -78,8 +79,11 @@ impl Local {
     }
 
     fn enter(&self) -> Result<Visit, Fault> {
+        let trace = trace::mint().map_err(Fault::internal)?;
         let entered = CLI.enter(|bind| {
-            bind.bind(&TENANT_ID, self.tenant.clone()).bind(&PRINCIPAL, self.principal.clone())
+            bind.bind(&TENANT_ID, self.tenant.clone())
+                .bind(&PRINCIPAL, self.principal.clone())
+                .bind(&TRACE_CONTEXT, trace)
         });
         Ok(entered?)
     }
