@@ -14,6 +14,8 @@ const DOORS: &[&str] = &[
     "crates/jobs/src/worker/door.rs",
     // Messages that arrive, schedules that are due, and what is said after its turn. Each demands a reply route.
     "crates/gateway/src/door.rs",
+    // MCP messages, each as the caller that the door in front of the transport knows.
+    "crates/mcp/src/door.rs",
     // Tests; behind the feature `testing`.
     "crates/haversack/src/testing.rs",
 ];

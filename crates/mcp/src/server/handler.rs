@@ -183,7 +183,7 @@ impl ServerHandler for Handler {
                 (_, TaskMode::Required) => Err(wire::must_speak_tasks()),
                 _ => {
                     let finished = Finished::of(run(tool, arguments, Some(limit)).await);
-                    Ok(CallToolResponse::Complete(finished.into_result().into()))
+                    Ok(CallToolResponse::Complete(finished.into_result()))
                 }
             }
         })
@@ -236,7 +236,7 @@ impl ServerHandler for Handler {
 async fn begin(tasks: &dyn Tasks, call: TaskCall, parts: &Parts) -> Result<CallToolResponse, ErrorData> {
     let task = tasks.create(call).await.map_err(|error| task_error(&error))?;
     let seed = wire::task(&task, &parts.options).map_err(|error| task_error(&error))?;
-    Ok(CallToolResponse::Task(CreateTaskResult::new(seed).into()))
+    Ok(CallToolResponse::Task(CreateTaskResult::new(seed)))
 }
 
 /// A task of the caller whose time is not up.
