@@ -43,9 +43,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Seen {
             .scope()
             .from_root()
             .filter_map(|above| above.extensions().get::<String>().cloned())
-            .filter(|name| {
-                ["pipeline.run", "step", "attempt", "inside"].iter().any(|ours| name.starts_with(ours))
-            })
+            .filter(|name| ["run(", "step(", "attempt(", "inside("].iter().any(|ours| name.starts_with(ours)))
             .collect();
         self.0.lock().unwrap().push(path.join(" > "));
     }
@@ -82,13 +80,9 @@ async fn every_span_stands_under_its_own_run() {
     let seen = seen.0.lock().unwrap().clone();
     for key in ["r1", "r2", "r3"] {
         let deep = [
-            format!("pipeline.run({key}) > step(first) > attempt(first) > inside({key})"),
-            format!(
-                "pipeline.run({key}) > step(each) > step(each/[0]/s) > attempt(each/[0]/s) > inside({key})"
-            ),
-            format!(
-                "pipeline.run({key}) > step(each) > step(each/[1]/s) > attempt(each/[1]/s) > inside({key})"
-            ),
+            format!("run({key}) > step(first) > attempt(first) > inside({key})"),
+            format!("run({key}) > step(each) > step(each/[0]/s) > attempt(each/[0]/s) > inside({key})"),
+            format!("run({key}) > step(each) > step(each/[1]/s) > attempt(each/[1]/s) > inside({key})"),
         ];
         for path in deep {
             assert_eq!(seen.iter().filter(|one| **one == path).count(), 1, "{path}\n{seen:#?}");

@@ -95,7 +95,7 @@ impl Executor {
         let generation = view.generation;
         let executor = Arc::new(Self { shared, rows, run, generation, stop, wrote, past, folder, trace });
         let span = tracing::info_span!(
-            "pipeline.run", run = %executor.run, pipeline = pipeline.name(), trace_id = %executor.trace,
+            "run", run = %executor.run, pipeline = pipeline.name(), trace_id = %executor.trace,
             status = tracing::field::Empty
         );
         let work = async {
@@ -140,9 +140,13 @@ impl Executor {
     async fn bury(&self, chain: &mut Chain) {
         let lost = self.past.lost();
         for one in &lost {
-            let attempt = self.folder.attempt_path(one.started);
+            let (folder, started) = (self.folder.clone(), one.started);
+            let work = move || {
+                end_orphan(&folder.attempt_path(started));
+                folder.clear(started);
+            };
             // A pool that is gone ends nothing, and neither will this run go on.
-            drop(haversack::spawn_blocking(move || end_orphan(&attempt)).await);
+            drop(haversack::spawn_blocking(work).await);
         }
         for one in lost {
             chain.tell(What::AttemptEnded {
