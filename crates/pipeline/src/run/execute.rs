@@ -335,7 +335,10 @@ impl Executor {
 
     /// Runs one attempt in a frame of its own, under its own span.
     async fn attempt(&self, path: &str, task: &Task, values: &Values, number: u32, started: u64) -> Ended {
-        let traceparent = self.traceparent(started);
+        // Where the door is in the run's trace already, what the step causes hangs under the door's unit of work.
+        let given = TRACE_CONTEXT.get().ok().filter(|trace| trace.trace_id() == self.trace);
+        let trace = given.or_else(|| TraceContext::parse(&self.traceparent(started)).ok());
+        let traceparent = trace.as_ref().map_or("", TraceContext::as_str);
         let span = tracing::info_span!(
             "attempt", step = path, attempt = number, kind = task.command_type.name(), trace_id = %self.trace
         );
@@ -349,13 +352,13 @@ impl Executor {
             values,
             number,
             event: started,
-            traceparent: &traceparent,
+            traceparent,
         };
         let work = attempt.run(&self.stop.cancel).instrument(span);
         let step = StepPath::new(path);
-        match TraceContext::parse(&traceparent) {
-            Ok(trace) => STEP.scope(step, TRACE_CONTEXT.scope(trace, work)).await,
-            Err(_) => STEP.scope(step, work).await,
+        match trace.clone() {
+            Some(trace) => STEP.scope(step, TRACE_CONTEXT.scope(trace, work)).await,
+            None => STEP.scope(step, work).await,
         }
     }
 
