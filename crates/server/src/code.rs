@@ -141,6 +141,8 @@ codes! {
     ReplayInvalid = "HV0402", INTERNAL_SERVER_ERROR, "Replay file invalid";
     /// No server answers at the address.
     ServerUnreachable = "HV0403", INTERNAL_SERVER_ERROR, "Server unreachable";
+    /// The leak check found something.
+    LeakFound = "HV0404", INTERNAL_SERVER_ERROR, "Leak check failed";
     /// A defect of the product.
     Internal = "HV0500", INTERNAL_SERVER_ERROR, "Internal error";
     /// No such job for this caller.

@@ -10,6 +10,7 @@ pub mod code;
 pub mod config;
 pub mod engine;
 pub mod http;
+pub mod leakcheck;
 pub mod operator;
 mod panics;
 pub mod problem;

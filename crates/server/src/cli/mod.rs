@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod explain;
 pub mod init;
 pub mod keys;
+pub mod leakcheck;
 pub mod output;
 pub mod replay;
 pub mod restore;
@@ -33,6 +34,10 @@ pub struct Cli {
     /// Machine-readable output: one JSON value a line.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Break one fence on purpose, for the test that shows that the leak check sees it.
+    #[cfg(feature = "mutants")]
+    #[arg(long, global = true, hide = true, value_name = "NAME", value_parser = mutant)]
+    pub mutant: Option<haversack::mutants::Mutant>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -61,6 +66,8 @@ pub enum Command {
     Restore(restore::Args),
     /// Look for what is wrong with the configuration, the data folder and the machine.
     Doctor(doctor::Args),
+    /// Let many tenants use an installation of its own, and search for anything that crosses between them.
+    Leakcheck(leakcheck::Args),
     /// Explain an error code.
     Explain(explain::Args),
 }
@@ -76,6 +83,8 @@ pub const EXIT_START: u8 = 3;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output::new(cli.json);
+    #[cfg(feature = "mutants")]
+    cli.mutant.into_iter().for_each(haversack::mutants::enable);
     match run(cli.command, &out) {
         Ok(code) => code,
         Err(error) => {
@@ -97,6 +106,7 @@ fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(args, out),
         Command::Restore(args) => restore::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
+        Command::Leakcheck(args) => leakcheck::run(args, out),
         Command::Explain(args) => explain::run(args, out),
     }
 }
@@ -107,6 +117,14 @@ fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
 /// When the machine gives no threads.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+#[cfg(feature = "mutants")]
+fn mutant(name: &str) -> Result<haversack::mutants::Mutant, String> {
+    haversack::mutants::Mutant::named(name).ok_or_else(|| {
+        let names = haversack::mutants::Mutant::ALL.map(haversack::mutants::Mutant::name);
+        format!("there are {}", names.join(", "))
+    })
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {

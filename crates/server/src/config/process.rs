@@ -10,6 +10,14 @@ pub fn user() -> String {
     if kept.is_empty() { "unknown".to_owned() } else { kept }
 }
 
+/// The program that runs, to start it again with another command.
+///
+/// # Errors
+/// When the system does not say.
+pub fn program() -> std::io::Result<std::path::PathBuf> {
+    std::env::current_exe()
+}
+
 /// Whether the terminal's owner asked for text without colour, as on <https://no-color.org>.
 pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

@@ -1,0 +1,148 @@
+//! A message as a platform adapter read it, before anybody decided who sent it.
+//!
+//! It is plain data in bounded sizes: what is too long is refused here, once, for all platforms. Adapters make messages;
+//! the gateway turns one into an [`Arrival`](crate::Arrival), and nothing else of a message reaches an agent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::GatewayError;
+
+/// The longest id, in bytes: a key of seven parts stays below what a session id may have.
+pub const MAX_ID_BYTES: usize = 384;
+
+/// The longest name, in bytes. Names are for people and decide nothing.
+const MAX_NAME_BYTES: usize = 512;
+
+/// What a message may bring. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageLimits {
+    /// The text.
+    pub text: usize,
+    /// How many attachments.
+    pub attachments: usize,
+    /// One attachment.
+    pub attachment: usize,
+    /// All attachments together.
+    pub attached: usize,
+}
+
+impl Default for MessageLimits {
+    /// 32 KiB of text, 8 attachments of up to 2 MiB, 4 MiB together.
+    fn default() -> Self {
+        Self { text: 32 * 1024, attachments: 8, attachment: 2 << 20, attached: 4 << 20 }
+    }
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The configured account that it came by.
+    pub account: String,
+    /// Its id on the platform. The same id is the same message.
+    pub id: String,
+    /// Where it was written.
+    pub chat: Chat,
+    /// In which thread, where there is one.
+    pub thread: Option<String>,
+    /// The workspace or guild; empty where the platform has none.
+    pub scope: String,
+    /// Who wrote it.
+    pub sender: Sender,
+    /// What it says.
+    pub text: String,
+    /// What came with it.
+    pub attachments: Vec<Attachment>,
+    /// Where the platform wants its answers, if it is one that is called back.
+    pub callback: Option<String>,
+}
+
+/// The chat of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    /// Its id on the platform.
+    pub id: String,
+    /// What people call it; empty when unknown.
+    pub name: String,
+    /// Direct or group.
+    pub kind: ChatKind,
+}
+
+/// What kind of chat it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatKind {
+    /// One person and the agent.
+    #[default]
+    Direct,
+    /// Several people.
+    Group,
+}
+
+impl ChatKind {
+    /// The word that the variable and the key hold.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// The sender of a message, as the platform knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Their id on the platform.
+    pub id: String,
+    /// What people call them; empty when unknown.
+    pub name: String,
+}
+
+/// A file that came with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name, as the sender wrote it: never a path.
+    pub name: String,
+    /// What the sender says it is.
+    pub media_type: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Message {
+    /// Refuses what is empty where it may not be, or larger than allowed.
+    pub(crate) fn check(&self, limits: &MessageLimits) -> Result<(), GatewayError> {
+        id("the message id", &self.id)?;
+        id("the chat id", &self.chat.id)?;
+        id("the user id", &self.sender.id)?;
+        if let Some(thread) = &self.thread {
+            id("the thread id", thread)?;
+        }
+        let longest = [&self.scope].iter().any(|scope| scope.len() > MAX_ID_BYTES);
+        if longest || self.chat.name.len() > MAX_NAME_BYTES || self.sender.name.len() > MAX_NAME_BYTES {
+            return Err(GatewayError::TooLarge { what: "a name", most: MAX_NAME_BYTES });
+        }
+        if self.text.len() > limits.text {
+            return Err(GatewayError::TooLarge { what: "the text", most: limits.text });
+        }
+        if self.attachments.len() > limits.attachments {
+            return Err(GatewayError::TooLarge { what: "the number of attachments", most: limits.attachments });
+        }
+        if self.attachments.iter().any(|attachment| attachment.bytes.len() > limits.attachment) {
+            return Err(GatewayError::TooLarge { what: "an attachment", most: limits.attachment });
+        }
+        if self.attachments.iter().map(|attachment| attachment.bytes.len()).sum::<usize>() > limits.attached {
+            return Err(GatewayError::TooLarge { what: "all attachments together", most: limits.attached });
+        }
+        Ok(())
+    }
+}
+
+fn id(what: &'static str, text: &str) -> Result<(), GatewayError> {
+    match text.len() {
+        0 => Err(GatewayError::Malformed { what }),
+        1..=MAX_ID_BYTES => Ok(()),
+        _ => Err(GatewayError::TooLarge { what, most: MAX_ID_BYTES }),
+    }
+}

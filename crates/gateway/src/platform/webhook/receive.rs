@@ -1,0 +1,169 @@
+//! Messages that come in as signed requests.
+//!
+//! The signature is checked on the bytes as they came, before anything in them is believed; the id that was signed is the
+//! message's. With a callback the answer goes there and the request is told "accepted"; without one the request waits for
+//! its answer, and nothing can be said later. Mounted by the program.
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use haversack_store::now_millis;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::{WEBHOOK, sign};
+use crate::account::Account;
+use crate::gateway::{Gateway, Incoming, Receipt};
+use crate::message::{Attachment, Chat, ChatKind, Message, Sender};
+use crate::GatewayError;
+
+/// `POST /gateway/webhook/{account}`.
+pub fn router(gateway: Gateway) -> Router {
+    // Attachments come as base64, four letters for three bytes, and JSON may escape text up to six-fold.
+    let limits = gateway.limits();
+    let most = limits.attached / 3 * 4 + limits.text * 6 + 64 * 1024;
+    Router::new()
+        .route("/gateway/webhook/{account}", post(receive))
+        .layer(DefaultBodyLimit::max(most))
+        .with_state(gateway)
+}
+
+#[derive(Deserialize)]
+struct Body {
+    chat: BodyChat,
+    #[serde(default)]
+    thread: Option<String>,
+    #[serde(default)]
+    scope: String,
+    sender: BodySender,
+    text: String,
+    #[serde(default)]
+    callback: Option<String>,
+    #[serde(default)]
+    attachments: Vec<BodyAttachment>,
+}
+
+#[derive(Deserialize)]
+struct BodyChat {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default, rename = "type")]
+    kind: ChatKind,
+}
+
+#[derive(Deserialize)]
+struct BodySender {
+    id: String,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct BodyAttachment {
+    name: String,
+    #[serde(default)]
+    media_type: String,
+    content: String,
+}
+
+/// What the other side is told. Every answer has a status and what belongs to it.
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Told {
+    Accepted,
+    Answered { text: String },
+    Duplicate,
+    Pairing { code: String },
+    Refused { detail: String },
+}
+
+async fn receive(
+    State(gateway): State<Gateway>,
+    Path(account): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match take(&gateway, &account, &headers, &body).await {
+        Ok((status, told)) => (status, Json(told)).into_response(),
+        Err(error) => {
+            let status = status_of(&error);
+            if !error.is_refusal() {
+                tracing::error!(error = %error, "a webhook message failed");
+            }
+            (status, Json(Told::Refused { detail: error.to_string() })).into_response()
+        }
+    }
+}
+
+async fn take(
+    gateway: &Gateway,
+    account: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(StatusCode, Told), GatewayError> {
+    // An account that does not exist and a signature that does not fit are one answer: names are not told to strangers.
+    let account = gateway.accounts().get(WEBHOOK, account).map_err(|_| GatewayError::BadSignature)?.clone();
+    let id = verified(&account, headers, body)?;
+    let message = read(&account, id, body)?;
+    if let Some(callback) = &message.callback {
+        account.webhook.callbacks.allow(callback)?;
+    }
+    let deliver_later = message.callback.is_some();
+    let incoming = Incoming { platform: WEBHOOK, message, deliver_later };
+    Ok(match gateway.receive(incoming).await? {
+        Receipt::Duplicate => (StatusCode::OK, Told::Duplicate),
+        Receipt::Pairing { code } => (StatusCode::FORBIDDEN, Told::Pairing { code }),
+        Receipt::Done { text } => (StatusCode::OK, Told::Answered { text }),
+        Receipt::Taken(_) if deliver_later => (StatusCode::ACCEPTED, Told::Accepted),
+        Receipt::Taken(turn) => (StatusCode::OK, Told::Answered { text: turn.answer().await?.text }),
+    })
+}
+
+/// The id of the message, once its signature is known to be good.
+fn verified(account: &Account, headers: &HeaderMap, body: &[u8]) -> Result<String, GatewayError> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(GatewayError::BadSignature);
+    let (id, time, signatures) = (header(sign::ID)?, header(sign::TIME)?, header(sign::SIGNATURE)?);
+    let time: i64 = time.parse().map_err(|_| GatewayError::BadSignature)?;
+    let config = &account.webhook;
+    sign::verify(&config.secrets, id, time, body, signatures, config.window_s, now_millis() / 1000)?;
+    Ok(id.to_owned())
+}
+
+fn read(account: &Account, id: String, body: &[u8]) -> Result<Message, GatewayError> {
+    let body: Body = serde_json::from_slice(body).map_err(|_| GatewayError::Malformed { what: "the body" })?;
+    let attachments = body.attachments.into_iter().map(|attachment| {
+        let bytes = STANDARD
+            .decode(&attachment.content)
+            .map_err(|_| GatewayError::Malformed { what: "the content of an attachment" })?;
+        Ok(Attachment { name: attachment.name, media_type: attachment.media_type, bytes })
+    });
+    Ok(Message {
+        account: account.name.clone(),
+        id,
+        chat: Chat { id: body.chat.id, name: body.chat.name, kind: body.chat.kind },
+        thread: body.thread.filter(|thread| !thread.is_empty()),
+        scope: body.scope,
+        sender: Sender { id: body.sender.id, name: body.sender.name },
+        text: body.text,
+        attachments: attachments.collect::<Result<_, GatewayError>>()?,
+        callback: body.callback,
+    })
+}
+
+fn status_of(error: &GatewayError) -> StatusCode {
+    match error {
+        GatewayError::BadSignature | GatewayError::Stale => StatusCode::UNAUTHORIZED,
+        GatewayError::UnknownAccount | GatewayError::UnknownUser | GatewayError::PairingFull => StatusCode::FORBIDDEN,
+        GatewayError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        GatewayError::Malformed { .. } | GatewayError::CallbackNotAllowed => StatusCode::UNPROCESSABLE_ENTITY,
+        GatewayError::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+        GatewayError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

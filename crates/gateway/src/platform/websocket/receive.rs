@@ -1,0 +1,182 @@
+//! Sockets: one task a connection, which reads what the client says and writes what it is told.
+//!
+//! A client says `{"type":"join","chat":"…"}` to listen and `{"type":"say","id":"…","chat":"…","text":"…"}` to speak, which
+//! also listens. It is told `taken`, `refused` and `message`. The task belongs to the connection and inherits no context;
+//! each message enters the door by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::{SinkExt, StreamExt};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::config::chat_of;
+use super::send::Outgoing;
+use super::{Authenticate, Peer, WEBSOCKET};
+use crate::account::Account;
+use crate::gateway::{Gateway, Incoming, Receipt};
+use crate::message::{Chat, ChatKind, Message, Sender};
+use crate::{GatewayError, ReplyRoute};
+
+/// How many answers may wait for a slow client.
+const QUEUE: usize = 16;
+
+/// How many chats one connection may listen to.
+const MOST_CHATS: usize = 64;
+
+#[derive(Clone)]
+struct Shared {
+    gateway: Gateway,
+    authenticate: Authenticate,
+    next: Arc<AtomicU64>,
+}
+
+/// `GET /gateway/ws`.
+pub fn router(gateway: Gateway, authenticate: Authenticate) -> Router {
+    let shared = Shared { gateway, authenticate, next: Arc::default() };
+    Router::new().route("/gateway/ws", get(connect)).with_state(shared)
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Said {
+    Join { chat: String, #[serde(default)] thread: Option<String> },
+    Say { id: String, chat: String, #[serde(default)] thread: Option<String>, text: String },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Told<'a> {
+    Joined { chat: &'a str },
+    Taken { id: &'a str },
+    Duplicate { id: &'a str },
+    Answered { id: &'a str, text: &'a str },
+    Refused { id: &'a str, detail: String },
+}
+
+async fn connect(State(shared): State<Shared>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    let Some(peer) = (shared.authenticate)(headers).await else {
+        return (StatusCode::UNAUTHORIZED, "who this is is not known").into_response();
+    };
+    let configured = shared.gateway.accounts().of_tenant(WEBSOCKET, &peer.tenant).cloned();
+    let account = configured.unwrap_or_else(|| Arc::new(Account::new(WEBSOCKET, WEBSOCKET, peer.tenant.clone())));
+    let most = shared.gateway.limits().text * 6 + 4096;
+    let connection = shared.next.fetch_add(1, Ordering::Relaxed);
+    let line = Line { gateway: shared.gateway, account, peer, connection, chats: Vec::new() };
+    upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| haversack::detached(line.serve(socket)))
+}
+
+/// One connection.
+struct Line {
+    gateway: Gateway,
+    account: Arc<Account>,
+    peer: Peer,
+    connection: u64,
+    chats: Vec<String>,
+}
+
+impl Line {
+    async fn serve(mut self, socket: WebSocket) {
+        let (mut write, mut read) = socket.split();
+        let (queue, mut outgoing) = mpsc::channel::<Outgoing>(QUEUE);
+        loop {
+            tokio::select! {
+                Some(Outgoing { frame, written }) = outgoing.recv() => {
+                    if write.send(Frame::Text(frame.into())).await.is_err() {
+                        break;
+                    }
+                    let _ = written.send(());
+                }
+                frame = read.next() => {
+                    let told = match frame {
+                        Some(Ok(Frame::Text(text))) => self.hear(&text, &queue).await,
+                        Some(Ok(Frame::Close(_)) | Err(_)) | None => break,
+                        Some(Ok(_)) => continue,
+                    };
+                    if write.send(Frame::Text(told.into())).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.gateway.connections().leave(&self.peer.tenant, &self.chats, self.connection);
+    }
+
+    async fn hear(&mut self, text: &str, queue: &mpsc::Sender<Outgoing>) -> String {
+        match serde_json::from_str(text) {
+            Ok(Said::Join { chat, thread }) => match self.join(&chat, thread.as_deref(), queue).await {
+                Ok(()) => told(&Told::Joined { chat: &chat }),
+                Err(error) => told(&Told::Refused { id: "", detail: error.to_string() }),
+            },
+            Ok(Said::Say { id, chat, thread, text }) => {
+                let joined = self.join(&chat, thread.as_deref(), queue).await;
+                let said = match joined {
+                    Ok(()) => self.say(&id, &chat, thread, text).await,
+                    Err(error) => Err(error),
+                };
+                match said {
+                    Ok(Receipt::Taken(_)) => told(&Told::Taken { id: &id }),
+                    Ok(Receipt::Done { text }) => told(&Told::Answered { id: &id, text: &text }),
+                    Ok(Receipt::Duplicate | Receipt::Pairing { .. }) => told(&Told::Duplicate { id: &id }),
+                    Err(error) => told(&Told::Refused { id: &id, detail: error.to_string() }),
+                }
+            }
+            Err(_) => told(&Told::Refused { id: "", detail: "this is no `join` and no `say`".to_owned() }),
+        }
+    }
+
+    /// Listens to a chat, and has what waited for it sent now.
+    async fn join(
+        &mut self,
+        chat: &str,
+        thread: Option<&str>,
+        queue: &mpsc::Sender<Outgoing>,
+    ) -> Result<(), GatewayError> {
+        let chat = chat_of(&self.peer.principal, chat);
+        if !self.chats.contains(&chat) {
+            if self.chats.len() >= MOST_CHATS {
+                return Err(GatewayError::TooMany { what: "chats on one connection" });
+            }
+            self.gateway.connections().listen(&self.peer.tenant, &chat, self.connection, queue);
+            self.chats.push(chat.clone());
+        }
+        let route = ReplyRoute::new(WEBSOCKET, &self.account.name, &chat).in_thread(thread);
+        self.gateway.ledger().revive(&self.peer.tenant, &route).await
+    }
+
+    async fn say(
+        &self,
+        id: &str,
+        chat: &str,
+        thread: Option<String>,
+        text: String,
+    ) -> Result<Receipt, GatewayError> {
+        let chat_id = chat_of(&self.peer.principal, chat);
+        let message = Message {
+            account: self.account.name.clone(),
+            // Ids are the client's own, so they are unique within its chat only.
+            id: format!("{chat_id}/{id}"),
+            chat: Chat { id: chat_id, name: chat.to_owned(), kind: ChatKind::Direct },
+            thread: thread.filter(|thread| !thread.is_empty()),
+            scope: String::new(),
+            sender: Sender { id: self.peer.principal.as_str().to_owned(), name: String::new() },
+            text,
+            attachments: Vec::new(),
+            callback: None,
+        };
+        let incoming = Incoming { platform: WEBSOCKET, message, deliver_later: true };
+        self.gateway.receive_from(&self.account, self.peer.principal.clone(), incoming).await
+    }
+}
+
+fn told(told: &Told<'_>) -> String {
+    // Strings serialise.
+    serde_json::to_string(told).unwrap_or_default()
+}

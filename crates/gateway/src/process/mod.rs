@@ -1,0 +1,109 @@
+//! Commands: child processes of a session, in the foreground and in the background.
+//!
+//! A child gets an environment that is built for it, a folder of its tenant, and a process group of its own. One in the
+//! background outlives its turn: it is a row of the control file with the sealed context that started it, and its end is told
+//! there, once, whatever the gateway handles meanwhile and also after a restart. Tools start, poll, wait and end processes;
+//! each sees those of its own session only.
+
+mod child;
+mod environment;
+mod live;
+mod rows;
+mod watch;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use haversack_store::{KeyFile, Store};
+
+pub use child::Finished;
+pub use environment::Environment;
+pub use live::{NewProcess, ProcessStatus, State};
+
+use crate::deferred::Sealer;
+use crate::ledger::Ledger;
+use live::Live;
+
+/// How commands run.
+#[derive(Clone, Debug)]
+pub struct ProcessOptions {
+    /// What a child may inherit.
+    pub environment: Environment,
+    /// Where commands run: each tenant has a folder in it.
+    pub folder: PathBuf,
+    /// The shell that is given `-c` and the command.
+    pub shell: PathBuf,
+    /// How long a command in the foreground may take.
+    pub foreground: Duration,
+    /// How much of the end of an output is kept, in bytes.
+    pub output: usize,
+    /// How many processes of one tenant may run in the background.
+    pub most: usize,
+    /// Whether a person must approve each command.
+    pub ask: bool,
+    /// What a channel that cannot be reached later gets instead of the background: the foreground, or a refusal.
+    pub inline: bool,
+    /// How many watched lines are told within [`watch_window`](Self::watch_window); more are a flood, and only the end is told.
+    pub watch_most: u32,
+    /// See [`watch_most`](Self::watch_most).
+    pub watch_window: Duration,
+}
+
+impl ProcessOptions {
+    /// Commands in this folder, with this environment: a minute in the foreground, 16 KiB of output, 8 in the background,
+    /// each approved by a person, 5 watched lines a minute.
+    #[must_use]
+    pub fn new(folder: PathBuf, environment: Environment) -> Self {
+        Self {
+            environment,
+            folder,
+            shell: PathBuf::from("/bin/sh"),
+            foreground: Duration::from_secs(60),
+            output: 16 * 1024,
+            most: 8,
+            ask: true,
+            inline: false,
+            watch_most: 5,
+            watch_window: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The processes of a gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Processes {
+    store: Store,
+    sealer: Sealer,
+    ledger: Ledger,
+    instance: String,
+    options: Arc<ProcessOptions>,
+    live: Arc<Mutex<HashMap<String, Arc<Live>>>>,
+}
+
+impl Processes {
+    pub(crate) fn new(
+        store: Store,
+        keys: KeyFile,
+        ledger: Ledger,
+        instance: String,
+        options: ProcessOptions,
+    ) -> Self {
+        let sealer = Sealer::new(keys, "gateway.processes");
+        Self { store, sealer, ledger, instance, options: Arc::new(options), live: Arc::default() }
+    }
+
+    /// How commands run.
+    #[must_use]
+    pub fn options(&self) -> &ProcessOptions {
+        &self.options
+    }
+}
+
+impl fmt::Debug for Processes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processes").finish_non_exhaustive()
+    }
+}

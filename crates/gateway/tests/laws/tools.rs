@@ -1,0 +1,103 @@
+//! The tools read where they are from the context, and speak elsewhere only with a grant.
+
+use std::sync::Arc;
+
+use haversack_agent::tool::Toolbox;
+use serde_json::json;
+
+use crate::callbacks::Callbacks;
+use crate::house::{House, Post, account, echo, options};
+use crate::processes::{open, with_commands};
+
+fn send(arguments: serde_json::Value) -> String {
+    format!("send_message {arguments}")
+}
+
+#[tokio::test]
+async fn a_message_of_a_tool_goes_to_the_conversation_that_it_works_for() {
+    let mut callbacks = Callbacks::start().await;
+    let house = open(vec![account("shop", "acme", &callbacks.origin)]).await;
+    let text = send(json!({ "text": "working on it" }));
+    Post::new("shop", "m1", &text).in_group("g").in_thread("t").calling(callbacks.url("/in")).send(&house).await;
+    let (first, answer) = (callbacks.next().await, callbacks.next().await);
+    assert_eq!(first.text, "working on it");
+    assert!(answer.text.contains("delivery"), "the answer comes after it: {}", answer.text);
+    for heard in [first, answer] {
+        assert_eq!((&heard.body["chat"], &heard.body["thread"]), (&json!("g"), &json!("t")));
+    }
+}
+
+#[tokio::test]
+async fn a_message_to_another_chat_needs_a_grant_and_never_leaves_the_tenant() {
+    let mut callbacks = Callbacks::start().await;
+    let mut shop = account("shop", "acme", &callbacks.origin);
+    shop.cross_post = serde_json::from_value(json!([{ "chat": "announcements" }])).unwrap();
+    let mut bank = account("bank", "bank", &callbacks.origin);
+    bank.cross_post = serde_json::from_value(json!([{ "chat": "*" }])).unwrap();
+    let house = open(vec![shop, bank]).await;
+    let url = callbacks.url("/in");
+    let refused = [
+        (json!({ "text": "psst", "to": { "chat": "boss" } }), "need a grant"),
+        (json!({ "text": "psst", "to": { "chat": "any", "account": "bank" } }), "no such account"),
+        (json!({ "text": "psst", "to": { "chat": "any", "account": "nowhere" } }), "no such account"),
+    ];
+    for (n, (arguments, why)) in refused.into_iter().enumerate() {
+        Post::new("shop", &format!("m{n}"), &send(arguments)).calling(url.clone()).send(&house).await;
+        let answer = callbacks.next().await;
+        assert!(answer.text.contains(why), "{}", answer.text);
+    }
+    let text = send(json!({ "text": "news!", "to": { "chat": "announcements" } }));
+    Post::new("shop", "m9", &text).calling(url).send(&house).await;
+    let mut heard = [callbacks.next().await, callbacks.next().await];
+    heard.sort_by_key(|heard| heard.body["chat"].to_string());
+    assert_eq!((&heard[0].body["chat"], heard[0].text.as_str()), (&json!("announcements"), "news!"));
+}
+
+#[tokio::test]
+async fn a_channel_that_cannot_be_reached_later_has_no_second_message() {
+    let house = open(vec![account("shop", "acme", "https://hooks.example.com")]).await;
+    let (_, told) = Post::new("shop", "m1", &send(json!({ "text": "working on it" }))).send(&house).await;
+    assert!(told["text"].as_str().unwrap().contains("cannot be reached"), "{told}");
+}
+
+#[tokio::test]
+async fn commands_are_there_only_where_they_are_configured() {
+    let names = |house: &House| {
+        let tools = Toolbox::new(haversack_gateway::tool::tools(&house.desk));
+        tools.names().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let shop = || vec![account("shop", "acme", "https://hooks.example.com")];
+    assert_eq!(names(&House::open(shop(), echo()).await), ["schedule", "send_message"]);
+    assert_eq!(names(&open(shop()).await), ["process", "schedule", "send_message", "terminal"]);
+}
+
+#[tokio::test]
+async fn a_tool_outside_a_conversation_fails_its_turn() {
+    let house = open(vec![account("shop", "acme", "https://hooks.example.com")]).await;
+    let tools = Toolbox::new(haversack_gateway::tool::tools(&house.desk));
+    for (name, arguments) in [
+        ("send_message", json!({ "text": "x" })),
+        ("schedule", json!({ "action": "create", "expression": "* * * * *", "prompt": "x" })),
+        ("terminal", json!({ "command": "true" })),
+        ("process", json!({ "action": "list" })),
+    ] {
+        let tool = tools.get(name).unwrap().clone();
+        assert!(!tool.needs().is_empty(), "{name} says what it needs before any model is asked");
+        let error = house.inside("acme", "kim", tool.call(arguments)).await.unwrap_err();
+        assert!(matches!(error, haversack_agent::tool::ToolError::Unbound(_)), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_approved_does_not_run() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut options = with_commands(options(), folder.path());
+    options.processes.as_mut().unwrap().ask = true;
+    let accounts = vec![account("shop", "acme", "https://hooks.example.com")];
+    let house = House::in_folder(folder, accounts, options, crate::processes::runs_what_is_said).await;
+    let (_, told) = Post::new("shop", "m1", r#"terminal {"command":"touch ran"}"#).send(&house).await;
+    assert!(told["text"].as_str().unwrap().contains("not approved"), "{told}");
+    let work = house.folder.path().join("work");
+    let made = std::fs::read_dir(&work).map(|tenants| tenants.flatten().count()).unwrap_or_default();
+    assert_eq!(made, 0, "not even a folder was made");
+}

@@ -1,0 +1,39 @@
+//! Spans: the owner sees the tree of a turn, with the own tenant in it and no other, and without a word of what was
+//! said. Nobody else sees that there is one.
+
+use reqwest::StatusCode;
+
+use super::{errors, place_of};
+use crate::leakcheck::canary::{Cell, Reader};
+use crate::leakcheck::report::{Place, Report};
+use crate::leakcheck::stage::Answer;
+use crate::leakcheck::world::{World, tenant_name};
+
+/// The tree of a turn as its owner sees it.
+pub(in crate::leakcheck) fn own(world: &World, cell: Cell, tree: &Answer, report: &mut Report) {
+    report.looked(Place::Spans, 1);
+    if tree.status != StatusCode::OK || !tree.text.contains(&tenant_name(cell.tenant)) {
+        report.gap(Place::Spans, format!("{} does not see the tree of its own turn", place_of(cell)));
+    }
+    let who = format!("the tree of a turn in {}", place_of(cell));
+    report.crossed(Place::Spans, &world.crossed(&tree.text, Reader::Nobody), &who);
+    if world.names_other(&tree.text, Some(cell.tenant)) {
+        report.crossing(Place::Spans, format!("{who} names another tenant"));
+    }
+}
+
+/// What `who` got for the tree of a turn of `cell`.
+pub(in crate::leakcheck) fn foreign(
+    world: &World,
+    cell: Cell,
+    who: &str,
+    answer: &Answer,
+    report: &mut Report,
+) {
+    report.looked(Place::Spans, 1);
+    if answer.status != StatusCode::NOT_FOUND {
+        let detail = format!("{who} got {} for the tree of a turn in {}", answer.status, place_of(cell));
+        report.crossing(Place::Spans, detail);
+    }
+    errors::look(world, &format!("{who} of {}", place_of(cell)), answer, report);
+}

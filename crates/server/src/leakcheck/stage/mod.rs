@@ -1,0 +1,80 @@
+//! The stage: an installation of its own in a temporary folder, with the product running in it as an operator would
+//! run it. It is modelled as a [`Site`], which is what lies on the disk, the processes that work on it, and two people
+//! of each tenant with their keys. Hops drive it; when it is struck only the site is left, to be searched.
+
+mod people;
+mod process;
+mod site;
+
+use std::collections::HashMap;
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+
+pub(super) use people::{Answer, Caller, Say};
+pub(super) use site::Site;
+
+use super::canary::Cell;
+use super::report::Place;
+use super::world::World;
+use super::{Options, Report};
+use people::People;
+use process::Process;
+
+pub(super) struct Stage {
+    site: Site,
+    people: Vec<People>,
+    processes: Vec<Process>,
+    pub(super) bar: ProgressBar,
+    /// Whose each turn is, by its id.
+    turns: HashMap<String, Cell>,
+}
+
+impl Stage {
+    /// Makes the installation, issues the keys, and starts the server.
+    ///
+    /// # Errors
+    /// When a folder or a file cannot be written, or the server does not start.
+    pub(super) async fn set(world: &World, options: &Options) -> anyhow::Result<Self> {
+        let site = Site::make(world, options).await?;
+        let (server, started) = Process::start(&site, "serve", &["serve"]).await?;
+        let url = started["url"].as_str().context("the server does not say where it listens")?;
+        let people = people::all(&site, url)?;
+        let turns = HashMap::new();
+        Ok(Self { site, people, processes: vec![server], bar: options.bar.clone(), turns })
+    }
+
+    /// What lies on the disk.
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The person of a tenant whose conversations are had. Every tenant has one of the same name.
+    pub(super) fn kim(&self, tenant: usize) -> &Caller {
+        &self.people[tenant].kim
+    }
+
+    /// A colleague of the same tenant, also of the same name everywhere.
+    pub(super) fn lee(&self, tenant: usize) -> &Caller {
+        &self.people[tenant].lee
+    }
+
+    /// Writes down whose a turn is.
+    pub(super) fn turn_is_of(&mut self, turn: String, cell: Cell) {
+        self.turns.insert(turn, cell);
+    }
+
+    /// Stops every process as an operator would, the last one first. What is left is the site, and whose each turn was.
+    ///
+    /// # Errors
+    /// When a process cannot be waited for.
+    pub(super) async fn strike(self, report: &mut Report) -> anyhow::Result<(Site, HashMap<String, Cell>)> {
+        for process in self.processes.into_iter().rev() {
+            let name = process.name();
+            if !process.stop().await? {
+                report.gap(Place::Answers, format!("`{name}` did not stop in good order"));
+            }
+        }
+        Ok((self.site, self.turns))
+    }
+}
