@@ -30,6 +30,12 @@ pub enum Bench {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Milliseconds a durable step of a pipeline, and a thousand runs at once, against the targets
+    Pipelines {
+        /// Passed on to the bench
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Builds and runs one bench target.
@@ -38,6 +44,7 @@ pub fn run(what: &Bench) -> Result<()> {
         Bench::Turns { arguments } => ("turns", arguments),
         Bench::Jobs { arguments } => ("jobs", arguments),
         Bench::Context { arguments } => ("context", arguments),
+        Bench::Pipelines { arguments } => ("pipelines", arguments),
     };
     let metadata = Metadata::read(&root())?;
     let (package, target) = metadata

@@ -73,9 +73,23 @@ impl RunFolder {
             private(&folder)?;
         }
         let path = path.canonicalize()?;
+        let own = Dir::open_ambient_dir(&path, ambient_authority())?;
         let work = Dir::open_ambient_dir(path.join("work"), ambient_authority())?;
         let catalog = Dir::open_ambient_dir(self.path.join("catalog"), ambient_authority())?;
-        Ok(AttemptFolder { path, work, catalog })
+        Ok(AttemptFolder { path, own, work, catalog })
+    }
+
+    /// Removes what a lost attempt left, except what it printed.
+    pub(crate) fn clear(&self, number: u64) {
+        clear(&self.attempt_path(number));
+    }
+
+    /// Removes the run's folder with all that is in it.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn attempt_path(&self, number: u64) -> PathBuf {
@@ -104,6 +118,7 @@ pub(crate) const OUTPUT: &str = "output.log";
 #[derive(Debug)]
 pub(crate) struct AttemptFolder {
     path: PathBuf,
+    own: Dir,
     work: Dir,
     catalog: Dir,
 }
@@ -138,7 +153,7 @@ impl AttemptFolder {
         let found = matching(&self.catalog, patterns, "the catalog")?;
         found
             .iter()
-            .map(|path| copy(&self.catalog, path, &self.work).map_err(|e| unusable("get", &e)))
+            .map(|path| self.copy(&self.catalog, path, &self.work).map_err(|e| unusable("get", &e)))
             .collect()
     }
 
@@ -146,20 +161,36 @@ impl AttemptFolder {
     pub(crate) fn put(&self, patterns: &[String], no_copy: bool) -> Result<Vec<FileRecord>, StepFailure> {
         let found = matching(&self.work, patterns, "the work folder")?;
         let take = |path: &String| {
-            if no_copy { hash(&self.work, path) } else { copy(&self.work, path, &self.catalog) }
+            if no_copy { hash(&self.work, path) } else { self.copy(&self.work, path, &self.catalog) }
         };
         found.iter().map(|path| take(path).map_err(|e| unusable("put", &e))).collect()
     }
 
     /// Takes away what only the running attempt needs. What it printed stays.
     pub(crate) fn clear(&self) {
-        for folder in [self.work(), self.temporary()] {
-            // What cannot be removed now is in nobody's way: no later attempt has this folder.
-            drop(std::fs::remove_dir_all(folder));
+        clear(&self.path);
+    }
+
+    /// Copies a file whole or not at all: readers of the catalog see the old one or the new one, and no half.
+    fn copy(&self, from: &Dir, path: &str, to: &Dir) -> io::Result<FileRecord> {
+        const HALF: &str = "half";
+        if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            to.create_dir_all(folder)?;
         }
-        for file in [self.parameters(), self.returns(), self.process()] {
-            drop(std::fs::remove_file(file));
-        }
+        let mut out = self.own.create(HALF)?;
+        let (size, sha256) = drain(&mut from.open(path)?, &mut out)?;
+        self.own.rename(HALF, to, path)?;
+        Ok(FileRecord { path: path.to_owned(), size, sha256, copied: true })
+    }
+}
+
+/// Removes the work of an attempt. What cannot be removed now is in nobody's way: no later attempt has this folder.
+fn clear(attempt: &Path) {
+    for folder in ["work", "tmp"] {
+        drop(std::fs::remove_dir_all(attempt.join(folder)));
+    }
+    for file in ["parameters.json", "returns.json", "process", "half"] {
+        drop(std::fs::remove_file(attempt.join(file)));
     }
 }
 
@@ -213,27 +244,6 @@ fn walk(dir: &Dir, prefix: &str, depth: usize, files: &mut Vec<String>) -> io::R
 fn hash(dir: &Dir, path: &str) -> io::Result<FileRecord> {
     let (size, sha256) = drain(&mut dir.open(path)?, &mut io::sink())?;
     Ok(FileRecord { path: path.to_owned(), size, sha256, copied: false })
-}
-
-/// Copies a file whole or not at all: readers of the catalog see the old one or the new one.
-fn copy(from: &Dir, path: &str, to: &Dir) -> io::Result<FileRecord> {
-    let target = Path::new(path);
-    if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        to.create_dir_all(folder)?;
-    }
-    let half = format!("{path}.{}.half", std::process::id());
-    let mut options = cap_std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    let mut out = to.open_with(&half, &options)?;
-    let copied =
-        drain(&mut from.open(path)?, &mut out).and_then(|done| to.rename(&half, to, path).map(|()| done));
-    match copied {
-        Ok((size, sha256)) => Ok(FileRecord { path: path.to_owned(), size, sha256, copied: true }),
-        Err(error) => {
-            drop(to.remove_file(&half));
-            Err(error)
-        }
-    }
 }
 
 fn drain(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, String)> {

@@ -59,9 +59,9 @@ pub enum PipelineError {
     /// Only a run that failed or was cancelled can be tried again.
     #[error("the run has not failed, so there is nothing to try again")]
     NotFailed,
-    /// The run ended before.
-    #[error("the run has ended; start another one under a new key, or retry it if it failed")]
-    Ended,
+    /// Only a run that has ended can be deleted.
+    #[error("the run has not ended; cancel it first, and execute it once if nobody does")]
+    NotEnded,
     /// The run's folder could not be used.
     #[error("{what}: {source}; check the catalog's folder, its owner and the room on its disk")]
     Folder {

@@ -164,6 +164,31 @@ impl Pipelines {
         .in_current_context()
     }
 
+    /// Deletes a run that has ended: its row, its log, its folder. Its key is free again.
+    ///
+    /// # Errors
+    /// [`PipelineError::UnknownRun`], [`PipelineError::NotEnded`], [`PipelineError::Folder`] when the rows are gone and the
+    /// folder could not be removed, and what the store meets.
+    #[track_caller]
+    pub fn delete(
+        &self,
+        run: &RunId,
+    ) -> impl Future<Output = Result<(), PipelineError>> + Send + 'static + use<> {
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.shared.store.rows(), run.clone());
+        async move {
+            let rows = rows?;
+            let folder = RunFolder::of(&shared.settings.catalog, rows.scope().tenant(), &run);
+            let write = rows.write("delete a run", move |tx, scope| run_log::delete(tx, scope, &run));
+            if !write.await?.ok_or(PipelineError::UnknownRun)? {
+                return Err(PipelineError::NotEnded);
+            }
+            let removed = haversack::spawn_blocking(move || folder.remove()).await;
+            let removed = removed.map_err(|_| PipelineError::Internal("the pool is gone"))?;
+            removed.map_err(|source| PipelineError::Folder { what: "remove the folder of a run", source })
+        }
+        .in_current_context()
+    }
+
     /// The run of this name.
     ///
     /// # Errors

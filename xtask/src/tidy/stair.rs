@@ -35,7 +35,7 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ("clap", PROGRAMS, "libraries have no command line"),
     (
         "tracing-subscriber",
-        &["haversack", "haversack-agent", "haversack-server"],
+        &["haversack", "haversack-agent", "haversack-pipeline", "haversack-server"],
         "libraries emit, the program collects",
     ),
 ];

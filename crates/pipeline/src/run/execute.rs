@@ -95,7 +95,7 @@ impl Executor {
         let generation = view.generation;
         let executor = Arc::new(Self { shared, rows, run, generation, stop, wrote, past, folder, trace });
         let span = tracing::info_span!(
-            "pipeline.run", run = %executor.run, pipeline = pipeline.name(), trace_id = %executor.trace,
+            "run", run = %executor.run, pipeline = pipeline.name(), trace_id = %executor.trace,
             status = tracing::field::Empty
         );
         let work = async {
@@ -140,9 +140,13 @@ impl Executor {
     async fn bury(&self, chain: &mut Chain) {
         let lost = self.past.lost();
         for one in &lost {
-            let attempt = self.folder.attempt_path(one.started);
+            let (folder, started) = (self.folder.clone(), one.started);
+            let work = move || {
+                end_orphan(&folder.attempt_path(started));
+                folder.clear(started);
+            };
             // A pool that is gone ends nothing, and neither will this run go on.
-            drop(haversack::spawn_blocking(move || end_orphan(&attempt)).await);
+            drop(haversack::spawn_blocking(work).await);
         }
         for one in lost {
             chain.tell(What::AttemptEnded {
@@ -331,7 +335,10 @@ impl Executor {
 
     /// Runs one attempt in a frame of its own, under its own span.
     async fn attempt(&self, path: &str, task: &Task, values: &Values, number: u32, started: u64) -> Ended {
-        let traceparent = self.traceparent(started);
+        // Where the door is in the run's trace already, what the step causes hangs under the door's unit of work.
+        let given = TRACE_CONTEXT.get().ok().filter(|trace| trace.trace_id() == self.trace);
+        let trace = given.or_else(|| TraceContext::parse(&self.traceparent(started)).ok());
+        let traceparent = trace.as_ref().map_or("", TraceContext::as_str);
         let span = tracing::info_span!(
             "attempt", step = path, attempt = number, kind = task.command_type.name(), trace_id = %self.trace
         );
@@ -345,13 +352,13 @@ impl Executor {
             values,
             number,
             event: started,
-            traceparent: &traceparent,
+            traceparent,
         };
         let work = attempt.run(&self.stop.cancel).instrument(span);
         let step = StepPath::new(path);
-        match TraceContext::parse(&traceparent) {
-            Ok(trace) => STEP.scope(step, TRACE_CONTEXT.scope(trace, work)).await,
-            Err(_) => STEP.scope(step, work).await,
+        match trace.clone() {
+            Some(trace) => STEP.scope(step, TRACE_CONTEXT.scope(trace, work)).await,
+            None => STEP.scope(step, work).await,
         }
     }
 

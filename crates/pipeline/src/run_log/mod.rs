@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use follow::Follow;
-pub(crate) use rows::{NewRun, append, cancel, claim, find, insert, list, page, retry};
+pub(crate) use rows::{NewRun, append, cancel, claim, delete, find, insert, list, page, retry};
 
 use crate::catalog::FileRecord;
 use crate::run::RunStatus;

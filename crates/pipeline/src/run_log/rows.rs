@@ -250,6 +250,24 @@ pub(crate) fn retry(
     Ok(find(tx, scope, run)?.map(|view| (true, view)))
 }
 
+/// Deletes a run that has ended, with its log and, if no other run has it, its definition.
+pub(crate) fn delete(tx: &Transaction<'_>, scope: &Scope, run: &RunId) -> Result<Option<bool>, StoreError> {
+    let Some(view) = find(tx, scope, run)? else { return Ok(None) };
+    if !view.status.is_ended() {
+        return Ok(Some(false));
+    }
+    let owner = scope.tenant().as_str();
+    // The row goes first: the log may go only with its run.
+    tx.execute("DELETE FROM pipeline_runs WHERE tenant = ?1 AND run = ?2", [owner, run.as_str()])?;
+    tx.execute("DELETE FROM pipeline_events WHERE tenant = ?1 AND run = ?2", [owner, run.as_str()])?;
+    tx.execute(
+        "DELETE FROM pipeline_definitions WHERE tenant = ?1 AND identity = ?2
+         AND NOT EXISTS (SELECT 1 FROM pipeline_runs WHERE tenant = ?1 AND definition = ?2)",
+        [owner, &view.definition],
+    )?;
+    Ok(Some(true))
+}
+
 fn add<'a>(
     tx: &Transaction<'_>,
     scope: &Scope,

@@ -135,7 +135,7 @@ impl Attempt<'_> {
     async fn open(&self) -> Result<(Arc<AttemptFolder>, Vec<FileRecord>), StepFailure> {
         let (folder, number, get) = (self.folder.clone(), self.event, self.task.catalog.get.clone());
         let is_child = matches!(self.task.command_type, CommandType::Shell | CommandType::Python);
-        let values = is_child.then(|| self.values.clone());
+        let values = is_child.then(|| self.values.branch());
         on_the_pool(move || {
             let unusable = |error: std::io::Error| {
                 StepFailure::new(format!("the work folder could not be made: {}", error.kind()))
@@ -205,7 +205,7 @@ impl Attempt<'_> {
         let call = StepCall {
             inner: Arc::new(Call {
                 command: self.task.command.clone(),
-                parameters: self.values.parameters(),
+                values: self.values.branch(),
                 returns: self.task.returns.clone(),
                 overrides: self.task.overrides.clone(),
                 secrets: secrets.clone(),

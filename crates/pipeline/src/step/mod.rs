@@ -28,7 +28,7 @@ pub(crate) use orphan::end as end_orphan;
 pub(crate) use python::REDUCE;
 
 use crate::node::Return;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, Values};
 use crate::secrets::SecretSet;
 
 /// Runs the steps of one kind, such as `agent`.
@@ -79,7 +79,7 @@ pub struct StepCall {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) command: String,
-    pub(crate) parameters: Parameters,
+    pub(crate) values: Values,
     pub(crate) returns: Vec<Return>,
     pub(crate) overrides: BTreeMap<String, Value>,
     pub(crate) secrets: SecretSet,
@@ -95,16 +95,16 @@ impl StepCall {
         &self.inner.command
     }
 
-    /// Every parameter that the step sees.
+    /// A copy of every parameter that the step sees. One at a time costs less, see [`parameter`](Self::parameter).
     #[must_use]
-    pub fn parameters(&self) -> &Parameters {
-        &self.inner.parameters
+    pub fn parameters(&self) -> Parameters {
+        self.inner.values.parameters()
     }
 
     /// The parameter of this name.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&Value> {
-        self.inner.parameters.get(name)
+        self.inner.values.get(name).map(|value| &**value)
     }
 
     /// The names that the result gives a value, in order.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use haversack::testing::tenant;
+use haversack::well_known::{TRACE_CONTEXT, TraceContext};
 use haversack_pipeline::builder::{python, shell};
 use haversack_pipeline::run::RunStatus::{Failed, Succeeded};
 use serde_json::{Value, json};
@@ -158,6 +159,29 @@ async fn what_a_command_prints_or_exports_is_no_return() {
             house.run(&chain([("a", bad)]), none(), "s").await;
             let why = reason(&house.log("s").await);
             assert!(why.contains("no JSON object") && !why.contains("no json"), "{why}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_run_goes_on_in_the_trace_of_its_start() {
+    let ours = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
+    let house = House::new();
+    let print = || chain([("s", shell("printf %s $TRACEPARENT"))]);
+    tenant("a")
+        .wrap(TRACE_CONTEXT.scope(ours.clone(), async {
+            let run = house.run(&print(), none(), "r").await;
+            assert_eq!(run.trace, ours.trace_id());
+            assert_eq!(house.printed("r", "s").await, ours.as_str());
+            house.pipelines.start(&print(), none(), crate::id("later")).await.unwrap();
+        }))
+        .await;
+    // Executed from elsewhere, it is in its own trace all the same.
+    tenant("a")
+        .wrap(async {
+            house.pipelines.execute(&crate::id("later")).await.unwrap();
+            let printed = house.printed("later", "s").await;
+            assert_eq!(TraceContext::parse(&printed).unwrap().trace_id(), ours.trace_id());
         })
         .await;
 }

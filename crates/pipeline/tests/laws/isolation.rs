@@ -116,7 +116,7 @@ async fn a_run_inside_a_run() {
             .on("nest", move |call: StepCall| {
                 let pipelines = inner.get().unwrap().clone();
                 async move {
-                    let number = call.parameter("number").and_then(|number| number.as_u64()).unwrap();
+                    let number = call.parameter("number").and_then(serde_json::Value::as_u64).unwrap();
                     let outer = RUN.get().unwrap();
                     one(pipelines, pipeline(), usize::try_from(number).unwrap()).await;
                     assert_eq!(RUN.get().unwrap(), outer, "the outer run is back");

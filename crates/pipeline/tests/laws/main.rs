@@ -20,7 +20,6 @@ mod run_log;
 mod runners;
 mod secrets;
 mod shapes;
-mod spans;
 mod yaml;
 
 use std::path::{Path, PathBuf};

@@ -80,6 +80,11 @@ async fn a_dropped_executor_leaves_no_process() {
             until("the family to be there", || file.exists()).await;
             running.abort();
             assert!(running.await.unwrap_err().is_cancelled());
+
+            // It stands as after a crash: asked to end now, it ends with whoever takes it next.
+            assert!(house.pipelines.cancel(&id("r")).await.unwrap().cancel_requested);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Cancelled);
+            assert_eq!(ended(&house.log("r").await), [("s", AttemptStatus::Lost)]);
         })
         .await;
     all_gone(&ids(&file)).await;

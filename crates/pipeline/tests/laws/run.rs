@@ -8,10 +8,11 @@ use haversack_pipeline::builder::{function, shell, stub};
 use haversack_pipeline::run::RunStatus::{Failed, Succeeded};
 use haversack_pipeline::run::{RUN, RunId, STEP};
 use haversack_pipeline::run_log::{AttemptStatus, What};
-use haversack_pipeline::{Functions, PipelineError, StepCall, StepOutput};
+use haversack_pipeline::{Functions, PipelineError, PipelineOptions, Pipelines, StepCall, StepOutput};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
-use crate::{House, chain, ended, id, none, outputs};
+use crate::{House, chain, ended, id, none, on_disk, outputs};
 
 #[tokio::test]
 async fn a_second_start_returns_the_first_run() {
@@ -151,6 +152,69 @@ async fn an_executor_that_was_overtaken_writes_nothing_more() {
             let taken = log.iter().position(|event| event.generation == 2).unwrap();
             assert!(log[taken..].iter().all(|event| event.generation == 2), "{log:#?}");
             assert_eq!(log.iter().filter(|event| matches!(event.what, What::Ended { .. })).count(), 1);
+        })
+        .await;
+}
+
+/// Two executors that know nothing of each other, as in two processes: only the row's generation stands between them.
+#[tokio::test]
+async fn the_generation_alone_keeps_an_old_executor_out() {
+    let (reached, gates) =
+        (Arc::new(Semaphore::new(0)), [Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0))]);
+    let functions = {
+        let (reached, gates) = (Arc::clone(&reached), gates.clone());
+        Functions::new().on("wait", move |call: StepCall| {
+            let gate = Arc::clone(&gates[call.attempt() as usize - 1]);
+            reached.add_permits(1);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(StepOutput::value(call.attempt()))
+            }
+        })
+    };
+    let house = House::with(|options| options.functions(functions.clone()));
+    let options = PipelineOptions::new(house.catalog()).functions(functions);
+    let elsewhere = Pipelines::new(house.store.clone(), options);
+    tenant("a")
+        .wrap(async {
+            let pipeline = chain([("s", function("wait").returns(["x"])), ("t", stub())]);
+            house.pipelines.start(&pipeline, none(), id("r")).await.unwrap();
+            let old = haversack::spawn(house.pipelines.execute(&id("r")));
+            reached.acquire().await.unwrap().forget();
+            let new = haversack::spawn(elsewhere.execute(&id("r")));
+            reached.acquire().await.unwrap().forget();
+
+            gates[0].add_permits(1);
+            assert!(matches!(old.await.unwrap(), Err(PipelineError::TakenOver)));
+            gates[1].add_permits(1);
+            assert_eq!(new.await.unwrap().unwrap().status, Succeeded);
+            let log = house.log("r").await;
+            assert_eq!(outputs(&log), json!({"x": 2}));
+            let taken = log.iter().position(|event| event.generation == 2).unwrap();
+            assert!(log[taken..].iter().all(|event| event.generation == 2), "{log:#?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_deleted_run_is_gone_from_rows_and_folders() {
+    let house = House::new();
+    tenant("a")
+        .wrap(async {
+            let pipeline = chain([("s", shell("echo canary-text > x; cat x").put(["x"]))]);
+            house.pipelines.start(&pipeline, none(), id("r")).await.unwrap();
+            assert!(matches!(house.pipelines.delete(&id("r")).await, Err(PipelineError::NotEnded)));
+            house.pipelines.execute(&id("r")).await.unwrap();
+            assert_eq!(on_disk(&house.catalog(), "canary-text").len(), 2, "the file, and what was printed");
+
+            house.pipelines.delete(&id("r")).await.unwrap();
+            assert!(matches!(house.pipelines.get(&id("r")).await, Err(PipelineError::UnknownRun)));
+            assert!(matches!(house.pipelines.delete(&id("r")).await, Err(PipelineError::UnknownRun)));
+            assert_eq!(on_disk(&house.catalog(), "canary-text").len(), 0);
+            assert!(
+                !house.pipelines.start(&pipeline, none(), id("r")).await.unwrap().existing,
+                "the key is free"
+            );
         })
         .await;
 }

@@ -1,18 +1,22 @@
-//! One trace a run: run, step, attempt, each under its own, also when runs take turns.
+//! One trace a run: run, step, attempt, each under its own, also when runs take turns. A process of its own, because
+//! whether a span is seen is remembered for the whole process.
+
+#![forbid(unsafe_code)]
+// `#[tokio::test]` writes a bare `block_on`.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::sync::{Arc, Mutex};
 
 use haversack::testing::tenant;
-use haversack_pipeline::Functions;
-use haversack_pipeline::StepOutput;
-use haversack_pipeline::builder::{function, map};
+use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, function, map};
+use haversack_pipeline::run::RunId;
+use haversack_pipeline::{Functions, Parameters, PipelineOptions, Pipelines, StepCall, StepOutput};
+use haversack_store::{Store, StoreOptions};
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-
-use crate::{House, branch, chain, none};
 
 /// Each span with the names above it, in the order in which they began.
 #[derive(Clone, Default)]
@@ -39,9 +43,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Seen {
             .scope()
             .from_root()
             .filter_map(|above| above.extensions().get::<String>().cloned())
-            .filter(|name| {
-                ["pipeline.run", "step", "attempt", "inside"].iter().any(|ours| name.starts_with(ours))
-            })
+            .filter(|name| ["run(", "step(", "attempt(", "inside("].iter().any(|ours| name.starts_with(ours)))
             .collect();
         self.0.lock().unwrap().push(path.join(" > "));
     }
@@ -51,33 +53,36 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Seen {
 async fn every_span_stands_under_its_own_run() {
     let seen = Seen::default();
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(seen.clone()));
-    let functions = Functions::new().on("look", |call: haversack_pipeline::StepCall| async move {
+    let functions = Functions::new().on("look", |call: StepCall| async move {
         tokio::task::yield_now().await;
         let place = call.parameter("x").unwrap().as_str().unwrap().to_owned();
         drop(tracing::info_span!("inside", r#where = place));
         Ok(StepOutput::nothing())
     });
-    let house = House::with(|options| options.functions(functions));
-    let pipeline = chain([
-        ("first", function("look")),
-        ("each", map("list", "item", branch([("s", function("look"))]))),
-    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("data"), StoreOptions::default()).unwrap();
+    let options = PipelineOptions::new(dir.path().join("pipelines")).functions(functions);
+    let pipelines = Pipelines::new(store, options);
+    let inside = DagBuilder::new().then("s", function("look"));
+    let dag = DagBuilder::new().then("first", function("look")).then("each", map("list", "item", inside));
+    let pipeline = PipelineBuilder::new("spans", dag).build().unwrap();
     let one = |key: &'static str| {
-        let (house, pipeline) = (&house, &pipeline);
-        async move { house.run(pipeline, none().with("x", key).with("list", json!([0, 1])), key).await }
+        let (pipelines, pipeline) = (&pipelines, &pipeline);
+        async move {
+            let given = Parameters::new().with("x", key).with("list", json!([0, 1]));
+            let run = RunId::new(key).unwrap();
+            pipelines.start(pipeline, given, run.clone()).await.unwrap();
+            pipelines.execute(&run).await.unwrap();
+        }
     };
     tenant("a").wrap(async { tokio::join!(one("r1"), one("r2"), one("r3")) }).await;
 
     let seen = seen.0.lock().unwrap().clone();
     for key in ["r1", "r2", "r3"] {
         let deep = [
-            format!("pipeline.run({key}) > step(first) > attempt(first) > inside({key})"),
-            format!(
-                "pipeline.run({key}) > step(each) > step(each/[0]/s) > attempt(each/[0]/s) > inside({key})"
-            ),
-            format!(
-                "pipeline.run({key}) > step(each) > step(each/[1]/s) > attempt(each/[1]/s) > inside({key})"
-            ),
+            format!("run({key}) > step(first) > attempt(first) > inside({key})"),
+            format!("run({key}) > step(each) > step(each/[0]/s) > attempt(each/[0]/s) > inside({key})"),
+            format!("run({key}) > step(each) > step(each/[1]/s) > attempt(each/[1]/s) > inside({key})"),
         ];
         for path in deep {
             assert_eq!(seen.iter().filter(|one| **one == path).count(), 1, "{path}\n{seen:#?}");
