@@ -148,8 +148,7 @@ impl From<PipelineError> for Fault {
             PipelineError::BadKey
             | PipelineError::BadParameter { .. }
             | PipelineError::TakenOver
-            | PipelineError::NotFailed
-            | PipelineError::Ended => Self::new(Code::RunRefused, text),
+            | PipelineError::NotFailed => Self::new(Code::RunRefused, text),
             other => Self::internal(other),
         }
     }
