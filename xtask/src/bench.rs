@@ -18,8 +18,20 @@ pub enum Bench {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Jobs per second and how soon one starts, on SQLite, in one process and two
+    Jobs {
+        /// Passed on to the bench
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Cost of the library's operations beside tokio's task-local, against the targets
     Context {
+        /// Passed on to the bench
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Milliseconds a durable step of a pipeline, and a thousand runs at once, against the targets
+    Pipelines {
         /// Passed on to the bench
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -30,7 +42,9 @@ pub enum Bench {
 pub fn run(what: &Bench) -> Result<()> {
     let (name, arguments) = match what {
         Bench::Turns { arguments } => ("turns", arguments),
+        Bench::Jobs { arguments } => ("jobs", arguments),
         Bench::Context { arguments } => ("context", arguments),
+        Bench::Pipelines { arguments } => ("pipelines", arguments),
     };
     let metadata = Metadata::read(&root())?;
     let (package, target) = metadata

@@ -6,19 +6,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack::Entry;
 use haversack::well_known::TENANT_ID;
+use haversack::{Entry, FutureExt};
 use haversack_memory::Memory;
 use haversack_store::{Store, StoreError};
+use serde_json::Value;
+use tracing::Instrument;
 
-use crate::agent::{AgentConfig, ConfigError};
+use crate::agent::{AgentConfig, ConfigError, SpecialistConfig};
+use crate::crew::{self, Members};
 use crate::error::TurnError;
 use crate::history::{Book, History};
 use crate::model::ChatModel;
-use crate::specialist::Specialist;
-use crate::tool::dispatch::Dispatch;
+use crate::specialist::{Desk, Specialist};
+use crate::tool::dispatch::{Dispatch, caught};
 use crate::tool::knowledge::Knowledge;
-use crate::tool::{self, Tool, Toolbox};
+use crate::tool::{self, BackgroundRunner, Tool, ToolError, ToolOutput, Toolbox, missing_for};
 use crate::turn::{Turn, TurnId, TurnRequest};
 
 /// The agents. Cheap to clone.
@@ -31,12 +34,93 @@ struct Shared {
     config: AgentConfig,
     store: Store,
     memory: Memory,
-    model: Arc<dyn ChatModel>,
+    /// Every tool, the crews included.
+    tools: Toolbox,
     specialists: Vec<Specialist>,
-    dispatch: Dispatch,
+    desk: Desk,
+}
+
+/// Agents that are being put together. Made by [`Agents::builder`].
+#[must_use = "the agents are there when they are built"]
+pub struct AgentsBuilder {
+    config: AgentConfig,
+    store: Store,
+    memory: Memory,
+    model: Arc<dyn ChatModel>,
+    tools: Vec<Arc<dyn Tool>>,
+    background: Option<Arc<dyn BackgroundRunner>>,
+}
+
+impl AgentsBuilder {
+    /// More tools, which specialists get when the configuration names them. A tool with the name of one of this
+    /// crate replaces it.
+    pub fn tools(mut self, tools: impl IntoIterator<Item = Arc<dyn Tool>>) -> Self {
+        self.tools.extend(tools);
+        self
+    }
+
+    /// Who starts background tools. Without a runner they run as any other.
+    pub fn background(mut self, runner: Arc<dyn BackgroundRunner>) -> Self {
+        self.background = Some(runner);
+        self
+    }
+
+    /// Checks the configuration and makes the agents.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn build(self) -> Result<Agents, ConfigError> {
+        let Self { config, store, memory, model, tools, background } = self;
+        let knowledge = Knowledge::new(config.tools.knowledge.clone());
+        let own: [Arc<dyn Tool>; 4] = [
+            Arc::new(tool::remember(memory.clone())),
+            Arc::new(tool::recall(memory.clone())),
+            Arc::new(tool::note_attempt(memory.clone())),
+            Arc::new(tool::search_knowledge(knowledge)),
+        ];
+        let tools = Toolbox::new(own.into_iter().chain(tools));
+        config.check(&tools.names().collect::<Vec<_>>())?;
+        let dispatch = Dispatch {
+            parallel: config.tools.parallel,
+            timeout: Duration::from_secs(config.tools.timeout_s),
+            // Four characters a token, and half of the budget for the results of one step.
+            output_chars: config.limits.buffer_tokens.saturating_mul(2),
+            background: None,
+        };
+        let mut desk = Desk { model, dispatch, limits: config.limits.clone() };
+        let members = specialists(&config, &tools);
+        let members = Members { desk: &desk, memory: &memory, tools: &tools, specialists: &members };
+        let crews = crew::crews(&config, &members)?;
+        let tools = tools.with(crews.into_iter().map(|crew| Arc::new(crew) as Arc<dyn Tool>));
+        let specialists = specialists(&config, &tools);
+        // What a crew starts ends with the crew, so only a turn hands calls to the runner.
+        desk.dispatch.background = background;
+        Ok(Agents { shared: Arc::new(Shared { config, store, memory, tools, specialists, desk }) })
+    }
+}
+
+/// The configured specialists, with those of their tools that are in the box.
+fn specialists(config: &AgentConfig, tools: &Toolbox) -> Vec<Specialist> {
+    let with_tools = |specialist: &SpecialistConfig| Specialist {
+        name: specialist.name.clone(),
+        description: specialist.description.clone(),
+        prompt: specialist.prompt.clone(),
+        tools: tools.pick(&specialist.tools),
+    };
+    config.specialists.iter().map(with_tools).collect()
 }
 
 impl Agents {
+    /// Begins agents with the tools of this crate.
+    pub fn builder(
+        config: AgentConfig,
+        store: Store,
+        memory: Memory,
+        model: Arc<dyn ChatModel>,
+    ) -> AgentsBuilder {
+        AgentsBuilder { config, store, memory, model, tools: Vec::new(), background: None }
+    }
+
     /// Agents with the tools of this crate.
     ///
     /// # Errors
@@ -47,11 +131,10 @@ impl Agents {
         memory: Memory,
         model: Arc<dyn ChatModel>,
     ) -> Result<Self, ConfigError> {
-        Self::with_tools(config, store, memory, model, Vec::new())
+        Self::builder(config, store, memory, model).build()
     }
 
-    /// Agents with more tools, which specialists get when the configuration names them. A tool with the name
-    /// of one of this crate replaces it.
+    /// Agents with more tools, see [`AgentsBuilder::tools`].
     ///
     /// # Errors
     /// What is wrong with the configuration.
@@ -62,30 +145,7 @@ impl Agents {
         model: Arc<dyn ChatModel>,
         tools: Vec<Arc<dyn Tool>>,
     ) -> Result<Self, ConfigError> {
-        let knowledge = Knowledge::new(config.tools.knowledge.clone());
-        let own: [Arc<dyn Tool>; 4] = [
-            Arc::new(tool::remember(memory.clone())),
-            Arc::new(tool::recall(memory.clone())),
-            Arc::new(tool::note_attempt(memory.clone())),
-            Arc::new(tool::search_knowledge(knowledge)),
-        ];
-        let toolbox = Toolbox::new(own.into_iter().chain(tools));
-        config.check(&toolbox.names().collect::<Vec<_>>())?;
-        let specialists = config.specialists.iter().map(|specialist| Specialist {
-            name: specialist.name.clone(),
-            description: specialist.description.clone(),
-            prompt: specialist.prompt.clone(),
-            tools: toolbox.pick(&specialist.tools),
-        });
-        let specialists = specialists.collect();
-        let dispatch = Dispatch {
-            parallel: config.tools.parallel,
-            timeout: Duration::from_secs(config.tools.timeout_s),
-            // Four characters a token, and half of the budget for the results of one step.
-            output_chars: config.limits.buffer_tokens.saturating_mul(2),
-        };
-        let shared = Shared { config, store, memory, model, specialists, dispatch };
-        Ok(Self { shared: Arc::new(shared) })
+        Self::builder(config, store, memory, model).tools(tools).build()
     }
 
     /// Makes a turn under the current entry. Nothing is read or written yet.
@@ -111,6 +171,47 @@ impl Agents {
         })
     }
 
+    /// Runs one tool of any specialist in the context of this call, to its end: what a job does for a background
+    /// tool. A panic is an error; the time limit is the context's `DEADLINE`.
+    ///
+    /// # Errors
+    /// [`ToolError::Unbound`] outside any entry, or where a variable that the tool needs is not bound;
+    /// [`ToolError::Unknown`]; else what the tool says.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops the call.
+    #[track_caller]
+    pub fn run_tool(
+        &self,
+        name: &str,
+        arguments: Value,
+    ) -> impl Future<Output = Result<ToolOutput, ToolError>> + Send + 'static + use<> {
+        let entry = Entry::current();
+        let tool = self.shared.tools.get(name).cloned();
+        let name = tool.as_ref().map_or("unknown", |tool| &tool.spec().name);
+        let span = tracing::info_span!("tool", name, ok = tracing::field::Empty);
+        let run = async move {
+            entry?.check("tool call")?;
+            let tool = tool.ok_or(ToolError::Unknown)?;
+            if let Some(variable) = missing_for(&*tool) {
+                return Err(ToolError::Needs { variable });
+            }
+            tool.call(arguments).await
+        };
+        let work = async move {
+            let outcome = caught(run).await;
+            tracing::Span::current().record("ok", outcome.is_ok());
+            outcome
+        };
+        work.instrument(span).in_current_context()
+    }
+
+    /// The tool of this name, whichever specialist has it.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&dyn Tool> {
+        self.shared.tools.get(name).map(|tool| &**tool)
+    }
+
     /// The history of the context's principal.
     ///
     /// # Errors
@@ -129,15 +230,19 @@ impl Agents {
     /// The model that answers.
     #[must_use]
     pub fn model(&self) -> &dyn ChatModel {
-        &*self.shared.model
+        &*self.shared.desk.model
     }
 
     pub(crate) fn specialists(&self) -> &[Specialist] {
         &self.shared.specialists
     }
 
-    pub(crate) fn dispatch(&self) -> &Dispatch {
-        &self.shared.dispatch
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.shared.desk
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 }
 

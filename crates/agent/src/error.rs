@@ -8,6 +8,7 @@ use haversack::{ForeignContext, MissingContext};
 use haversack_memory::MemoryError;
 use haversack_store::StoreError;
 
+use crate::crew::CrewError;
 use crate::model::ModelError;
 use crate::turn::TurnId;
 
@@ -66,6 +67,9 @@ pub enum TurnError {
     /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A context was missing or foreign in a task of a crew.
+    #[error(transparent)]
+    Crew(CrewError),
     /// The memory layers failed.
     #[error(transparent)]
     Memory(MemoryError),
@@ -96,6 +100,7 @@ impl TurnError {
             Self::Model(_) => "HV0301",
             Self::Budget { .. } => "HV0304",
             Self::Memory(MemoryError::Store(error)) | Self::Store(error) => store_code(error),
+            Self::Crew(error) => error.code(),
             Self::Memory(_) | Self::Internal(_) => "HV0500",
         }
     }

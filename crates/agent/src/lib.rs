@@ -32,21 +32,24 @@
 //! - [`agent`]: the configuration, with a JSON schema and embedded defaults;
 //! - [`model`]: the streaming model contract, the offline rules, and providers over HTTP (feature `genai`);
 //! - [`tool`]: the tool contract, typed tools, and the four that come with it;
+//! - [`crew`]: tasks in an order, some at the same time, each in its own context; as a tool or alone;
 //! - [`history`]: sessions and turns, append-only, read back by their owner;
 //! - [`TurnEvent`] and [`EventSink`]: what a turn tells while it runs; [`TurnError`]: why it did not end
 //!   well.
 //!
 //! # Not here
-//! No HTTP, no queue of turns: the caller runs the turns of one session one after the other. No memory of
-//! money spent, no approval of tools, no crews.
+//! No HTTP, no queue of turns: the caller runs the turns of one session one after the other. No jobs: what
+//! runs a background tool later is brought along. No memory of money spent, no approval of tools.
 
 #![forbid(unsafe_code)]
 
 pub mod agent;
 mod agents;
+pub mod crew;
 mod error;
 mod event;
 pub mod history;
+mod learning;
 pub mod model;
 mod prompt;
 mod specialist;
@@ -56,8 +59,9 @@ mod turn;
 mod words;
 
 pub use agent::{AgentConfig, ConfigError};
-pub use agents::Agents;
+pub use agents::{Agents, AgentsBuilder};
 pub use error::TurnError;
 pub use event::{EventSink, TurnEvent};
 pub use history::History;
+pub use learning::Promoted;
 pub use turn::{InvalidTurnId, MemoryReport, Reply, ToolUse, Turn, TurnId, TurnRequest};

@@ -9,9 +9,11 @@ use std::collections::HashSet;
 use haversack::Entry;
 use haversack_memory::buffer::{Budget, Layer, Manifest, Part, WorkingContext};
 use haversack_memory::{Attempt, Hit};
+use serde_json::json;
 
+use crate::crew::TaskOutput;
 use crate::error::TurnError;
-use crate::history::Exchange;
+use crate::history::{Aside, Past};
 use crate::model::{ChatRequest, Message, ToolChoice};
 use crate::tool::ToolSpec;
 
@@ -22,10 +24,19 @@ pub(crate) const ATTEMPT_ARROW: &str = " -> ";
 /// How a recalled fact stands in the system text.
 pub(crate) const MEMORY_LINE: &str = "memory: ";
 
+/// How a summary stands in the system text.
+const SUMMARY_LINE: &str = "summary: ";
+/// How a notice stands in the system text.
+const NOTICE_LINE: &str = "notice: ";
+/// How the output of an earlier task stands in the system text: this, and JSON.
+pub(crate) const RESULT_LINE: &str = "result: ";
+
 const MUST: i32 = 1_000;
 const STEPS: i32 = 900;
+const RESULTS: i32 = 850;
 const ATTEMPTS: i32 = 800;
 const FACTS: i32 = 500;
+const ASIDES: i32 = 100;
 const HISTORY: i32 = 0;
 
 /// What a turn knows before it asks a model.
@@ -35,8 +46,10 @@ pub(crate) struct Material {
     pub(crate) attempts: Vec<Attempt>,
     /// What recall found for the message, best first.
     pub(crate) facts: Vec<Hit>,
-    /// Earlier turns of the session, oldest first.
-    pub(crate) history: Vec<Exchange>,
+    /// Earlier turns of the session, and what was said beside them.
+    pub(crate) past: Past,
+    /// What earlier tasks of a crew gave, in the order in which they are read.
+    pub(crate) results: Vec<TaskOutput>,
     /// What the caller said.
     pub(crate) message: String,
 }
@@ -83,10 +96,19 @@ impl Prompt<'_> {
         for fact in &self.material.facts {
             buffer.push(part(Layer::Recall, fact.id.clone(), memory_line(fact), FACTS));
         }
-        for past in self.material.history.iter().rev() {
+        if let Some(summary) = &self.material.past.summary {
+            buffer.push(part(Layer::History, summary.id.clone(), summary_line(summary), ASIDES));
+        }
+        for notice in self.material.past.notices.iter().rev() {
+            buffer.push(part(Layer::History, notice.id.clone(), notice_line(notice), ASIDES));
+        }
+        for past in self.material.past.exchanges.iter().rev() {
             let said = part(Layer::History, past.turn.clone(), past.user.clone(), HISTORY);
             let answered = part(Layer::History, answer_id(&past.turn), past.assistant.clone(), HISTORY);
             buffer.push_together(vec![said, answered]);
+        }
+        for result in &self.material.results {
+            buffer.push(part(Layer::Message, result_id(result), result_line(result), RESULTS));
         }
         buffer.push(part(Layer::Message, "message".to_owned(), self.material.message.clone(), MUST));
         for (at, step) in self.steps.iter().enumerate() {
@@ -104,12 +126,19 @@ impl Prompt<'_> {
         section(&mut system, "Tried in this conversation:", attempts.map(attempt_line));
         let facts = self.material.facts.iter().filter(|fact| fits.contains(fact.id.as_str()));
         section(&mut system, "Known about this customer, best match first:", facts.map(memory_line));
+        let past = &self.material.past;
+        let summary = past.summary.iter().filter(|aside| fits.contains(aside.id.as_str()));
+        section(&mut system, "Earlier in this conversation:", summary.map(summary_line));
+        let notices = past.notices.iter().filter(|aside| fits.contains(aside.id.as_str()));
+        section(&mut system, "Came in meanwhile:", notices.map(notice_line));
+        let results = self.material.results.iter().filter(|result| fits.contains(result_id(result).as_str()));
+        section(&mut system, "What earlier tasks gave:", results.map(result_line));
         system
     }
 
     fn messages(&self, fits: &HashSet<&str>) -> Vec<Message> {
         let mut messages = Vec::new();
-        for past in self.material.history.iter().filter(|past| fits.contains(past.turn.as_str())) {
+        for past in self.material.past.exchanges.iter().filter(|past| fits.contains(past.turn.as_str())) {
             messages.push(Message::User { text: past.user.clone() });
             messages.push(Message::Assistant { text: past.assistant.clone(), calls: Vec::new() });
         }
@@ -139,6 +168,19 @@ fn memory_line(fact: &Hit) -> String {
     format!("{MEMORY_LINE}{}", one_line(&fact.text))
 }
 
+fn summary_line(summary: &Aside) -> String {
+    format!("{SUMMARY_LINE}{}", one_line(&summary.text))
+}
+
+fn notice_line(notice: &Aside) -> String {
+    format!("{NOTICE_LINE}{} says: {}", one_line(&notice.source), one_line(&notice.text))
+}
+
+/// JSON escapes what could break the line.
+fn result_line(result: &TaskOutput) -> String {
+    format!("{RESULT_LINE}{}", json!({ "task": result.task, "text": result.text }))
+}
+
 /// Stored text stays on its line: otherwise a remembered sentence could pose as an attempt or an instruction.
 fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}')
@@ -150,6 +192,10 @@ fn one_line(text: &str) -> String {
 
 fn step_id(at: usize) -> String {
     format!("step {}", at + 1)
+}
+
+fn result_id(result: &TaskOutput) -> String {
+    format!("task {}", result.task)
 }
 
 fn answer_id(turn: &str) -> String {

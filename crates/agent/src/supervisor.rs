@@ -11,10 +11,10 @@ use tracing::Instrument;
 use crate::agents::Agents;
 use crate::error::TurnError;
 use crate::event::{EventSink, TurnEvent};
-use crate::history::Exchange;
+use crate::history::Past;
 use crate::model::{ChatRequest, ToolChoice, complete};
 use crate::prompt::{Material, Prompt};
-use crate::specialist::{self, Answer, Specialist};
+use crate::specialist::{Answer, Specialist};
 use crate::tool::ToolSpec;
 use crate::turn::{MemoryReport, Turn};
 
@@ -25,28 +25,27 @@ const RECALLED: usize = 8;
 pub(crate) const TRANSFER_TO: &str = "transfer_to_";
 
 /// Leads a turn from its message to an answer.
-pub(crate) async fn lead(
-    turn: &Turn,
-    history: Vec<Exchange>,
-    events: &EventSink,
-) -> Result<Answer, TurnError> {
-    let prepared = prepare(turn, history).instrument(tracing::info_span!("supervisor"));
+pub(crate) async fn lead(turn: &Turn, past: Past, events: &EventSink) -> Result<Answer, TurnError> {
+    let prepared = prepare(turn, past).instrument(tracing::info_span!("supervisor"));
     let (material, memory, specialist) = prepared.await?;
     events.emit(TurnEvent::Agent { name: specialist.name.clone() })?;
     let span = tracing::info_span!("specialist", name = %specialist.name);
-    specialist::answer(turn, specialist, material, memory, events).instrument(span).await
+    let worked = turn.agents.desk().work(turn.entry, specialist, &material, events).instrument(span).await?;
+    Ok(Answer {
+        agent: specialist.name.clone(),
+        model: turn.agents.model().name().to_owned(),
+        memory,
+        worked,
+    })
 }
 
-async fn prepare(
-    turn: &Turn,
-    history: Vec<Exchange>,
-) -> Result<(Material, MemoryReport, &Specialist), TurnError> {
+async fn prepare(turn: &Turn, past: Past) -> Result<(Material, MemoryReport, &Specialist), TurnError> {
     let message = turn.request.message.clone();
     let recall = turn.recall.search(Query { text: message.clone(), limit: RECALLED });
     let (attempts, recalled) = tokio::join!(turn.session.attempts(), recall);
     let (attempts, recalled): (_, Recalled) = (attempts?, recalled?);
     let memory = MemoryReport::from(&recalled);
-    let material = Material { attempts, facts: recalled.hits, history, message };
+    let material = Material { attempts, facts: recalled.hits, past, message, ..Material::default() };
     let specialist = choose(turn, &material).await?;
     // What a tool of the chosen specialist needs is checked before its first model call.
     specialist.tools.check_needs()?;
@@ -76,6 +75,7 @@ fn handover(agents: &Agents, turn: &Turn, material: &Material) -> Result<ChatReq
         name: format!("{TRANSFER_TO}{}", specialist.name),
         description: specialist.description.clone(),
         parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
+        when: Vec::new(),
     });
     let config = agents.config();
     let prompt = Prompt {

@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use haversack_agent::model::ScriptedModel;
 use haversack_agent::model::scripted::Answer;
+use haversack_agent::model::{Message, ScriptedModel};
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -149,6 +149,36 @@ async fn every_span_of_a_turn_hangs_below_the_turn() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_spans_of_a_crew_hang_below_the_tool_that_runs_it() {
+    let collector = COLLECTOR.clone();
+    let model = ScriptedModel::by(|request| match request.messages.last() {
+        Some(Message::Tool { .. }) => Answer::text("Done."),
+        _ if request.tools.is_empty() => Answer::text("Summed up."),
+        _ => Answer::call("research", json!({ "question": "opening hours" })),
+    });
+    let house = House::with(solo(&["research"]), Arc::new(model), Vec::new());
+    house.knows("acme", "a.md", "# Opening hours\n\nEight to five.\n");
+    let reply = house.say("acme", "s", "When are you open?").await.unwrap();
+    drop(house);
+
+    let seen = collector.0.lock().unwrap();
+    let own = format!("turn={}", reply.turn);
+    let turn = seen.spans.iter().position(|span| span.name == "turn" && span.fields.contains(&own)).unwrap();
+    assert_eq!(seen.parents(turn, "crew"), ["tool"]);
+    assert_eq!(seen.parents(turn, "task"), ["crew"; 3]);
+    let tasks = seen.below(turn, "task");
+    assert!(tasks.iter().all(|task| task.fields.contains("outcome=\"ok\"")), "{:?}", tasks[0].fields);
+    // Two researchers with a tool each, and a writer who asks the model.
+    let mut tools = seen.parents(turn, "tool");
+    tools.sort_unstable();
+    assert_eq!(tools, ["specialist", "task", "task"]);
+    let mut specialists = seen.parents(turn, "specialist");
+    specialists.sort_unstable();
+    assert_eq!(specialists, ["task", "turn"]);
+    assert_eq!(seen.parents(turn, "blocking"), ["tool"]);
+}
+
 #[tokio::test]
 async fn no_words_of_a_message_are_in_spans_or_events() {
     let collector = COLLECTOR.clone();
@@ -164,6 +194,7 @@ async fn no_words_of_a_message_are_in_spans_or_events() {
         Answer::call("recall", json!({ "Quillfeather": 1 })),
         Answer::text("x").and_cut(),
     ]);
+    house.say("acme", "s", "Please research Quillfeather.").await.unwrap();
     let failing = House::solo(model, &["recall"], Vec::new());
     failing.say("acme", "s", "About Quillfeather").await.unwrap_err();
     let seen = collector.0.lock().unwrap();

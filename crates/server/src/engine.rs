@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use haversack_agent::Agents;
 use haversack_agent::model::ChatModel;
+use haversack_gateway::Desk;
 use haversack_memory::{Memory, MemoryOptions};
-use haversack_store::{Store, StoreOptions, Synchronous};
+use haversack_store::{KeyFile, Store, StoreOptions, Synchronous};
 
 use crate::config::{self, Config};
+use crate::gateway;
 use crate::problem::Fault;
 use crate::telemetry::journal::Keep;
 use crate::telemetry::{Journal, Telemetry};
 use crate::turns::Turns;
+use crate::work::sessions::LongSessions;
+use crate::work::{self, Work};
 
 /// Everything behind the boundary. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,8 +27,33 @@ pub struct Engine {
     memory: Memory,
     agents: Agents,
     turns: Turns,
+    keys: KeyFile,
+    desk: Desk,
+    work: Work,
     journal: Journal,
     telemetry: Telemetry,
+}
+
+/// What this process is to the data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The one server, which holds the folder.
+    Server,
+    /// A worker beside it, or alone.
+    Worker,
+    /// A command that works in process while no server runs.
+    Command,
+}
+
+impl Role {
+    /// What the journal calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Worker => "worker",
+            Self::Command => "cli",
+        }
+    }
 }
 
 /// How long the last rows of the journal may take when the store is to be closed.
@@ -41,19 +70,33 @@ impl Engine {
         config: &Config,
         telemetry: Telemetry,
         model: Option<Arc<dyn ChatModel>>,
-        role: &str,
+        role: Role,
     ) -> Result<Self, Fault> {
         let model = match model {
             Some(model) => model,
             None => haversack_agent::model::from_config(&config.agent.model, &config::read_secret)?,
         };
-        let store = Store::open(&config.store.path, store_options(&config.store))?;
+        let options = store_options(&config.store);
+        let store = match role {
+            Role::Worker => Store::join(&config.store.path, options)?,
+            Role::Server | Role::Command => Store::open(&config.store.path, options)?,
+        };
+        let keys = KeyFile::open(&config.keys.path(&config.store.path), &config.store.path)?;
         let memory = Memory::new(store.clone(), memory_options(&config.memory));
-        let agents = Agents::new(config.agent.clone(), store.clone(), memory.clone(), model)?;
-        let journal = Journal::open(store.clone(), telemetry.ring().clone(), role, keep(&config.telemetry));
+        let journal =
+            Journal::open(store.clone(), telemetry.ring().clone(), role.name(), keep(&config.telemetry));
+        let desk = gateway::desk(&config.gateway, &store, &keys)?;
+        let before = work::Before::new(config, &store, &keys);
+        let agents = Agents::builder(config.agent.clone(), store.clone(), memory.clone(), model)
+            .tools(before.tools(config))
+            .tools(haversack_gateway::tool::tools(&desk))
+            .background(before.runner())
+            .build()?;
+        let work = before.with(config, &store, &agents, &journal, desk.ledger());
         let metrics = telemetry.metrics().clone();
-        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone());
-        Ok(Self { store, memory, agents, turns, journal, telemetry })
+        let long = LongSessions::new(agents.clone(), work.clone(), config.memory.summarise_after_turns);
+        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone(), long);
+        Ok(Self { store, memory, agents, turns, keys, desk, work, journal, telemetry })
     }
 
     /// The open data folder.
@@ -74,6 +117,21 @@ impl Engine {
     /// The live turns.
     pub fn turns(&self) -> &Turns {
         &self.turns
+    }
+
+    /// The key ring that seals what leaves the process.
+    pub fn keys(&self) -> &KeyFile {
+        &self.keys
+    }
+
+    /// What of the gateway outlives a turn.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Jobs, pipelines, and the worker that does them.
+    pub fn work(&self) -> &Work {
+        &self.work
     }
 
     /// What was done, and where each piece of it hangs.

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod code;
 pub mod config;
 pub mod engine;
+mod gateway;
 pub mod http;
 pub mod leakcheck;
 pub mod operator;
@@ -18,5 +19,6 @@ pub mod server;
 pub mod telemetry;
 mod tls;
 pub mod turns;
+pub mod work;
 
 pub use server::Server;

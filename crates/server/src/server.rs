@@ -10,10 +10,11 @@ use haversack_agent::model::ChatModel;
 use crate::auth::admin;
 use crate::code::Code;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Role};
 use crate::http::{App, Listener, Serving, router};
 use crate::problem::Fault;
 use crate::telemetry::Telemetry;
+use crate::work::Working;
 
 /// What a server is started with besides its configuration.
 #[derive(Default)]
@@ -31,6 +32,7 @@ pub struct Server {
     address: SocketAddr,
     engine: Engine,
     serving: Serving,
+    worker: Option<Working>,
     grace: Duration,
 }
 
@@ -56,16 +58,18 @@ impl Server {
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
         let (limits, grace) = (config.limits.clone(), config.server.grace());
+        let jobs = config.jobs.clone();
         let opening = haversack::spawn_blocking(move || {
-            Engine::open(&config, options.telemetry, options.model, "server")
+            Engine::open(&config, options.telemetry, options.model, Role::Server)
         });
         let engine = opening.await.map_err(Fault::internal)??;
         if exposed && !admin::active_demo(engine.store().control()).await?.is_empty() {
             engine.close(Duration::ZERO).await?;
             return Err(demo_keys_exposed(address));
         }
-        let serving = listener.serve(router(App::new(engine.clone(), limits.clone())), &limits);
-        Ok(Self { address, engine, serving, grace })
+        let serving = listener.serve(router(App::new(engine.clone(), limits.clone(), &jobs)), &limits);
+        let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
+        Ok(Self { address, engine, serving, worker, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -90,6 +94,9 @@ impl Server {
     /// The store's faults while it closes.
     pub async fn shutdown(self) -> Result<(), Fault> {
         self.engine.turns().drain(self.grace).await;
+        if let Some(worker) = self.worker {
+            worker.stop().await;
+        }
         self.serving.stop().await;
         self.engine.close(Duration::ZERO).await?;
         Ok(())

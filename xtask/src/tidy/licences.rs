@@ -25,7 +25,6 @@ const BANNED: &[(&str, &str)] = &[
     ("openssl-sys", "it needs a system library on every machine; TLS is rustls here"),
     ("native-tls", "it needs a system library on every machine; TLS is rustls here"),
     ("aws-lc-sys", "a second crypto provider beside ring, with a long C build"),
-    ("chrono", "a second time library; jiff is ours"),
     ("serde_yaml", "unmaintained"),
     ("sqlx", "a second SQLite that clashes with the bundled one, and 180 crates"),
     ("sqlx-core", "a second SQLite that clashes with the bundled one, and 180 crates"),

@@ -28,13 +28,14 @@ const OWNED: &[(&str, &[&str], &str)] = &[
         "the protocol does not carry a context; one crate binds it again around each handler",
     ),
     ("chacha20poly1305", &["haversack"], "what leaves the process is sealed in one place"),
+    ("chrono", &[], "a second time library, which only rmcp brings along; jiff is ours"),
     ("serde-saphyr", &["haversack-pipeline"], "one file of the product reads YAML"),
     ("genai", &["haversack-agent"], "model providers are reached through our ChatModel only"),
     ("anyhow", PROGRAMS, "libraries have typed errors"),
     ("clap", PROGRAMS, "libraries have no command line"),
     (
         "tracing-subscriber",
-        &["haversack", "haversack-agent", "haversack-server"],
+        &["haversack", "haversack-agent", "haversack-pipeline", "haversack-server"],
         "libraries emit, the program collects",
     ),
 ];

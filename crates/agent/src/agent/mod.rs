@@ -1,9 +1,10 @@
-//! The configuration of the agents: model, supervisor, specialists, tools, limits.
+//! The configuration of the agents: model, supervisor, specialists, crews, tools, limits.
 //!
 //! It is the table `[agent]` of the configuration file, as plain data with a JSON schema; what the file
 //! leaves out comes from the defaults compiled in. The server reads it, [`crate::Agents`] checks it once and
 //! then only reads.
 
+mod crews;
 mod secret;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,10 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
+pub use crews::{CrewConfig, TaskConfig};
 pub use secret::{Secret, SecretRef};
+
+use crate::crew::OrderError;
 
 /// The agents that run when nothing is configured, as TOML.
 pub const DEFAULT_TOML: &str = include_str!("../../default.toml");
@@ -43,6 +47,9 @@ pub struct AgentConfig {
     /// Who answers; the default are three specialists for support.
     #[serde(default = "default_specialists")]
     pub specialists: Vec<SpecialistConfig>,
+    /// Who works together; the default is one crew, which looks in the handbook and in what was told.
+    #[serde(default = "default_crews")]
+    pub crews: Vec<CrewConfig>,
     /// What specialists can use.
     #[serde(default)]
     pub tools: ToolsConfig,
@@ -59,6 +66,10 @@ impl Default for AgentConfig {
 
 fn default_specialists() -> Vec<SpecialistConfig> {
     DEFAULT.specialists.clone()
+}
+
+fn default_crews() -> Vec<CrewConfig> {
+    DEFAULT.crews.clone()
 }
 
 /// The table `[agent.model]`.
@@ -125,7 +136,7 @@ pub struct SpecialistConfig {
     pub description: String,
     /// The instructions for answering.
     pub prompt: String,
-    /// The tools it may call, by name.
+    /// The tools it may call, by name; crews are tools too.
     #[serde(default)]
     pub tools: Vec<String>,
 }
@@ -192,6 +203,31 @@ pub enum ConfigError {
         /// Every known name.
         known: String,
     },
+    /// The name would not do as a tool name.
+    #[error("the crew name `{0}` is invalid; use 1 to 40 of a-z, 0-9 and _")]
+    CrewName(String),
+    /// Two crews with one name, or a crew named as a tool.
+    #[error("the crew name `{0}` is taken by another crew or by a tool; names must be unique")]
+    DuplicateCrew(String),
+    /// The tasks of a crew are in an order that is impossible.
+    #[error("the crew `{crew}` cannot run: {why}")]
+    CrewOrder {
+        /// The crew.
+        crew: String,
+        /// What makes it impossible.
+        #[source]
+        why: OrderError,
+    },
+    /// A task of a crew is configured wrongly.
+    #[error("the task `{task}` of the crew `{crew}` is wrong: {what}")]
+    CrewTask {
+        /// The crew.
+        crew: String,
+        /// The task.
+        task: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// A number out of its range.
     #[error("`{key}` must be {must}")]
     Range {
@@ -235,23 +271,30 @@ impl AgentConfig {
         if self.specialists.is_empty() {
             return Err(ConfigError::NoSpecialists);
         }
+        let crews = self.crews.iter().map(|crew| crew.name.as_str());
+        let with_crews: Vec<&str> = tools.iter().copied().chain(crews).collect();
         let mut names = BTreeSet::new();
         for specialist in &self.specialists {
             let name = &specialist.name;
-            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-            if !(1..=40).contains(&name.len()) || !name.bytes().all(plain) {
+            if !is_plain_name(name) {
                 return Err(ConfigError::SpecialistName(name.clone()));
             }
             if !names.insert(name) {
                 return Err(ConfigError::DuplicateSpecialist(name.clone()));
             }
-            if let Some(tool) = specialist.tools.iter().find(|tool| !tools.contains(&tool.as_str())) {
-                let known = tools.join(", ");
+            if let Some(tool) = specialist.tools.iter().find(|tool| !with_crews.contains(&tool.as_str())) {
+                let known = with_crews.join(", ");
                 return Err(ConfigError::UnknownTool { specialist: name.clone(), tool: tool.clone(), known });
             }
         }
-        Ok(())
+        self.crews.iter().try_for_each(|crew| crew.check(self, tools))
     }
+}
+
+/// What does as the name of a tool.
+fn is_plain_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=40).contains(&name.len()) && name.bytes().all(plain)
 }
 
 fn in_range<N: PartialOrd>(

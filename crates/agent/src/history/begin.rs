@@ -10,23 +10,16 @@ use haversack_store::{StoreError, now_millis};
 use sha2::{Digest, Sha256};
 
 use super::commit::StoredReply;
+use super::past::{self, Past};
 use crate::error::TurnError;
 use crate::model::Message;
 use crate::turn::{Reply, TurnId, TurnRequest};
 
-/// An earlier turn of the session, as far as a model reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Exchange {
-    pub(crate) turn: String,
-    pub(crate) user: String,
-    pub(crate) assistant: String,
-}
-
 /// The turn may go on, or was answered before.
 #[derive(Debug)]
 pub(crate) enum Begun {
-    /// The message is recorded. The history is oldest first.
-    New { history: Vec<Exchange> },
+    /// The message is recorded.
+    New { past: Past },
     /// The same request was answered before.
     Replay(Box<Reply>),
 }
@@ -69,7 +62,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<String, TurnError> {
 
 /// What the transaction found; the closure of a store cannot say it in a [`TurnError`].
 pub(super) enum Found {
-    New(Vec<Exchange>),
+    New(Past),
     Replay(StoredRow),
     Conflict,
     Taken,
@@ -86,7 +79,7 @@ pub(super) struct StoredRow {
 impl Found {
     pub(super) fn settle(self) -> Result<Begun, TurnError> {
         match self {
-            Self::New(history) => Ok(Begun::New { history }),
+            Self::New(past) => Ok(Begun::New { past }),
             Self::Replay(stored) => stored.reply().map(|reply| Begun::Replay(Box::new(reply))),
             Self::Conflict => Err(TurnError::IdempotencyConflict),
             Self::Taken => Err(TurnError::SessionTaken),
@@ -127,10 +120,10 @@ pub(super) fn begin(tx: &Transaction<'_>, new: &Opening) -> Result<Found, StoreE
     let insert = "INSERT INTO messages (session_id, turn_id, seq, role, content, at) VALUES (?1, ?2, 0, \
         'user', ?3, ?4)";
     tx.prepare_cached(insert)?.execute(params![session, turn, new.message, now])?;
-    Ok(Found::New(history(tx, new)?))
+    Ok(Found::New(past::read(tx, &new.session, new.history_turns)?))
 }
 
-/// Makes the session or notes that it is active; false when it belongs to another principal.
+/// Makes the session or notes that it is active, which opens a closed one; false when it belongs to another principal.
 fn own_session(tx: &Transaction<'_>, new: &Opening, now: i64) -> Result<bool, StoreError> {
     let (session, principal) = (new.session.as_str(), new.principal.as_str());
     let owner = tx
@@ -140,7 +133,7 @@ fn own_session(tx: &Transaction<'_>, new: &Opening, now: i64) -> Result<bool, St
     match owner {
         Some(owner) if owner != principal => return Ok(false),
         Some(_) => {
-            let sql = "UPDATE sessions SET last_active_at = ?2 WHERE session_id = ?1";
+            let sql = "UPDATE sessions SET last_active_at = ?2, closed_at = NULL WHERE session_id = ?1";
             tx.prepare_cached(sql)?.execute(params![session, now])?;
         }
         None => {
@@ -176,21 +169,4 @@ fn repeated(tx: &Transaction<'_>, new: &Opening) -> Result<Option<Found>, StoreE
         Ok(StoredRow { turn: turn.clone(), session, content: row.get(0)?, manifest: row.get(1)? })
     })?;
     Ok(Some(Found::Replay(stored)))
-}
-
-fn history(tx: &Transaction<'_>, new: &Opening) -> Result<Vec<Exchange>, StoreError> {
-    let sql = "SELECT t.turn_id, u.content ->> '$.text', a.content ->> '$.text'
-               FROM turns t
-               JOIN messages u ON u.turn_id = t.turn_id AND u.seq = 0
-               JOIN messages a ON a.turn_id = t.turn_id
-                              AND a.seq = (SELECT max(m.seq) FROM messages m WHERE m.turn_id = t.turn_id)
-               WHERE t.session_id = ?1 AND t.status = 'completed'
-               ORDER BY t.number DESC LIMIT ?2";
-    let mut statement = tx.prepare_cached(sql)?;
-    let exchange =
-        |row: &Row<'_>| Ok(Exchange { turn: row.get(0)?, user: row.get(1)?, assistant: row.get(2)? });
-    let rows = statement.query_map(params![new.session.as_str(), new.history_turns], exchange)?;
-    let mut newest_first = rows.collect::<Result<Vec<_>, _>>()?;
-    newest_first.reverse();
-    Ok(newest_first)
 }

@@ -1,22 +1,31 @@
 //! The history of turns: append-only, owned by principals, read back only by their owners.
 //!
-//! [`History`] reads and deletes for the tenant and the principal of the context; the crate's own book writes
-//! turns. A session of another principal looks like one that is not there, except that its name cannot be
-//! used for a turn. The server and the command line read histories; only turns write them.
+//! [`History`] reads, closes and deletes for the tenant and the principal of the context, and adds what is no
+//! turn: notices and summaries. The crate's own book writes turns. A session of another principal looks like one
+//! that is not there, except that its name cannot be used for a turn. The server and the command line hold
+//! histories.
 
 mod begin;
 mod book;
+mod close;
 mod commit;
 mod delete;
+mod notice;
+mod past;
+mod summary;
 mod view;
 
 use haversack::well_known::{PRINCIPAL, Principal, SessionId};
 use haversack_store::sqlite::Transaction;
 use haversack_store::{Store, StoreError, TenantDb};
 
-pub(crate) use begin::{Begun, Exchange};
+pub(crate) use begin::Begun;
 pub(crate) use book::{Book, Ended};
+pub use close::Learnt;
 pub use delete::Receipt;
+pub use notice::{Notice, Noticed};
+pub(crate) use past::{Aside, Past};
+pub use summary::Summary;
 pub use view::{MessageView, SessionSummary, SessionView, TurnStatus, TurnView};
 
 use crate::turn::TurnId;
@@ -68,7 +77,7 @@ impl History {
         self.db.read("read a session", move |db| view::session(db, &owner, &id))
     }
 
-    /// A turn with its messages; `None` when the principal has none of this id.
+    /// A turn with its messages; `None` when the principal has none of this id. A notice is no turn.
     ///
     /// # Errors
     /// As [`History::sessions`].
@@ -79,6 +88,107 @@ impl History {
     ) -> impl Future<Output = Result<Option<TurnView>, StoreError>> + Send + 'static + use<> {
         let owner = self.principal.clone();
         self.db.read("read a turn", move |db| view::turn(db, &owner, id))
+    }
+
+    /// Adds a message to a session that is no turn's reply: what a background tool gave. It is part of the
+    /// session's view, and the next turn reads it. `None` when the principal has no session of this name.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    ///
+    /// # Cancellation
+    /// A dropped future leaves the notice written or not written, never half.
+    #[track_caller]
+    pub fn notice(
+        &self,
+        id: &SessionId,
+        notice: Notice,
+    ) -> impl Future<Output = Result<Option<Noticed>, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.write("add a notice", move |tx| notice::write(tx, &owner, &id, &notice))
+    }
+
+    /// Closes a session and says when that was, in milliseconds since the Unix epoch; closing it again changes
+    /// nothing. Its history stays, what was tried in it is over, and a new message opens it again. `None` when
+    /// the principal has no session of this name.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn close(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.write("close a session", move |tx| close::close(tx, &owner, &id))
+    }
+
+    /// As [`History::close`], with `also` in the same transaction, when there was something to close: either both
+    /// happen or neither does.
+    ///
+    /// # Errors
+    /// As [`History::sessions`], and what `also` says; nothing is changed then.
+    #[track_caller]
+    pub fn close_and<T, F>(
+        &self,
+        id: &SessionId,
+        also: F,
+    ) -> impl Future<Output = Result<Option<(i64, T)>, StoreError>> + Send + 'static + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.write("close a session", move |tx| match close::close(tx, &owner, &id)? {
+            Some(at) => Ok(Some((at, also(tx)?))),
+            None => Ok(None),
+        })
+    }
+
+    /// Whether the principal has a session of this name.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn has(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.read("find a session", move |db| delete::owns(db, &owner, &id))
+    }
+
+    /// How many turns a session has that no summary stands for; 0 when the principal has none of this name.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn unsummarised(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.read("count the turns of a session", move |db| summary::unsummarised(db, &owner, &id))
+    }
+
+    /// What helped in a session; see [`crate::Agents::learnt`].
+    #[track_caller]
+    pub(crate) fn learnt(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<Vec<Learnt>, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.read("read what a session learnt", move |db| close::learnt(db, &owner, &id))
+    }
+
+    /// Makes and stores a summary; see [`crate::Agents::summarise`].
+    #[track_caller]
+    pub(crate) fn summarise(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<Option<Summary>, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.write("summarise a session", move |tx| summary::summarise(tx, &owner, &id))
     }
 
     /// Deletes a session with everything that was learnt in it: turns, messages, attempts, and the facts that

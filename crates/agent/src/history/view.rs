@@ -37,7 +37,7 @@ pub struct SessionView {
     /// The session itself.
     #[serde(flatten)]
     pub summary: SessionSummary,
-    /// Its turns, oldest first: the newest 500.
+    /// Its turns, and the notices and summaries between them, oldest first: the newest 500.
     pub history: Vec<TurnView>,
 }
 
@@ -65,7 +65,7 @@ pub struct TurnView {
 /// One message of a turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MessageView {
-    /// `user`, `assistant` or `tool`.
+    /// `user`, `assistant` or `tool`; `notice` or `summary` where it is no turn.
     pub role: String,
     /// The message as it was recorded.
     pub content: Value,
@@ -89,11 +89,23 @@ pub enum TurnStatus {
     TimedOut,
     /// Its process ended, or nobody waited for it any more.
     Interrupted,
+    /// It is no turn but a notice: one message in the role `notice`.
+    Notice,
+    /// It is no turn but a summary of those before it: one message in the role `summary`.
+    Summary,
 }
 
 impl TurnStatus {
-    const ALL: [Self; 6] =
-        [Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::TimedOut, Self::Interrupted];
+    const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::TimedOut,
+        Self::Interrupted,
+        Self::Notice,
+        Self::Summary,
+    ];
 
     /// The word under which it is stored and shown.
     #[must_use]
@@ -105,6 +117,8 @@ impl TurnStatus {
             Self::Cancelled => "cancelled",
             Self::TimedOut => "timed_out",
             Self::Interrupted => "interrupted",
+            Self::Notice => "notice",
+            Self::Summary => "summary",
         }
     }
 }
@@ -117,7 +131,8 @@ impl FromSql for TurnStatus {
 }
 
 const SUMMARY: &str = "SELECT s.session_id, s.title, s.created_at, s.last_active_at,
-                              (SELECT count(*) FROM turns t WHERE t.session_id = s.session_id)
+                              (SELECT count(*) FROM turns t
+                                WHERE t.session_id = s.session_id AND t.status NOT IN ('notice', 'summary'))
                        FROM sessions s";
 
 const TURN: &str = "SELECT t.turn_id, t.session_id, t.number, t.status, t.started_at, t.ended_at,
@@ -166,7 +181,8 @@ pub(super) fn session(
 pub(super) fn turn(db: &Connection, owner: &Principal, id: TurnId) -> Result<Option<TurnView>, StoreError> {
     // The session's owner decides, not the turn's: they are the same today, and the session is what is owned.
     let sql = format!(
-        "{TURN} JOIN sessions s ON s.session_id = t.session_id WHERE t.turn_id = ?1 AND s.principal = ?2"
+        "{TURN} JOIN sessions s ON s.session_id = t.session_id WHERE t.turn_id = ?1 AND s.principal = ?2
+            AND t.status NOT IN ('notice', 'summary')"
     );
     let found =
         db.prepare_cached(&sql)?.query_row(params![id.to_string(), owner.as_str()], bare_turn).optional()?;
@@ -186,10 +202,9 @@ fn summary(row: &Row<'_>) -> Result<SessionSummary, haversack_store::sqlite::Err
 }
 
 fn bare_turn(row: &Row<'_>) -> Result<TurnView, haversack_store::sqlite::Error> {
-    let turn = row.get::<_, String>(0)?.parse().map_err(|_| FromSqlError::InvalidType)?;
     let manifest = row.get::<_, Option<String>>(6)?;
     Ok(TurnView {
-        turn,
+        turn: row.get(0)?,
         session: row.get(1)?,
         number: row.get::<_, i64>(2)?.unsigned_abs(),
         status: row.get(3)?,

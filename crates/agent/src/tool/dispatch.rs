@@ -4,8 +4,8 @@
 //! and a refused argument are results that the model reads. Only specialists dispatch. A cancelled turn lets
 //! the running calls end and starts no more.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -15,7 +15,7 @@ use haversack_memory::MemoryError;
 use haversack_store::StoreError;
 use tracing::Instrument;
 
-use super::{ToolError, ToolOutput, Toolbox};
+use super::{BackgroundRunner, CAN_DELIVER_LATER, ToolError, ToolOutput, Toolbox};
 use crate::error::TurnError;
 use crate::event::{EventSink, TurnEvent};
 use crate::model::{Message, ToolCall};
@@ -25,7 +25,7 @@ use crate::turn::ToolUse;
 const UNKNOWN: &str = "unknown";
 
 /// How tools are run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Dispatch {
     /// Calls at the same time, at least one.
     pub(crate) parallel: usize,
@@ -33,6 +33,8 @@ pub(crate) struct Dispatch {
     pub(crate) timeout: Duration,
     /// Characters that the results of one step may have together.
     pub(crate) output_chars: usize,
+    /// Who starts what takes longer than a turn should wait.
+    pub(crate) background: Option<Arc<dyn BackgroundRunner>>,
 }
 
 /// One finished call: what the model reads, and what the reply reports.
@@ -87,19 +89,26 @@ impl Dispatch {
         // A name that no tool has is text of the model, which no span and no log may hold.
         let name = if tool.is_some() { call.name.as_str() } else { UNKNOWN };
         let span = tracing::info_span!("tool", name, ok = tracing::field::Empty);
-        let arguments = call.arguments.clone();
-        let limit = self.limit();
+        let call = call.clone();
+        let limit = self.limit(tool.as_ref().and_then(|tool| tool.time_limit()));
+        let runner = self.background.clone();
         let work = async move {
             let begun = Instant::now();
             let run = async {
                 entry.check("tool call")?;
                 let tool = tool.ok_or(ToolError::Unknown)?;
-                // The call itself may panic as well as its future, so it is made inside.
-                tool.call(arguments).await
+                let later = tool.background().is_some() && CAN_DELIVER_LATER.get()?;
+                match runner.filter(|_| later) {
+                    Some(runner) => {
+                        let started = runner.start(&call.name, &call).await?;
+                        ToolOutput::json(&started.for_model())
+                    }
+                    // The call itself may panic as well as its future, so it is made inside.
+                    None => tool.call(call.arguments).await,
+                }
             };
-            let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(run).catch_unwind()).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(panic)) => Err(panicked(panic)),
+            let outcome = match tokio::time::timeout(limit, caught(run)).await {
+                Ok(outcome) => outcome,
                 Err(_) => Err(ToolError::TimedOut(limit)),
             };
             tracing::Span::current().record("ok", outcome.is_ok());
@@ -108,9 +117,10 @@ impl Dispatch {
         work.instrument(span)
     }
 
-    fn limit(&self) -> Duration {
+    fn limit(&self, own: Option<Duration>) -> Duration {
+        let limit = own.unwrap_or(self.timeout);
         let left = DEADLINE.get().map(Deadline::remaining);
-        left.map_or(self.timeout, |left| left.min(self.timeout))
+        left.map_or(limit, |left| left.min(limit))
     }
 
     /// A failure of the context fails the turn; every other one is the model's to read.
@@ -130,6 +140,9 @@ impl Dispatch {
             Err(ToolError::Memory(e @ (MemoryError::Unbound(_) | MemoryError::Foreign(_)))) => {
                 return Err(e.into());
             }
+            Err(ToolError::Crew(error)) if error.context_code().is_some() => {
+                return Err(TurnError::Crew(error));
+            }
             Err(error) => {
                 let name = if matches!(error, ToolError::Unknown) { UNKNOWN } else { call.name.as_str() };
                 tracing::warn!(tool = name, error = %error, "a tool call failed");
@@ -147,10 +160,11 @@ fn is_cancelled() -> bool {
     CANCEL.get().is_ok_and(|cancel| cancel.is_cancelled())
 }
 
-/// The payload of a panic may hold anything, stored text included, so it is dropped here.
-fn panicked(payload: Box<dyn Any + Send>) -> ToolError {
-    drop(payload);
-    ToolError::Panicked
+/// Makes a panic of a call an error. Its payload may hold anything, stored text included, so it is dropped here.
+pub(crate) async fn caught(
+    call: impl Future<Output = Result<ToolOutput, ToolError>>,
+) -> Result<ToolOutput, ToolError> {
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or(Err(ToolError::Panicked))
 }
 
 /// Cuts the longest results until all together fit the prompt, and says so where one was cut.

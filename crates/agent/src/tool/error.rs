@@ -9,6 +9,8 @@ use haversack::{ForeignContext, MissingContext};
 use haversack_memory::MemoryError;
 use haversack_store::StoreError;
 
+use crate::crew::CrewError;
+
 /// Why a tool call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
@@ -37,12 +39,24 @@ pub enum ToolError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The tool declares a variable that is not bound where it was run alone.
+    #[error("the tool needs the variable `{variable}`, which is not bound here; bind it at the door")]
+    Needs {
+        /// The variable's name.
+        variable: &'static str,
+    },
     /// A variable is unbound inside the tool: the whole turn fails.
     #[error(transparent)]
     Unbound(#[from] MissingContext),
     /// The call ran under another entry than it was made in: the whole turn fails.
     #[error(transparent)]
     Foreign(#[from] ForeignContext),
+    /// A task of a crew failed. A missing or foreign context in it fails the whole turn.
+    #[error(transparent)]
+    Crew(#[from] CrewError),
+    /// The call could not be started in the background.
+    #[error("the tool could not be started; try again")]
+    NotStarted(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
     /// Files of the tenant could not be read.
     #[error("the knowledge folder could not be read")]
     Io(#[from] std::io::Error),

@@ -5,6 +5,8 @@
 //! tenant. Specialists call tools through the dispatcher of this module; users may add their own to
 //! [`crate::Agents`].
 
+mod asking;
+mod background;
 pub(crate) mod dispatch;
 mod error;
 pub mod knowledge;
@@ -17,19 +19,23 @@ mod typed;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use haversack::Variable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use asking::{arguments_for, behind_the_asking, phrase_in};
+pub use background::{Background, BackgroundRunner, CAN_DELIVER_LATER, Started, Starting};
 pub use error::ToolError;
 pub use note_attempt::{NOTE_ATTEMPT, note_attempt};
 pub(crate) use recall::{Answer as RecallAnswer, Fact as RecalledFact};
 pub use recall::{RECALL, recall};
 pub use registry::Toolbox;
+pub(crate) use registry::missing_for;
 pub use remember::{REMEMBER, remember};
 pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
-pub use typed::{TypedTool, tool};
+pub use typed::{TypedTool, parameters_of, tool};
 
 /// The names of the tools of this crate.
 pub const NAMES: [&str; 4] = [NOTE_ATTEMPT, RECALL, REMEMBER, SEARCH_KNOWLEDGE];
@@ -47,6 +53,17 @@ pub trait Tool: Send + Sync + 'static {
     /// turn.
     fn needs(&self) -> &[&'static dyn Variable] {
         &[]
+    }
+
+    /// How long one call may take, where that is not what the configuration says for every tool.
+    fn time_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Declares that it takes longer than a turn should wait. Where the agents have a [`BackgroundRunner`] and
+    /// [`CAN_DELIVER_LATER`] allows it, the call is handed to the runner; elsewhere it runs as any other.
+    fn background(&self) -> Option<Background> {
+        None
     }
 
     /// Runs it once, in the context of the turn. The arguments are what the model wrote, of any shape.
@@ -69,6 +86,10 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON schema of the arguments: always an object.
     pub parameters: Value,
+    /// Words and phrases that ask for it, such as `look into`. Only the offline model reads them, which has no
+    /// other way to tell when a tool that it does not know is wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
 }
 
 /// What a tool gives back to the model.
@@ -83,6 +104,12 @@ impl ToolOutput {
     pub fn json(value: &impl Serialize) -> Result<Self, ToolError> {
         let value = serde_json::to_value(value);
         value.map(Self).map_err(|_| ToolError::Internal("the output is not JSON"))
+    }
+
+    /// The output as JSON.
+    #[must_use]
+    pub fn into_json(self) -> Value {
+        self.0
     }
 
     /// The output as the JSON text that the model reads.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use haversack::Context;
+use haversack::{Context, Variable};
 
 use super::{Tool, ToolSpec};
 use crate::error::TurnError;
@@ -43,20 +43,36 @@ impl Toolbox {
         Self { tools: Arc::new(found.collect()) }
     }
 
+    /// With these tools as well; a later tool replaces an earlier one of the same name.
+    #[must_use]
+    pub(crate) fn with(&self, more: impl IntoIterator<Item = Arc<dyn Tool>>) -> Self {
+        Self::new(self.tools.values().cloned().chain(more))
+    }
+
+    /// The context variables that its tools need, each as often as it is needed.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = &'static dyn Variable> {
+        self.tools.values().flat_map(|tool| tool.needs().iter().copied())
+    }
+
     pub(crate) fn specs(&self) -> Vec<ToolSpec> {
         self.tools.values().map(|tool| tool.spec().clone()).collect()
     }
 
     /// Fails when a tool needs a variable that the current context does not bind, before any model is asked.
     pub(crate) fn check_needs(&self) -> Result<(), TurnError> {
-        let here = Context::current();
-        for (name, tool) in self.tools.iter() {
-            if let Some(missing) = tool.needs().iter().find(|variable| !variable.is_bound_in(&here)) {
-                return Err(TurnError::ToolNeeds { tool: name.clone(), variable: missing.name() });
-            }
+        let missing = |(name, tool): (&String, &Arc<dyn Tool>)| Some((name.clone(), missing_for(&**tool)?));
+        match self.tools.iter().find_map(missing) {
+            Some((tool, variable)) => Err(TurnError::ToolNeeds { tool, variable }),
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// The first variable that the tool needs and the current context does not bind.
+pub(crate) fn missing_for(tool: &dyn Tool) -> Option<&'static str> {
+    let here = Context::current();
+    let missing = tool.needs().iter().find(|variable| !variable.is_bound_in(&here));
+    missing.map(|variable| variable.name())
 }
 
 impl std::fmt::Debug for Toolbox {

@@ -11,7 +11,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Tool, ToolError, ToolFuture, ToolOutput, ToolSpec};
+use super::{Background, Tool, ToolError, ToolFuture, ToolOutput, ToolSpec};
 
 /// Makes a tool from a function. The schema of `A` tells the model what to write.
 ///
@@ -29,18 +29,29 @@ where
     F: Fn(A) -> R + Send + Sync + 'static,
     R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
 {
+    let spec = ToolSpec {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        parameters: parameters_of::<A>(),
+        when: Vec::new(),
+    };
+    TypedTool { spec, needs: Vec::new(), background: None, run, _arguments: PhantomData }
+}
+
+/// The JSON schema of an argument type, as [`tool`] writes it: draft 7, without references.
+#[must_use]
+pub fn parameters_of<A: JsonSchema>() -> Value {
     let mut settings = SchemaSettings::draft07();
     settings.inline_subschemas = true;
     settings.meta_schema = None;
-    let parameters = settings.into_generator().into_root_schema_for::<A>().to_value();
-    let spec = ToolSpec { name: name.to_owned(), description: description.to_owned(), parameters };
-    TypedTool { spec, needs: Vec::new(), run, _arguments: PhantomData }
+    settings.into_generator().into_root_schema_for::<A>().to_value()
 }
 
 /// A tool made of a function. Made by [`tool`].
 pub struct TypedTool<A, F> {
     spec: ToolSpec,
     needs: Vec<&'static dyn Variable>,
+    background: Option<Background>,
     run: F,
     _arguments: PhantomData<fn(A)>,
 }
@@ -50,6 +61,20 @@ impl<A, F> TypedTool<A, F> {
     #[must_use]
     pub fn needing(mut self, variables: &[&'static dyn Variable]) -> Self {
         self.needs.extend_from_slice(variables);
+        self
+    }
+
+    /// Words and phrases by which the offline model knows that the tool is asked for.
+    #[must_use]
+    pub fn asked_for_by(mut self, phrases: &[&str]) -> Self {
+        self.spec.when.extend(phrases.iter().map(|phrase| (*phrase).to_owned()));
+        self
+    }
+
+    /// Declares that the tool takes longer than a turn should wait.
+    #[must_use]
+    pub fn in_background(mut self) -> Self {
+        self.background = Some(Background::new());
         self
     }
 }
@@ -66,6 +91,10 @@ where
 
     fn needs(&self) -> &[&'static dyn Variable] {
         &self.needs
+    }
+
+    fn background(&self) -> Option<Background> {
+        self.background
     }
 
     fn call(&self, arguments: Value) -> ToolFuture {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use haversack_store::sqlite::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TurnError;
@@ -68,5 +69,11 @@ impl TryFrom<String> for TurnId {
 impl From<TurnId> for String {
     fn from(id: TurnId) -> Self {
         id.to_string()
+    }
+}
+
+impl FromSql for TurnId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map_err(|_| FromSqlError::InvalidType)
     }
 }

@@ -15,8 +15,8 @@ impl Turn {
     pub(super) async fn live(self, events: &EventSink) -> Result<Reply, TurnError> {
         let history_turns = self.agents.config().limits.history_turns;
         let begin = self.book.begin(self.id, &self.request, history_turns);
-        let history = match begin.instrument(tracing::info_span!("begin")).await? {
-            Begun::New { history } => history,
+        let past = match begin.instrument(tracing::info_span!("begin")).await? {
+            Begun::New { past } => past,
             Begun::Replay(reply) => {
                 self.entry.check("reply")?;
                 events.emit(TurnEvent::Finished { reply: reply.clone() })?;
@@ -24,7 +24,7 @@ impl Turn {
             }
         };
         events.emit(TurnEvent::Started { turn: self.id })?;
-        let answer = match supervisor::lead(&self, history, events).await {
+        let answer = match supervisor::lead(&self, past, events).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.record_failure(&error).await;

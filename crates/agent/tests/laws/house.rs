@@ -8,7 +8,9 @@ use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_
 use haversack_agent::agent::SpecialistConfig;
 use haversack_agent::model::{ChatModel, Offline};
 use haversack_agent::tool::Tool;
-use haversack_agent::{AgentConfig, Agents, EventSink, Reply, TurnError, TurnEvent, TurnRequest};
+use haversack_agent::{
+    AgentConfig, Agents, AgentsBuilder, EventSink, Reply, TurnError, TurnEvent, TurnRequest,
+};
 use haversack_memory::{Memory, MemoryOptions};
 use haversack_store::{Store, StoreOptions};
 use tempfile::TempDir;
@@ -32,16 +34,21 @@ impl House {
         Self::with(solo(tools), Arc::new(model), extra)
     }
 
-    pub(crate) fn with(
+    pub(crate) fn with(config: AgentConfig, model: Arc<dyn ChatModel>, tools: Vec<Arc<dyn Tool>>) -> Self {
+        Self::built(config, model, |builder| builder.tools(tools))
+    }
+
+    /// As the builder says.
+    pub(crate) fn built(
         mut config: AgentConfig,
         model: Arc<dyn ChatModel>,
-        tools: Vec<Arc<dyn Tool>>,
+        with: impl FnOnce(AgentsBuilder) -> AgentsBuilder,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("data"), StoreOptions::default()).unwrap();
         let memory = Memory::new(store.clone(), MemoryOptions::default());
         config.tools.knowledge.get_or_insert_with(|| folder.path().join("knowledge"));
-        let agents = Agents::with_tools(config, store.clone(), memory.clone(), model, tools).unwrap();
+        let agents = with(Agents::builder(config, store.clone(), memory.clone(), model)).build().unwrap();
         Self { folder, store, memory, agents }
     }
 

@@ -6,15 +6,22 @@
 // `unwrap` ends a test wherever it stands, and `#[tokio::test]` blocks on its runtime where no frame is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod background;
 mod config;
 mod conversations;
+mod crew_config;
+mod crew_order;
+mod crew_run;
+mod crew_task;
 mod history;
 mod house;
 mod isolation;
 mod knowledge;
 mod model;
+mod notices;
 #[cfg(feature = "genai")]
 mod provider;
+mod session_end;
 mod talk;
 mod tools;
 mod turn;

@@ -87,6 +87,7 @@ impl Worse {
             name: "worse".to_owned(),
             description: String::new(),
             parameters,
+            when: Vec::new(),
         })
     }
 }

@@ -16,6 +16,8 @@ pub enum Source {
     Agent,
     /// A tool, as a result.
     Tool,
+    /// A session that ended, as what helped in it.
+    Learnt,
     /// An import by an operator.
     Import,
 }
@@ -28,12 +30,13 @@ impl Source {
             Self::User => "user",
             Self::Agent => "agent",
             Self::Tool => "tool",
+            Self::Learnt => "learnt",
             Self::Import => "import",
         }
     }
 
     pub(super) fn parse(word: &str) -> Result<Self, Error> {
-        [Self::User, Self::Agent, Self::Tool, Self::Import]
+        [Self::User, Self::Agent, Self::Tool, Self::Learnt, Self::Import]
             .into_iter()
             .find(|source| source.as_str() == word)
             .ok_or_else(|| FromSqlError::InvalidType.into())

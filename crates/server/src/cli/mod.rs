@@ -17,7 +17,9 @@ pub mod output;
 pub mod replay;
 pub mod restore;
 pub mod serve;
+mod signals;
 mod sse;
+pub mod worker;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,8 @@ pub struct Cli {
 pub enum Command {
     /// Start the HTTP server.
     Serve(serve::Args),
+    /// Work on background jobs, beside a server or before there is one.
+    Worker(worker::Args),
     /// Talk to an agent, in process or on a server.
     Chat(chat::Args),
     /// Play recorded conversations against a server and check their expectations.
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args, out),
+        Command::Worker(args) => worker::run(args, out),
         Command::Chat(args) => chat::run(args, out),
         Command::Replay(args) => replay::run(args, out),
         Command::Init(args) => init::run(args, out),
@@ -125,6 +130,11 @@ fn mutant(name: &str) -> Result<haversack::mutants::Mutant, String> {
         let names = haversack::mutants::Mutant::ALL.map(haversack::mutants::Mutant::name);
         format!("there are {}", names.join(", "))
     })
+}
+
+fn telemetry_refused(error: anyhow::Error) -> anyhow::Error {
+    let detail = format!("[telemetry] {error:#}");
+    Fault::new(Code::ConfigInvalid, detail).into()
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {

@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::config::Source;
 use super::output::Output;
+use super::signals::Signals;
 use crate::auth::admin::{self, Issued};
 use crate::config::Config;
-use crate::problem::Fault;
 use crate::server::{Options, Server};
 use crate::telemetry::Telemetry;
 
@@ -56,7 +56,7 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     let demo = config.server.demo_keys.unwrap_or(loaded.file.is_none());
     config.server.demo_keys = Some(demo);
     config.check()?;
-    let telemetry = Telemetry::install(&config.telemetry).map_err(telemetry_refused)?;
+    let telemetry = Telemetry::install(&config.telemetry).map_err(super::telemetry_refused)?;
     crate::panics::install();
     let runtime = super::runtime()?;
     let served = haversack::block_on(&runtime, serve(config, demo, telemetry.clone(), out));
@@ -106,34 +106,4 @@ fn announce(server: &Server, keys: &[Issued], out: &Output) {
     out.line("Try:");
     out.line(&format!("  curl -s {url}/v1/sessions/first/turns -H 'Authorization: Bearer {}' \\", first.key));
     out.line("    -H 'Content-Type: application/json' -d '{\"message\": \"Remember that our account manager is Robin Vega.\"}'");
-}
-
-fn telemetry_refused(error: anyhow::Error) -> anyhow::Error {
-    let detail = format!("[telemetry] {error:#}");
-    Fault::new(crate::code::Code::ConfigInvalid, detail).into()
-}
-
-/// The signals that ask a server to stop: SIGTERM and Ctrl-C.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn install() -> std::io::Result<Self> {
-        Ok(Self {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

@@ -3,6 +3,7 @@
 //! line loads it, and nothing else in the workspace reads the process environment.
 
 mod environment;
+mod gateway;
 mod place;
 pub mod process;
 mod secret;
@@ -12,6 +13,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use gateway::{Account, Command, Gateway};
 pub use haversack_agent::agent::{Secret, SecretRef};
 pub use secret::{read as read_secret, resolve};
 pub use sections::{Limits, LogFormat, Memory, Otlp, Server, Store, Synchronous, Telemetry};
@@ -42,6 +44,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// Pipelines.
     pub pipelines: Pipelines,
+    /// Messages from other platforms.
+    pub gateway: Gateway,
     /// The MCP endpoint.
     pub mcp: Mcp,
     /// Logs, the ring of recent turns, and export.
@@ -156,7 +160,8 @@ impl Config {
         }
         let headers = self.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
         let secrets = self.pipelines.secrets.values().flat_map(BTreeMap::values);
-        for reference in headers.chain(secrets).chain(&self.agent.model.api_key) {
+        let signing = self.gateway.accounts.iter().flat_map(|account| &account.secrets);
+        for reference in headers.chain(secrets).chain(signing).chain(&self.agent.model.api_key) {
             resolve(reference)?;
         }
         Ok(())

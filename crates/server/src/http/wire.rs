@@ -114,8 +114,9 @@ impl TurnState {
             TurnStatus::TimedOut => {
                 (TurnStateStatus::TimedOut, Some((Code::TurnTimedOut, "The turn took longer than it may.")))
             }
-            // Nobody runs it here: the process that did is gone.
-            TurnStatus::Running | TurnStatus::Interrupted => {
+            // Nobody runs it here: the process that did is gone. (Notices and summaries are no turns, and are not
+            // found as such.)
+            TurnStatus::Running | TurnStatus::Interrupted | TurnStatus::Notice | TurnStatus::Summary => {
                 (TurnStateStatus::Interrupted, Some((Code::TurnInterrupted, "The turn was interrupted.")))
             }
         };

@@ -3,8 +3,11 @@
 
 use haversack::{ForeignContext, MissingContext, Refused};
 use haversack_agent::{ConfigError as AgentConfigError, TurnError};
+use haversack_gateway::GatewayError;
+use haversack_jobs::JobError;
 use haversack_memory::MemoryError;
-use haversack_store::StoreError;
+use haversack_pipeline::PipelineError;
+use haversack_store::{KeyFileError, StoreError};
 
 use super::Fault;
 use crate::code::Code;
@@ -101,6 +104,70 @@ impl From<TurnError> for Fault {
                 let code = Code::find(told.code()).unwrap_or(Code::Internal);
                 Self::caused(code, sentence(&told.to_string()), told)
             }
+        }
+    }
+}
+
+impl From<KeyFileError> for Fault {
+    fn from(error: KeyFileError) -> Self {
+        Self::new(Code::KeyFileUnusable, sentence(&error.to_string()))
+    }
+}
+
+impl From<JobError> for Fault {
+    fn from(error: JobError) -> Self {
+        let text = sentence(&error.to_string());
+        match error {
+            JobError::Unbound(missing) => missing.into(),
+            JobError::Store(store) => store.into(),
+            JobError::Keys(keys) => keys.into(),
+            JobError::Capture(_) => {
+                Self::caused(Code::ContextNotCarried, "The job was not submitted.", error)
+            }
+            JobError::Seal(_) => Self::caused(Code::SealRefused, "The job was not submitted.", error),
+            JobError::Sealed => Self::new(Code::SealRefused, text),
+            JobError::Name { .. } => Self::new(Code::JobRefused, text),
+            JobError::Arguments(_) => Self::caused(Code::JobRefused, "The arguments are not JSON.", error),
+            JobError::TooLarge { .. } => Self::new(Code::ArgumentsTooLarge, text),
+            JobError::Unknown => Self::new(Code::JobNotFound, "You have no job with this id."),
+            JobError::NotDrivable => Self::new(Code::JobConflict, text),
+            JobError::NoRandomness => Self::internal(error),
+        }
+    }
+}
+
+impl From<PipelineError> for Fault {
+    fn from(error: PipelineError) -> Self {
+        let text = sentence(&error.to_string());
+        match error {
+            PipelineError::Unbound(missing) => missing.into(),
+            PipelineError::Foreign(foreign) => foreign.into(),
+            PipelineError::Store(store) => store.into(),
+            PipelineError::Yaml { .. } | PipelineError::Invalid(_) => Self::new(Code::PipelineInvalid, text),
+            PipelineError::UnknownRun | PipelineError::UnknownAttempt => Self::new(Code::RunNotFound, text),
+            PipelineError::BadKey
+            | PipelineError::BadParameter { .. }
+            | PipelineError::TakenOver
+            | PipelineError::NotFailed => Self::new(Code::RunRefused, text),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<GatewayError> for Fault {
+    fn from(error: GatewayError) -> Self {
+        let text = error.to_string();
+        match error {
+            GatewayError::Config(_) => Self::new(Code::ConfigInvalid, text),
+            GatewayError::UnknownAccount => Self::new(Code::AccountNotFound, "There is no such account."),
+            GatewayError::UnknownUser => Self::new(Code::SenderUnknown, "The sender is not known here."),
+            GatewayError::BadSignature | GatewayError::Stale => Self::new(Code::SignatureRefused, text),
+            GatewayError::Unbound(missing) => missing.into(),
+            GatewayError::Foreign(foreign) => foreign.into(),
+            GatewayError::Store(error) => error.into(),
+            GatewayError::ShuttingDown => Self::new(Code::ShuttingDown, "The gateway is shutting down."),
+            error if error.is_refusal() => Self::new(Code::MessageRefused, text),
+            error => Self::internal(error),
         }
     }
 }

@@ -1,1 +1,14 @@
--- Jobs that were submitted together with a change of this file, until they are relayed.
+-- Jobs that were submitted together with a change of this file, until they are relayed to the queue. Times are
+-- milliseconds since the Unix epoch, UTC.
+
+CREATE TABLE outbox (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- The id that the job will have: relaying twice queues it once.
+    job        TEXT    NOT NULL UNIQUE,
+    principal  TEXT    NOT NULL,
+    -- Where it goes and under which rules; no arguments.
+    plan       TEXT    NOT NULL CHECK (json_valid(plan)),
+    -- Context and arguments.
+    sealed     BLOB    NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::answer::{Passage, facts, passage};
+use super::answer::{FactAnswer, Passage, facts, passage};
 use super::attempt::{Attempt, Went};
 use super::plan::{Item, Plan};
 use super::question::{How, Question};
+use super::using::told;
 use crate::tool::RecallAnswer;
 use crate::tool::knowledge::Found;
 
@@ -39,6 +40,9 @@ pub(super) fn compose(plan: &Plan, results: &Results<'_>) -> String {
                 if !needless && !parts.contains(&text) {
                     parts.push(text);
                 }
+            }
+            Item::Use { tool, .. } => {
+                parts.push(told(tool, results.get(call_id(tool, at).as_str())));
             }
             Item::ListAttempts => parts.push(tried(plan)),
             Item::Introduce => parts.push(INTRODUCTION.to_owned()),
@@ -160,18 +164,28 @@ fn answered(plan: &Plan, at: usize, question: &Question, results: &Results<'_>) 
     let helping = question.how != How::Fact;
     let mut parts = Vec::new();
     for fact in facts.iter().filter(|fact| fact.score >= best - 0.2 && (!helping || passage.is_none())) {
-        let when = if fact.this_session { "in this conversation" } else { "in an earlier conversation" };
-        parts.push(format!("{} (You told me this {when}.)", fact.text));
+        parts.push(quoted_fact(fact));
     }
     if let Some(passage) =
         passage.filter(|passage| helping || passage.score >= best - 0.1 || facts.is_empty())
     {
-        parts.push(if helping { next_steps(&passage) } else { quoted(&passage) });
+        parts.push(steps_or_quote(question, &passage));
     }
     if helping && let Some(worked) = plan.attempts().find(|attempt| attempt.went == Went::Worked) {
         parts.push(format!("In this conversation this helped: {}.", worked.action));
     }
     if parts.is_empty() { Err(nothing(&recalled, &found)) } else { Ok(parts.join("\n")) }
+}
+
+/// A remembered fact, with when it was told.
+pub(super) fn quoted_fact(fact: &FactAnswer) -> String {
+    let when = if fact.this_session { "in this conversation" } else { "in an earlier conversation" };
+    format!("{} (You told me this {when}.)", fact.text)
+}
+
+/// A passage as the question wants it.
+pub(super) fn steps_or_quote(question: &Question, passage: &Passage) -> String {
+    if question.how == How::Fact { quoted(passage) } else { next_steps(passage) }
 }
 
 fn quoted(passage: &Passage) -> String {

@@ -14,6 +14,7 @@ mod attempt;
 mod compose;
 mod correction;
 mod extract;
+mod handed;
 mod intent;
 mod lead;
 mod past;
@@ -24,6 +25,7 @@ mod subject;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod using;
 mod value;
 mod verbs;
 mod vocabulary;
@@ -74,6 +76,10 @@ fn step(request: &ChatRequest) -> Step {
     if let Some(name) = chosen_specialist(request) {
         return Step::Call(vec![ToolCall { id: "transfer_1".to_owned(), name, arguments: json!({}) }]);
     }
+    let handed = handed::summed_up(request);
+    if let Some(text) = handed.as_ref().filter(|_| request.tools.is_empty()) {
+        return Step::Say(text.clone());
+    }
     let plan = Plan::of(request);
     let results = results(request);
     // First what is to be kept, then what is to be found, so that a question finds what its own message told.
@@ -83,7 +89,8 @@ fn step(request: &ChatRequest) -> Step {
             return Step::Call(open);
         }
     }
-    Step::Say(compose(&plan, &results))
+    let answer = compose(&plan, &results);
+    Step::Say([answer].into_iter().chain(handed).collect::<Vec<_>>().join("\n\n"))
 }
 
 fn is_open(call: &ToolCall, request: &ChatRequest, results: &Results<'_>) -> bool {
@@ -116,15 +123,16 @@ fn writes(plan: &Plan) -> Vec<ToolCall> {
 }
 
 fn reads(plan: &Plan) -> Vec<ToolCall> {
-    let questions = plan.items.iter().enumerate().filter_map(|(at, item)| match item {
-        Item::Answer(question) if !question.terms.is_empty() => Some((at, question.query())),
-        _ => None,
-    });
-    let calls = questions.flat_map(|(at, query)| {
-        [
-            call(RECALL, at, json!({ "query": query, "limit": 20 })),
-            call(SEARCH_KNOWLEDGE, at, json!({ "query": query, "limit": 8 })),
-        ]
+    let calls = plan.items.iter().enumerate().flat_map(|(at, item)| match item {
+        Item::Answer(question) if !question.terms.is_empty() => {
+            let query = question.query();
+            vec![
+                call(RECALL, at, json!({ "query": query, "limit": 20 })),
+                call(SEARCH_KNOWLEDGE, at, json!({ "query": query, "limit": 8 })),
+            ]
+        }
+        Item::Use { tool, arguments } => vec![call(tool, at, arguments.clone())],
+        _ => Vec::new(),
     });
     calls.collect()
 }

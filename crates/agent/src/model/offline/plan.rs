@@ -4,6 +4,8 @@
 //! state: it finds the results of its earlier calls by the names that the plan gives them. Only the model
 //! itself makes plans.
 
+use serde_json::Value;
+
 use super::attempt::{Attempt, Of, Report, Went, report, same_action};
 use super::correction::{Known, in_place, leans, settle, undone};
 use super::intent::{Intent, intent};
@@ -13,6 +15,7 @@ use super::question::{How, Question};
 use super::sentence::{Clause, clauses, is_wh};
 use super::subject::{Fact, fact};
 use super::terms::{Term, lowers, terms};
+use super::using::asked_for;
 use super::value::holds_time;
 use super::vocabulary::listed;
 use crate::model::ChatRequest;
@@ -35,6 +38,8 @@ pub(super) enum Item {
     Note(Attempt),
     /// Answer a question.
     Answer(Question),
+    /// Call a tool that was asked for by its own words.
+    Use { tool: String, arguments: Value },
     /// Say what was tried.
     ListAttempts,
     /// Say what this is.
@@ -59,7 +64,11 @@ impl Plan {
         let clauses = clauses(request.last_user_text());
         let mut at = 0;
         while let Some(clause) = clauses.get(at) {
-            at += draft.read(clause, clauses.get(at + 1));
+            let wanted = asked_for(clause, request);
+            at += match wanted {
+                Some(item) => draft.make_use(item),
+                None => draft.read(clause, clauses.get(at + 1)),
+            };
         }
         draft.finish()
     }
@@ -120,6 +129,14 @@ impl<'p> Draft<'p> {
             questions: Vec::new(),
             correcting: false,
         }
+    }
+
+    /// A clause that asks for a tool wants nothing else.
+    fn make_use(&mut self, item: Item) -> usize {
+        if !self.items.contains(&item) {
+            self.items.push(item);
+        }
+        1
     }
 
     /// Reads a clause; two when the next one completes it.

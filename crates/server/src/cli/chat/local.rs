@@ -11,7 +11,7 @@ use crate::boundary::CLI;
 use crate::cli::client::{Event, Reply};
 use crate::cli::config::Source;
 use crate::config::{LogFormat, process};
-use crate::engine::Engine;
+use crate::engine::{Engine, Role};
 use crate::problem::Fault;
 use crate::telemetry::{Telemetry, trace};
 use crate::turns::{NewTurn, Patience};
@@ -38,8 +38,8 @@ impl Local {
         config.telemetry.log = LogFormat::Off;
         let telemetry = Telemetry::install(&config.telemetry)?;
         let grace = config.server.grace();
-        let engine =
-            haversack::spawn_blocking(move || Engine::open(&config, telemetry, None, "chat")).await??;
+        let engine = haversack::spawn_blocking(move || Engine::open(&config, telemetry, None, Role::Command))
+            .await??;
         // Whoever has the folder can be anybody; the trail says who was.
         let row = AuditRow {
             actor: format!("cli:{}", process::user()),

@@ -1,0 +1,74 @@
+//! What a turn is told about the past of its session.
+//!
+//! The newest turns as they were, the notices between them, and a summary in the place of what is older than
+//! it. Read in the transaction that begins the turn; the prompt is made of it.
+
+use haversack::well_known::SessionId;
+use haversack_store::StoreError;
+use haversack_store::sqlite::{Connection, OptionalExtension, params};
+
+use super::TurnStatus;
+use super::notice::summary_key;
+
+/// An earlier turn of the session, as far as a model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exchange {
+    pub(crate) turn: String,
+    pub(crate) user: String,
+    pub(crate) assistant: String,
+}
+
+/// What was said in the session beside its turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aside {
+    pub(crate) id: String,
+    pub(crate) source: String,
+    pub(crate) text: String,
+}
+
+/// The past of a session, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// What stands for everything before the exchanges.
+    pub(crate) summary: Option<Aside>,
+    pub(crate) exchanges: Vec<Exchange>,
+    pub(crate) notices: Vec<Aside>,
+}
+
+pub(super) fn read(db: &Connection, session: &SessionId, turns: i64) -> Result<Past, StoreError> {
+    let mut past = Past::default();
+    // By its key, which is in an index: most sessions have no summary, and this is asked at every turn.
+    let sql = "SELECT t.turn_id, m.content ->> '$.text', m.content ->> '$.through'
+               FROM turns t JOIN messages m ON m.turn_id = t.turn_id AND m.seq = 0
+               WHERE t.session_id = ?1 AND t.idempotency_key = ?2";
+    let row = db
+        .prepare_cached(sql)?
+        .query_row(params![session.as_str(), summary_key()], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+        })
+        .optional()?;
+    let through = row.as_ref().map_or(0, |(_, _, through)| *through);
+    past.summary = row.map(|(id, text, _)| Aside { id, source: "summary".to_owned(), text });
+
+    let sql =
+        "SELECT t.turn_id, t.status, u.content ->> '$.text', a.content ->> '$.text', u.content ->> '$.source'
+               FROM turns t
+               JOIN messages u ON u.turn_id = t.turn_id AND u.seq = 0
+               JOIN messages a ON a.turn_id = t.turn_id
+                              AND a.seq = (SELECT max(m.seq) FROM messages m WHERE m.turn_id = t.turn_id)
+               WHERE t.session_id = ?1 AND t.status IN ('completed', 'notice') AND t.number > ?3
+               ORDER BY t.number DESC LIMIT ?2";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params![session.as_str(), turns, through])?;
+    while let Some(row) = rows.next()? {
+        let (turn, first) = (row.get(0)?, row.get(2)?);
+        if row.get::<_, TurnStatus>(1)? == TurnStatus::Notice {
+            past.notices.push(Aside { id: turn, source: row.get(4)?, text: first });
+        } else {
+            past.exchanges.push(Exchange { turn, user: first, assistant: row.get(3)? });
+        }
+    }
+    past.exchanges.reverse();
+    past.notices.reverse();
+    Ok(past)
+}

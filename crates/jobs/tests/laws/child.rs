@@ -1,0 +1,151 @@
+//! Real second processes: this test binary, run again as a worker on the same folder.
+//!
+//! A child says one line at a time on its standard output; the test that started it reads them, and stops, kills or lets
+//! go on.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use haversack_jobs::{Args, Attempt, Handlers, NewJob, Progress, WorkerOptions};
+
+use crate::{AtWork, join, options};
+
+const FOLDER: &str = "HAVERSACK_LAWS_FOLDER";
+
+/// How many jobs the child runs at the same time.
+const SLOTS: &str = "HAVERSACK_LAWS_SLOTS";
+
+pub(crate) struct Second {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Second {
+    /// Starts a worker with the handlers below on the place in `dir`, and waits until it works.
+    pub(crate) fn start(dir: &Path) -> Self {
+        Self::start_with(dir, 10)
+    }
+
+    pub(crate) fn start_with(dir: &Path, slots: usize) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child::works_until_it_is_killed", "--ignored", "--nocapture"])
+            .env(FOLDER, dir)
+            .env(SLOTS, slots.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut second = Self { child, lines };
+        second.hears("works");
+        second
+    }
+
+    /// Reads until the child says so; what it said is given whole. `None` when it ended without.
+    pub(crate) fn hear(&mut self, word: &str) -> Option<String> {
+        // The test harness may write before it on the same line.
+        self.lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line[line.find(&format!("said: {word}"))?..].to_owned()))
+    }
+
+    pub(crate) fn hears(&mut self, word: &str) {
+        assert!(self.hear(word).is_some(), "the child ended and never said `{word}`");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.rest()
+    }
+
+    /// Waits for its own end.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        let rest = self.lines.by_ref().map_while(Result::ok).filter(|line| line.contains("said: ")).collect();
+        self.child.wait().unwrap();
+        rest
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // A test that failed leaves no process behind, also no stopped one.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn say(word: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "said: {word}").and_then(|()| out.flush()).unwrap();
+}
+
+struct SayOnDrop(&'static str);
+
+impl Drop for SayOnDrop {
+    fn drop(&mut self) {
+        say(self.0);
+    }
+}
+
+fn handlers() -> Handlers {
+    let hang = |Args(n): Args<u64>, attempt: Attempt| async move {
+        say(&format!("begun {n} attempt {} generation {}", attempt.number(), attempt.generation()));
+        std::future::pending::<Result<(), haversack_jobs::Failure>>().await
+    };
+    let report_for_ever = |progress: Progress| async move {
+        say("begun");
+        let _guard = SayOnDrop("dropped");
+        // Not stopped with the handler: only the fence is left.
+        haversack::spawn(async move {
+            while progress.report(99, None).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            say("refused");
+        });
+        std::future::pending::<Result<(), haversack_jobs::Failure>>().await
+    };
+    let slow = |Args(n): Args<u64>| async move {
+        say(&format!("begun {n}"));
+        tokio::time::sleep(options().lease * 2).await;
+        Ok(n)
+    };
+    let quick = |Args(n): Args<u64>| async move { Ok(n) };
+    let abort = || async {
+        say("begun");
+        if true {
+            std::process::abort();
+        }
+        Ok(())
+    };
+    Handlers::new()
+        .on("hang", hang)
+        .on("report", report_for_ever)
+        .on("slow", slow)
+        .on("quick", quick)
+        .on("abort", abort)
+}
+
+#[tokio::test]
+#[ignore = "run by the tests that start it as a second process"]
+async fn works_until_it_is_killed() {
+    let Some(dir) = std::env::var_os(FOLDER) else { return };
+    let slots = std::env::var(SLOTS).unwrap().parse().unwrap();
+    let (_store, jobs) = join(dir.as_ref());
+    let worker = AtWork::start(jobs, handlers(), WorkerOptions { concurrency: slots, ..options() });
+    say("works");
+    worker.task.await.unwrap().unwrap();
+}
+
+/// A job for one of the handlers above.
+pub(crate) fn job(handler: &str, n: u64) -> NewJob {
+    NewJob::new(handler, &n).unwrap()
+}

@@ -1,0 +1,117 @@
+//! An attempt has its time, which the job may extend, and never more than the job's own deadline.
+
+use std::time::Duration;
+
+use haversack::well_known::{DEADLINE, Deadline};
+use haversack_jobs::{Failure, FailureKind, Handlers, Jobs, NewJob, Outcome, TimeLimit};
+
+use crate::{Place, caller, submit_and_wait, succeeded};
+
+async fn for_ever() -> Result<(), Failure> {
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn an_attempt_ends_when_its_time_is_up() {
+    let place = Place::fresh();
+    let worker = place.work(Handlers::new().on("work", for_ever));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let job = NewJob::new("work", &()).unwrap().timeout(Duration::from_millis(50)).max_attempts(1);
+            let outcome = submit_and_wait(&jobs, job).await;
+            assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::TimedOut, .. }), "{outcome:?}");
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn the_job_may_extend_its_time() {
+    let place = Place::fresh();
+    let work = |limit: TimeLimit| async move {
+        let before = DEADLINE.get()?;
+        limit.extend(Duration::from_secs(60));
+        let after = DEADLINE.get()?;
+        tokio::time::sleep_until((before.instant() + Duration::from_millis(20)).into()).await;
+        Ok(after > before && after == limit.deadline())
+    };
+    let worker = place.work(Handlers::new().on("work", work));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let job = NewJob::new("work", &()).unwrap().timeout(Duration::from_millis(100)).max_attempts(1);
+            assert_eq!(submit_and_wait(&jobs, job).await, succeeded(true));
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_extended_beyond_the_deadline() {
+    let place = Place::fresh();
+    let work = |limit: TimeLimit| async move {
+        limit.extend(Duration::from_secs(3600));
+        for_ever().await
+    };
+    let worker = place.work(Handlers::new().on("work", work));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let deadline = Deadline::after(Duration::from_millis(150));
+            let outcome = submit_and_wait(&jobs, NewJob::new("work", &()).unwrap().deadline(deadline)).await;
+            assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::Deadline, .. }), "{outcome:?}");
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn the_deadline_shrinks_from_hop_to_hop() {
+    let place = Place::fresh();
+    fn hops(jobs: Jobs) -> Handlers {
+        let hop = move |haversack_jobs::Args(left): haversack_jobs::Args<u32>| {
+            let jobs = jobs.clone();
+            async move {
+                let mut remaining = vec![DEADLINE.get()?.remaining().as_micros() as u64];
+                if left > 0 {
+                    // Long enough that the next hop sees less, to the stored millisecond.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    let next =
+                        NewJob::new("hop", &(left - 1))?.within_deadline().timeout(Duration::from_secs(3600));
+                    let id = jobs.submit(next).await?;
+                    let outcome = jobs.wait(id.id().unwrap()).await?;
+                    remaining.extend(outcome.into_result::<Vec<u64>>()?.unwrap());
+                }
+                Ok(remaining)
+            }
+        };
+        Handlers::new().on("hop", hop)
+    }
+    let worker = place.work(hops(place.jobs.clone()));
+    let jobs = place.jobs.clone();
+    let outcome = caller("acme", "ada")
+        .wrap(DEADLINE.scope(Deadline::after(Duration::from_secs(60)), async move {
+            submit_and_wait(&jobs, NewJob::new("hop", &3).unwrap().within_deadline()).await
+        }))
+        .await;
+    let remaining = outcome.into_result::<Vec<u64>>().unwrap().unwrap();
+    assert_eq!(remaining.len(), 4);
+    assert!(remaining[0] <= 60_000_000);
+    assert!(remaining.windows(2).all(|pair| pair[1] < pair[0]), "{remaining:?}");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_large_is_a_failure() {
+    let place = Place::fresh();
+    let options = haversack_jobs::JobOptions { max_result: 10, ..Default::default() };
+    let jobs = Jobs::new(place.store.clone(), place.keys.clone(), &crate::OUT, options);
+    let handlers = Handlers::new().on("work", || async { Ok("x".repeat(20)) });
+    let worker = crate::AtWork::start(jobs.clone(), handlers, crate::options());
+    let outcome = caller("acme", "ada")
+        .wrap(async move { submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await })
+        .await;
+    assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::Unstored, .. }), "{outcome:?}");
+    worker.stop().await;
+}

@@ -1,0 +1,200 @@
+//! What follows a failure: another attempt after a wait, or none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use haversack_jobs::{Attempt, Backoff, Failure, FailureKind, Handlers, JobError, NewJob, Outcome, State};
+use haversack_store::sqlite::Connection;
+use haversack_store::{Store, StoreOptions, now_millis};
+
+use crate::{Notes, Place, caller, submit, submit_and_wait, succeeded};
+
+#[tokio::test]
+async fn a_failing_job_is_tried_as_often_as_configured() {
+    let place = Place::fresh();
+    let tries = Arc::new(AtomicU32::new(0));
+    let counted = tries.clone();
+    let work = move |attempt: Attempt| {
+        let count = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            assert_eq!((attempt.number(), attempt.max(), attempt.generation()), (count, 4, u64::from(count)));
+            Err::<(), _>(Failure::retry("not yet").with_code("busy"))
+        }
+    };
+    let worker = place.work(Handlers::new().on("work", work));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let job = NewJob::new("work", &()).unwrap().max_attempts(4).backoff(Backoff::NONE);
+            let outcome = submit_and_wait(&jobs, job).await;
+            let words = Outcome::Failed {
+                kind: FailureKind::Handler,
+                code: Some("busy".to_owned()),
+                text: Some("not yet".to_owned()),
+            };
+            assert_eq!(outcome, words);
+        })
+        .await;
+    worker.stop().await;
+    assert_eq!(tries.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn each_class_of_failure_has_its_own_sequel() {
+    let place = Place::fresh();
+    let permanent = || async { Err::<(), _>(Failure::permanent("never")) };
+    let after = |attempt: Attempt| async move {
+        if attempt.number() == 1 {
+            Err(Failure::retry_after(Duration::from_millis(300), "later"))
+        } else {
+            Ok(())
+        }
+    };
+    let panics = |attempt: Attempt| async move {
+        assert_eq!(attempt.number(), 2, "as asked");
+        Ok(())
+    };
+    let any_error = |attempt: Attempt| async move {
+        if attempt.number() == 1 {
+            Err(std::io::Error::other("disk"))?;
+        }
+        Ok(())
+    };
+    let arguments = |haversack_jobs::Args(_): haversack_jobs::Args<u8>| async { Ok(()) };
+    let handlers = Handlers::new()
+        .on("permanent", permanent)
+        .on("after", after)
+        .on("panics", panics)
+        .on("any_error", any_error)
+        .on("arguments", arguments);
+    let worker = place.work(handlers);
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            for (handler, attempts, ended) in [
+                ("permanent", 1, State::Failed),
+                ("after", 2, State::Succeeded),
+                ("panics", 2, State::Succeeded),
+                ("any_error", 2, State::Succeeded),
+                ("arguments", 1, State::Failed),
+            ] {
+                let begun = now_millis();
+                let job = NewJob::new(handler, &"text").unwrap().backoff(Backoff::NONE);
+                let id = submit(&jobs, job).await;
+                jobs.wait(&id).await.unwrap();
+                let job = jobs.get(&id).await.unwrap();
+                assert_eq!((job.attempt, job.state), (attempts, ended), "{handler}");
+                if handler == "after" {
+                    assert!(job.finished_at.unwrap() >= begun + 300, "what the server asked for is honoured");
+                }
+                if handler == "arguments" {
+                    assert_eq!(job.failure, Some(FailureKind::Arguments));
+                }
+            }
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_and_ends_no_worker() {
+    let place = Place::fresh();
+    let handlers = Handlers::new()
+        .on("panics", || async { if true { panic!("as asked") } else { Ok(()) } })
+        .on("works", || async { Ok(()) });
+    let handlers =
+        handlers.on_blocking("panics_too", |(): ()| if true { panic!("as asked") } else { Ok(()) });
+    let worker = place.work(handlers);
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            for handler in ["panics", "panics_too"] {
+                let outcome =
+                    submit_and_wait(&jobs, NewJob::new(handler, &()).unwrap().max_attempts(1)).await;
+                assert!(
+                    matches!(outcome, Outcome::Failed { kind: FailureKind::Panicked, .. }),
+                    "{outcome:?}"
+                );
+            }
+            assert_eq!(submit_and_wait(&jobs, NewJob::new("works", &()).unwrap()).await, succeeded(()));
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_failed_can_be_driven_again_with_what_it_was_given() {
+    let place = Place::fresh();
+    let mended = Arc::new(AtomicU32::new(0));
+    let flag = mended.clone();
+    let work = move |haversack_jobs::Args(text): haversack_jobs::Args<String>| {
+        let mended = flag.load(Ordering::SeqCst) == 1;
+        async move { if mended { Ok(text) } else { Err(Failure::permanent("broken")) } }
+    };
+    let worker = place.work(Handlers::new().on("work", work));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let id = submit(&jobs, NewJob::new("work", &"given").unwrap()).await;
+            assert!(matches!(jobs.wait(&id).await.unwrap(), Outcome::Failed { .. }));
+            mended.store(1, Ordering::SeqCst);
+            jobs.redrive(&id).await.unwrap();
+            assert_eq!(jobs.wait(&id).await.unwrap(), succeeded("given"));
+            assert!(matches!(jobs.redrive(&id).await, Err(JobError::NotDrivable)), "what is done is done");
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_is_waited_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let impatient = StoreOptions { busy_timeout: Duration::from_millis(20), ..StoreOptions::default() };
+    let store = Store::open(&dir.path().join("data"), impatient).unwrap();
+    let keys = crate::keys(dir.path());
+    let jobs = haversack_jobs::Jobs::new(store, keys, &crate::OUT, haversack_jobs::JobOptions::default());
+    let (notes, mut heard) = Notes::new();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let open = gate.clone();
+    let work = move || {
+        notes.add("begun");
+        let open = open.clone();
+        async move {
+            open.acquire().await?.forget();
+            Ok("done in the outage")
+        }
+    };
+    // A long lease: nobody renews it meanwhile either.
+    let long = haversack_jobs::WorkerOptions { lease: Duration::from_secs(60), ..crate::options() };
+    let worker = crate::AtWork::start(jobs.clone(), Handlers::new().on("work", work), long);
+    caller("acme", "ada")
+        .wrap(async {
+            let in_flight = submit(&jobs, NewJob::new("work", &()).unwrap()).await;
+            heard.recv().await.unwrap();
+            let other = submit(&jobs, NewJob::new("work", &()).unwrap()).await;
+            heard.recv().await.unwrap();
+
+            // Somebody holds the file and does not let go.
+            let held = Connection::open(dir.path().join("data").join("control.sqlite")).unwrap();
+            held.execute_batch("BEGIN IMMEDIATE").unwrap();
+            // One ends while nothing can be written, and is not heard of.
+            gate.add_permits(1);
+            assert!(jobs.submit(NewJob::new("work", &()).unwrap()).await.is_err(), "the outage is one");
+            assert!(jobs.submit(NewJob::new("work", &()).unwrap()).await.is_err());
+            held.execute_batch("ROLLBACK").unwrap();
+
+            let outcome = succeeded("done in the outage");
+            gate.add_permits(1);
+            assert_eq!(jobs.wait(&in_flight).await.unwrap(), outcome);
+            assert_eq!(jobs.wait(&other).await.unwrap(), outcome);
+            gate.add_permits(1);
+            assert_eq!(
+                submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await,
+                outcome,
+                "it goes on"
+            );
+        })
+        .await;
+    worker.stop().await;
+}

@@ -1,0 +1,57 @@
+//! The settings of an MCP server.
+//!
+//! They are plain data with defaults that are safe on a developer's machine. The program fills them from its
+//! configuration; this crate reads neither files nor the environment.
+
+use std::time::Duration;
+
+use crate::origin::Allowed;
+
+/// The settings of a [`McpServer`](crate::McpServer).
+#[derive(Debug, Clone)]
+pub struct McpOptions {
+    /// What the server calls itself.
+    pub name: String,
+    /// Its version, which clients are told and tasks are stamped with.
+    pub version: String,
+    /// What a model should know about the tools as a whole.
+    pub instructions: Option<String>,
+    /// Who may name this server. HTTP only.
+    pub allowed: Allowed,
+    /// Headers of a request that tools and tasks may read, where the door in front bound none. Credentials never are among
+    /// them. HTTP only.
+    pub headers: Vec<String>,
+    /// Time for one call. The deadline of the door in front counts too, whichever comes first.
+    pub call_timeout: Duration,
+    /// Time that a cancelled call has to end by itself, before its future is dropped.
+    pub cancel_grace: Duration,
+    /// The longest message of a client, in bytes. HTTP only.
+    pub message_bytes: usize,
+    /// Sessions of the transport that one principal may have open; the oldest is closed for one more. HTTP only.
+    pub sessions: usize,
+    /// How long a session may be silent before it is closed. HTTP only.
+    pub session_idle: Duration,
+    /// How long a task is kept from its creation; `None` keeps it as long as the store of tasks does.
+    pub task_ttl: Option<Duration>,
+    /// How often a client should ask for a task.
+    pub task_poll: Duration,
+}
+
+impl Default for McpOptions {
+    fn default() -> Self {
+        Self {
+            name: "haversack".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instructions: None,
+            allowed: Allowed::default(),
+            headers: Vec::new(),
+            call_timeout: Duration::from_secs(60),
+            cancel_grace: Duration::from_secs(2),
+            message_bytes: 1 << 20,
+            sessions: 32,
+            session_idle: Duration::from_secs(5 * 60),
+            task_ttl: Some(Duration::from_secs(24 * 3600)),
+            task_poll: Duration::from_secs(1),
+        }
+    }
+}

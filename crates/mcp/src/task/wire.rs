@@ -1,0 +1,71 @@
+//! Tasks as the protocol writes them.
+//!
+//! A task past its time to live is as gone for the client as if the store had dropped it already. Only the handler comes
+//! here.
+
+use haversack_store::now_millis;
+use jiff::Timestamp;
+use rmcp::ErrorData;
+use rmcp::model::{self, ClientCapabilities, DetailedTask, ErrorCode, JsonObject, TaskPayload, TaskStatus};
+use serde_json::Value;
+
+use super::{Task, TaskError, TaskState};
+use crate::options::McpOptions;
+
+/// What a client must say before it gets a task.
+pub(crate) fn must_speak_tasks() -> ErrorData {
+    ErrorData::missing_required_client_capability(ClientCapabilities::builder().enable_tasks().build())
+}
+
+/// A task without its answer.
+pub(crate) fn task(task: &Task, options: &McpOptions) -> Result<model::Task, TaskError> {
+    let status = match &task.state {
+        TaskState::Working => TaskStatus::Working,
+        TaskState::Completed(_) => TaskStatus::Completed,
+        TaskState::Failed => TaskStatus::Failed,
+        TaskState::Cancelled => TaskStatus::Cancelled,
+    };
+    let mut wired = model::Task::new(task.id.clone(), status, iso(task.created_at)?, iso(task.updated_at)?);
+    wired.status_message.clone_from(&task.message);
+    wired.ttl_ms = options.task_ttl.map(millis);
+    wired.poll_interval_ms = Some(millis(options.task_poll));
+    Ok(wired)
+}
+
+/// A task with its answer.
+pub(crate) fn detailed(one: Task, options: &McpOptions) -> Result<DetailedTask, TaskError> {
+    let wired = task(&one, options)?;
+    let payload = match one.state {
+        TaskState::Working => TaskPayload::Working,
+        TaskState::Cancelled => TaskPayload::Cancelled,
+        TaskState::Completed(finished) => TaskPayload::Completed { result: object(&finished.into_result())? },
+        TaskState::Failed => {
+            let text = "the task could not be run to an answer; the server's log has more under its id";
+            TaskPayload::Failed { error: object(&ErrorData::new(ErrorCode::INTERNAL_ERROR, text, None))? }
+        }
+    };
+    Ok(DetailedTask::new(wired, payload))
+}
+
+/// Fails as for an unknown task when its time is up.
+pub(crate) fn within_ttl(task: &Task, options: &McpOptions) -> Result<(), TaskError> {
+    let Some(ttl) = options.task_ttl else { return Ok(()) };
+    let age = u64::try_from(now_millis().saturating_sub(task.created_at)).unwrap_or(0);
+    if age < millis(ttl) { Ok(()) } else { Err(TaskError::Unknown) }
+}
+
+fn object(value: &impl serde::Serialize) -> Result<JsonObject, TaskError> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => Err(TaskError::Internal("the answer of a task is no object")),
+    }
+}
+
+fn iso(millis: i64) -> Result<String, TaskError> {
+    let time = Timestamp::from_millisecond(millis);
+    time.map(|time| time.to_string()).map_err(|_| TaskError::Internal("the time of a task is out of range"))
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

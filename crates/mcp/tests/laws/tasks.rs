@@ -1,0 +1,391 @@
+//! Tasks: durable from the first moment, their owner's alone, and run in the context of their call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use haversack::well_known::{PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TenantId};
+use haversack::{FutureExt, Manifest, manifest, testing};
+use haversack_agent::tool::{Tool, ToolError, ToolOutput};
+use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
+use haversack_jobs::{
+    AccessToken, Handlers, Headers, JobId, JobOptions, Jobs, NewJob, State, Worker, WorkerOptions,
+};
+use haversack_mcp::{JobTasks, McpOptions, McpServer, OWNER, Offer, Progress, TaskMode, mcp_tool};
+use haversack_store::{KeyFile, Store, StoreOptions, now_millis};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::house::{Client, House, TOKEN, whoami};
+
+/// What travels with a task.
+static OUT: Manifest = manifest![TENANT_ID, PRINCIPAL; SESSION_ID, REQUEST_ID, HEADERS, ACCESS_TOKEN];
+
+/// A server with a store of tasks, and a worker when it is told to.
+struct Office {
+    house: House,
+    jobs: Jobs,
+    offer: Offer,
+    worker: Option<Arc<Notify>>,
+    _folder: Option<TempDir>,
+}
+
+impl Office {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let office = Self::at(&folder, McpOptions::default(), offer()).await;
+        Self { _folder: Some(folder), ..office }
+    }
+
+    async fn at(folder: &TempDir, options: McpOptions, offer: Offer) -> Self {
+        let data = folder.path().join("data");
+        let store = Store::open(&data, StoreOptions::default()).unwrap();
+        let keys = KeyFile::open(&folder.path().join("keys"), &data).unwrap();
+        let jobs = Jobs::new(store, keys, &OUT, JobOptions::default());
+        let tasks = Arc::new(JobTasks::new(jobs.clone()).timeout(Duration::from_secs(60)));
+        let house = House::of(McpServer::with_tasks(offer.clone(), options, tasks)).await;
+        Self { house, jobs, offer, worker: None, _folder: None }
+    }
+
+    /// Starts a worker that does one job at a time, so that it is used again and again.
+    fn work(&mut self) {
+        let stop = Arc::new(Notify::new());
+        self.worker = Some(stop.clone());
+        let options = WorkerOptions { concurrency: 1, ..WorkerOptions::default() };
+        let worker = Worker::new(self.jobs.clone(), JobTasks::on(Handlers::new(), &self.offer), options);
+        haversack::spawn_detached(worker.run(async move { stop.notified().await }));
+    }
+
+    fn client(&self, tenant: &str, principal: &str) -> Client {
+        speaks_tasks(self.house.client(tenant, principal))
+    }
+
+    /// Waits until the task of this caller is over, and gets it as a client does.
+    async fn done(&self, client: &Client, id: &str) -> Value {
+        let (tenant, principal) = client.who.split_once(' ').unwrap();
+        let visit = testing::enter(|bindings| {
+            let bindings = bindings.bind(&TENANT_ID, TenantId::new(tenant).unwrap());
+            bindings.bind(&PRINCIPAL, Principal::new(principal).unwrap())
+        });
+        let (jobs, id) = (self.jobs.clone(), id.parse::<JobId>().unwrap());
+        visit.wrap(async { jobs.wait(&id).await.unwrap() }).await;
+        get(client, id.as_str()).await["result"].clone()
+    }
+}
+
+fn slow() -> Arc<dyn Tool> {
+    Arc::new(mcp_tool("slow", "Takes its time.", |session: SessionId, _: Progress| async move {
+        ToolOutput::json(&json!({
+            "tenant": TENANT_ID.get()?, "principal": PRINCIPAL.get()?, "request": REQUEST_ID.get()?,
+            "session": session, "owner": OWNER.get()?.to_string(),
+            "token": ACCESS_TOKEN.get().ok().map(|token| token.reveal().map(str::to_owned).ok()),
+            "tracking": HEADERS.get().ok().and_then(|headers| headers.get("x-tracking").map(str::to_owned)),
+            "headers": HEADERS.get().map(|headers| headers.iter().count()).ok(),
+        }))
+    }))
+}
+
+fn refuses() -> Arc<dyn Tool> {
+    Arc::new(mcp_tool("refuses", "Says no.", |_: Progress| async { Err(ToolError::Refused("not today")) }))
+}
+
+fn breaks() -> Arc<dyn Tool> {
+    // Reads what no task carries: a failure of the house that no repetition mends.
+    static NOWHERE: haversack::ContextVar<u8> = haversack::ContextVar::new("nowhere");
+    Arc::new(mcp_tool("breaks", "Fails.", |_: Progress| async { ToolOutput::json(&NOWHERE.get()?) }))
+}
+
+fn offer() -> Offer {
+    let offer = [slow(), refuses(), breaks(), whoami()].into_iter().fold(Offer::new(), Offer::with);
+    let offer = offer.in_background("slow", TaskMode::Required).unwrap();
+    let offer = offer.in_background("refuses", TaskMode::Optional).unwrap();
+    offer.in_background("breaks", TaskMode::Required).unwrap()
+}
+
+fn speaks_tasks(mut client: Client) -> Client {
+    client.tasks = true;
+    client.named = Some("monday".to_owned());
+    client
+}
+
+async fn begin(client: &Client, tool: &str) -> String {
+    let answer = client.call_as(tool, json!({}), "r1").await;
+    let result = answer.result();
+    assert_eq!((&result["resultType"], &result["status"]), (&json!("task"), &json!("working")));
+    result["taskId"].as_str().unwrap().to_owned()
+}
+
+async fn get(client: &Client, id: &str) -> Value {
+    client.ask("tasks/get", json!({ "taskId": id })).await.last().clone()
+}
+
+/// Two processes in turn: a runtime goes with everything that ran in it.
+#[test]
+fn a_task_is_there_at_once_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let id = runtime().block_on(async {
+        let office = Office::at(&folder, McpOptions::default(), offer()).await;
+        let client = office.client("acme", "kim");
+        let id = begin(&client, "slow").await;
+        let seen = get(&client, &id).await;
+        assert_eq!(seen["result"]["status"], "working");
+        assert_eq!(seen["result"]["ttlMs"], 24 * 3600 * 1000);
+        assert_eq!(seen["result"]["pollIntervalMs"], 1000);
+        id
+    });
+    runtime().block_on(async {
+        let mut office = Office::at(&folder, McpOptions::default(), offer()).await;
+        let client = office.client("acme", "kim");
+        assert_eq!(get(&client, &id).await["result"]["status"], "working");
+        office.work();
+        let done = office.done(&client, &id).await;
+        assert_eq!(done["status"], "completed");
+        assert_eq!(done["result"]["structuredContent"]["tenant"], "acme");
+    });
+}
+
+#[tokio::test]
+async fn the_tool_of_a_task_runs_in_the_context_of_its_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = McpOptions {
+        headers: ["x-tracking", "authorization", "cookie"].map(str::to_owned).to_vec(),
+        ..McpOptions::default()
+    };
+    let owner = format!("slow ({})", options.version);
+    let mut office = Office::at(&folder, options, offer()).await;
+    let (mut kim, lou) = (office.client("acme", "kim"), office.client("globex", "lou"));
+    kim.headers = vec![
+        (TOKEN, format!("kims-token {}", now_millis() + 3_600_000)),
+        ("x-tracking", "7".to_owned()),
+        ("authorization", "Bearer key".to_owned()),
+        ("cookie", "a=b".to_owned()),
+    ];
+    // One worker, one job at a time: what the first one had must be gone for the second.
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        begun.push((&kim, begin(&kim, "slow").await, "acme", "kim"));
+        begun.push((&lou, begin(&lou, "slow").await, "globex", "lou"));
+    }
+    office.work();
+    let mut sessions = Vec::new();
+    for (client, id, tenant, principal) in begun {
+        let seen = office.done(client, &id).await["result"]["structuredContent"].clone();
+        assert_eq!((&seen["tenant"], &seen["principal"]), (&json!(tenant), &json!(principal)));
+        assert_eq!((&seen["request"], &seen["owner"]), (&json!("r1"), &json!(owner)));
+        let (token, tracking, headers) = if principal == "kim" {
+            (json!("kims-token"), json!("7"), 1)
+        } else {
+            (Value::Null, Value::Null, 0)
+        };
+        assert_eq!((&seen["token"], &seen["tracking"]), (&token, &tracking));
+        assert_eq!(seen["headers"], headers, "a credential is no header");
+        sessions.push(seen["session"].clone());
+    }
+    assert_ne!(sessions[0], sessions[1]);
+}
+
+#[tokio::test]
+async fn a_task_whose_token_expired_fails_before_its_tool_runs() {
+    static RAN: AtomicUsize = AtomicUsize::new(0);
+    let counts = mcp_tool("counts", "Counts.", |_: Progress| async {
+        RAN.fetch_add(1, Ordering::SeqCst);
+        ToolOutput::json(&1)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let offer = Offer::new().with(Arc::new(counts)).in_background("counts", TaskMode::Optional).unwrap();
+    let mut office = Office::at(&folder, McpOptions::default(), offer).await;
+    let mut client = office.client("acme", "kim");
+    client.headers = vec![(TOKEN, format!("old {}", now_millis() - 1))];
+    let id = begin(&client, "counts").await;
+    office.work();
+    assert_eq!(office.done(&client, &id).await["status"], "failed");
+    assert_eq!(RAN.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_call_with_an_expired_token_is_an_error() {
+    let act = mcp_tool("act", "Acts.", |token: AccessToken, headers: Headers| async move {
+        assert_eq!(headers.iter().count(), 0);
+        ToolOutput::json(&token.reveal().unwrap())
+    });
+    let house = House::offering([Arc::new(act) as _]).await;
+    let mut client = house.client("acme", "kim");
+    let without = client.call("act", json!({})).await;
+    assert_eq!(without.result()["isError"], true);
+    client.headers = vec![(TOKEN, format!("old {}", now_millis() - 1))];
+    let expired = client.call("act", json!({})).await;
+    assert_eq!(expired.result()["content"][0]["text"], "the access token has expired; get a new one");
+    client.headers = vec![(TOKEN, format!("good {}", now_millis() + 3_600_000))];
+    assert_eq!(client.call("act", json!({})).await.result()["content"][0]["text"], "good");
+}
+
+#[tokio::test]
+async fn unknown_and_foreign_tasks_look_alike() {
+    let office = Office::new().await;
+    let mine = office.client("acme", "kim");
+    let id = begin(&mine, "slow").await;
+    for (tenant, principal) in [("acme", "lou"), ("globex", "kim")] {
+        let other = office.client(tenant, principal);
+        for method in ["tasks/get", "tasks/cancel", "tasks/update"] {
+            let params = |id: &str| json!({ "taskId": id, "inputResponses": {} });
+            let foreign = other.ask(method, params(&id)).await;
+            for unknown in ["job_00000000000000000000000000000000", "no id at all"] {
+                let unknown = other.ask(method, params(unknown)).await;
+                assert_eq!((foreign.status, foreign.error()), (unknown.status, unknown.error()), "{method}");
+            }
+            assert_eq!(foreign.error()["code"], -32602);
+        }
+    }
+    assert_eq!(get(&mine, &id).await["result"]["status"], "working", "nobody cancelled it");
+    assert_eq!(mine.ask("tasks/update", json!({ "taskId": id, "inputResponses": {} })).await.status, 200);
+    assert_eq!(mine.ask("tasks/cancel", json!({ "taskId": id })).await.status, 200);
+    assert_eq!(get(&mine, &id).await["result"]["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn another_job_of_the_caller_is_no_task() {
+    let office = Office::new().await;
+    let client = office.client("acme", "kim");
+    let visit = testing::enter(|bindings| {
+        let bindings = bindings.bind(&TENANT_ID, TenantId::new("acme").unwrap());
+        bindings.bind(&PRINCIPAL, Principal::new("kim").unwrap())
+    });
+    let jobs = office.jobs.clone();
+    let (id, state) = visit
+        .wrap(async move {
+            let submitted = jobs.submit(NewJob::new("other", &()).unwrap()).await.unwrap();
+            let id = submitted.id().unwrap().clone();
+            client.ask("tasks/cancel", json!({ "taskId": id })).in_current_context().await;
+            let state = jobs.get(&id).await.unwrap().state;
+            (id, state)
+        })
+        .await;
+    assert_eq!(state, State::Queued);
+    assert!(get(&office.client("acme", "kim"), id.as_str()).await.get("error").is_some());
+}
+
+#[tokio::test]
+async fn a_cancelled_task_tells_its_tool() {
+    let (began, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (inner_began, inner_told) = (began.clone(), told.clone());
+    let wait = mcp_tool("wait", "Waits.", move |cancel: haversack::well_known::Cancel| {
+        let (began, told) = (inner_began.clone(), inner_told.clone());
+        async move {
+            began.notify_one();
+            cancel.cancelled().await;
+            told.notify_one();
+            ToolOutput::json(&"stopped")
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let offer = Offer::new().with(Arc::new(wait)).in_background("wait", TaskMode::Required).unwrap();
+    let mut office = Office::at(&folder, McpOptions::default(), offer).await;
+    office.work();
+    let client = office.client("acme", "kim");
+    let id = begin(&client, "wait").await;
+    began.notified().await;
+    assert_eq!(client.ask("tasks/cancel", json!({ "taskId": id })).await.status, 200);
+    told.notified().await;
+    // Whether an answer in the time that was left still counts is up to the worker.
+    let status = office.done(&client, &id).await["status"].clone();
+    assert!(status == "cancelled" || status == "completed", "{status}");
+}
+
+#[tokio::test]
+async fn the_progress_of_a_task_is_its_message() {
+    let (said, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (inner_said, inner_go) = (said.clone(), go.clone());
+    let steps = mcp_tool("steps", "Works in steps.", move |progress: Progress| {
+        let (said, go) = (inner_said.clone(), inner_go.clone());
+        async move {
+            progress.report(2, Some(3), Some("reading page two")).await;
+            said.notify_one();
+            go.notified().await;
+            ToolOutput::json(&"done")
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let offer = Offer::new().with(Arc::new(steps)).in_background("steps", TaskMode::Required).unwrap();
+    let mut office = Office::at(&folder, McpOptions::default(), offer).await;
+    office.work();
+    let client = office.client("acme", "kim");
+    let id = begin(&client, "steps").await;
+    said.notified().await;
+    assert_eq!(get(&client, &id).await["result"]["statusMessage"], "reading page two");
+    go.notify_one();
+    assert_eq!(office.done(&client, &id).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn the_mode_of_a_tool_decides_with_what_its_client_speaks() {
+    let office = Office::new().await;
+    let plain = office.house.client("acme", "kim");
+    let speaks = speaks_tasks(plain.clone());
+    // Forbidden: at once for everybody.
+    assert_eq!(speaks.call("whoami", json!({})).await.result()["isError"], false);
+    // Optional: by what the client speaks.
+    assert_eq!(plain.call("refuses", json!({})).await.result()["content"][0]["text"], "not today");
+    begin(&speaks, "refuses").await;
+    // Required: not without.
+    assert_eq!(plain.call("slow", json!({})).await.error()["code"], -32021);
+    assert_eq!(plain.ask("tasks/get", json!({ "taskId": "task-0" })).await.error()["code"], -32021);
+    let list = plain.ask("tools/list", json!({})).await;
+    let mode = |name: &str| {
+        let mut tools = list.result()["tools"].as_array().unwrap().iter();
+        tools.find(|tool| tool["name"] == name).unwrap()["_meta"]["haversack/taskSupport"].clone()
+    };
+    assert_eq!(
+        (mode("slow"), mode("refuses"), mode("whoami")),
+        ("required".into(), "optional".into(), Value::Null)
+    );
+    // In a session the client says once what it speaks.
+    let mut old = office.house.client("acme", "kim");
+    old.tasks = true;
+    old.initialize().await;
+    let task = old.call("slow", json!({})).await;
+    assert_eq!(task.result()["status"], "working");
+    let got = get(&old, task.result()["taskId"].as_str().unwrap()).await;
+    assert_eq!(got["result"]["status"], "working");
+}
+
+#[tokio::test]
+async fn a_tool_that_demands_tasks_is_not_served_without_a_store() {
+    assert!(McpServer::new(offer(), McpOptions::default()).is_err());
+}
+
+#[tokio::test]
+async fn a_refusal_completes_a_task_and_a_failure_of_the_house_does_not() {
+    let mut office = Office::new().await;
+    let client = office.client("acme", "kim");
+    let (refused, broken) = (begin(&client, "refuses").await, begin(&client, "breaks").await);
+    office.work();
+    let refused = office.done(&client, &refused).await;
+    assert_eq!(refused["status"], "completed");
+    assert_eq!(refused["result"]["isError"], true);
+    assert_eq!(refused["result"]["content"][0]["text"], "not today");
+    let broken = office.done(&client, &broken).await;
+    assert_eq!(broken["status"], "failed");
+    assert_eq!(broken["error"]["code"], -32603);
+    assert!(!broken.to_string().contains("unbound"), "{broken}");
+}
+
+#[test]
+fn a_task_past_its_time_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let id = runtime().block_on(async {
+        let office = Office::at(&folder, McpOptions::default(), offer()).await;
+        begin(&office.client("acme", "kim"), "slow").await
+    });
+    runtime().block_on(async {
+        let options = McpOptions { task_ttl: Some(Duration::ZERO), ..McpOptions::default() };
+        let office = Office::at(&folder, options, offer()).await;
+        let client = office.client("acme", "kim");
+        for method in ["tasks/get", "tasks/cancel", "tasks/update"] {
+            let answer = client.ask(method, json!({ "taskId": id, "inputResponses": {} })).await;
+            assert_eq!(answer.error()["message"], "there is no such task; it may have expired");
+        }
+    });
+}

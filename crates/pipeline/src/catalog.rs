@@ -1,0 +1,262 @@
+//! The folders of a run: its catalog, and one folder for each attempt.
+//!
+//! They lie at `<root>/<hash of tenant>/<run>/`, readable by our user alone. Files are reached through a confined
+//! handle: links are skipped, and neither a pattern nor a race leads outside. Everything here blocks, and is called on
+//! the pool by the runners of steps.
+
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use glob::{MatchOptions, Pattern};
+use haversack::well_known::TenantId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::parameters::{digest, hex};
+use crate::run::RunId;
+use crate::step::StepFailure;
+
+const MAX_DEPTH: usize = 32;
+const MAX_FILES: usize = 10_000;
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+/// A file that a step took from the catalog or left there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Relative to the work folder.
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
+    /// SHA-256 in hexadecimal digits.
+    pub sha256: String,
+    /// Whether the catalog has a copy of it.
+    pub copied: bool,
+}
+
+/// Reads a pattern of relative file names, or says why it is none.
+pub(crate) fn pattern(text: &str) -> Result<Pattern, &'static str> {
+    let path = Path::new(text);
+    if text.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(
+            "files are named relative to the work folder, without `..`, `.` and `/` in front; mend it",
+        );
+    }
+    Pattern::new(text).map_err(|_| "this is no pattern; `*`, `?`, `[a-z]` and `**` between slashes are")
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Where the folder of this run lies. Touches no file.
+    pub(crate) fn of(root: &Path, owner: &TenantId, run: &RunId) -> Self {
+        #[cfg(feature = "mutants")]
+        if haversack::mutants::active(haversack::mutants::Mutant::RunFolder) {
+            return Self { path: root.join("shared") };
+        }
+        Self { path: root.join(hex(&digest(owner.as_str().as_bytes()))).join(run.as_str()) }
+    }
+
+    /// Makes the folder of one attempt, empty.
+    pub(crate) fn attempt(&self, number: u64) -> io::Result<AttemptFolder> {
+        let path = self.attempt_path(number);
+        for folder in [self.path.join("catalog"), path.join("work"), path.join("tmp")] {
+            private(&folder)?;
+        }
+        let path = path.canonicalize()?;
+        let own = Dir::open_ambient_dir(&path, ambient_authority())?;
+        let work = Dir::open_ambient_dir(path.join("work"), ambient_authority())?;
+        let catalog = Dir::open_ambient_dir(self.path.join("catalog"), ambient_authority())?;
+        Ok(AttemptFolder { path, own, work, catalog })
+    }
+
+    /// Removes what a lost attempt left, except what it printed.
+    pub(crate) fn clear(&self, number: u64) {
+        clear(&self.attempt_path(number));
+    }
+
+    /// Removes the run's folder with all that is in it.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn attempt_path(&self, number: u64) -> PathBuf {
+        self.path.join("attempts").join(number.to_string())
+    }
+
+    /// What the attempt printed, at most `limit` bytes of its end; `None` when it has no file.
+    pub(crate) fn output(&self, number: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        use std::io::{Seek, SeekFrom};
+        let mut file = match std::fs::File::open(self.attempt_path(number).join(OUTPUT)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+pub(crate) const OUTPUT: &str = "output.log";
+
+/// The folder of one attempt: where a child works, and the files that pass between it and us.
+#[derive(Debug)]
+pub(crate) struct AttemptFolder {
+    path: PathBuf,
+    own: Dir,
+    work: Dir,
+    catalog: Dir,
+}
+
+impl AttemptFolder {
+    /// Where a child starts, and what it has as its home.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.path.join("tmp")
+    }
+
+    /// The parameters, for the child to read.
+    pub(crate) fn parameters(&self) -> PathBuf {
+        self.path.join("parameters.json")
+    }
+
+    /// The results, for the child to write.
+    pub(crate) fn returns(&self) -> PathBuf {
+        self.path.join("returns.json")
+    }
+
+    /// Who the child is, for an executor that comes after ours.
+    pub(crate) fn process(&self) -> PathBuf {
+        self.path.join("process")
+    }
+
+    /// Copies what the patterns name from the catalog into the work folder.
+    pub(crate) fn get(&self, patterns: &[String]) -> Result<Vec<FileRecord>, StepFailure> {
+        let found = matching(&self.catalog, patterns, "the catalog")?;
+        found
+            .iter()
+            .map(|path| self.copy(&self.catalog, path, &self.work).map_err(|e| unusable("get", &e)))
+            .collect()
+    }
+
+    /// Takes what the patterns name from the work folder into the catalog, or hashes it only.
+    pub(crate) fn put(&self, patterns: &[String], no_copy: bool) -> Result<Vec<FileRecord>, StepFailure> {
+        let found = matching(&self.work, patterns, "the work folder")?;
+        let take = |path: &String| {
+            if no_copy { hash(&self.work, path) } else { self.copy(&self.work, path, &self.catalog) }
+        };
+        found.iter().map(|path| take(path).map_err(|e| unusable("put", &e))).collect()
+    }
+
+    /// Takes away what only the running attempt needs. What it printed stays.
+    pub(crate) fn clear(&self) {
+        clear(&self.path);
+    }
+
+    /// Copies a file whole or not at all: readers of the catalog see the old one or the new one, and no half.
+    fn copy(&self, from: &Dir, path: &str, to: &Dir) -> io::Result<FileRecord> {
+        const HALF: &str = "half";
+        if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            to.create_dir_all(folder)?;
+        }
+        let mut out = self.own.create(HALF)?;
+        let (size, sha256) = drain(&mut from.open(path)?, &mut out)?;
+        self.own.rename(HALF, to, path)?;
+        Ok(FileRecord { path: path.to_owned(), size, sha256, copied: true })
+    }
+}
+
+/// Removes the work of an attempt. What cannot be removed now is in nobody's way: no later attempt has this folder.
+fn clear(attempt: &Path) {
+    for folder in ["work", "tmp"] {
+        drop(std::fs::remove_dir_all(attempt.join(folder)));
+    }
+    for file in ["parameters.json", "returns.json", "process", "half"] {
+        drop(std::fs::remove_file(attempt.join(file)));
+    }
+}
+
+fn private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn unusable(word: &str, error: &io::Error) -> StepFailure {
+    StepFailure::new(format!("the catalog could not {word} a file: {}", error.kind()))
+}
+
+/// The plain files that one of the patterns names, in order. A name without wildcards has to be there.
+fn matching(dir: &Dir, patterns: &[String], place: &str) -> Result<Vec<String>, StepFailure> {
+    if patterns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    walk(dir, "", 0, &mut files).map_err(|error| unusable("list", &error))?;
+    files.sort();
+    let mut wanted = Vec::new();
+    for text in patterns {
+        let pattern = pattern(text).map_err(|why| StepFailure::new(format!("`{text}`: {why}")))?;
+        let literal = !text.contains(['*', '?', '[']);
+        if literal && !files.contains(text) {
+            return Err(StepFailure::new(format!("{place} has no plain file `{text}`")));
+        }
+        wanted.push(pattern);
+    }
+    files.retain(|path| wanted.iter().any(|pattern| pattern.matches_with(path, OPTIONS)));
+    Ok(files)
+}
+
+fn walk(dir: &Dir, prefix: &str, depth: usize, files: &mut Vec<String>) -> io::Result<()> {
+    for entry in dir.entries()? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth < MAX_DEPTH {
+            walk(&entry.open_dir()?, &format!("{prefix}{name}/"), depth + 1, files)?;
+        } else if kind.is_file() {
+            if files.len() == MAX_FILES {
+                return Err(io::Error::other("too many files"));
+            }
+            files.push(format!("{prefix}{name}"));
+        }
+    }
+    Ok(())
+}
+
+fn hash(dir: &Dir, path: &str) -> io::Result<FileRecord> {
+    let (size, sha256) = drain(&mut dir.open(path)?, &mut io::sink())?;
+    Ok(FileRecord { path: path.to_owned(), size, sha256, copied: false })
+}
+
+fn drain(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, String)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut size = 0;
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((size, hex(&hasher.finalize())));
+        }
+        hasher.update(&buffer[..read]);
+        to.write_all(&buffer[..read])?;
+        size += read as u64;
+    }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong with a pipeline, apart from a step that fails.
+//!
+//! One small enum: a failed step is no error but an outcome of its run, and is told in the run log. Texts name
+//! steps, variables and places of the definition, which its author wrote, and quote no value and no secret.
+
+use std::io;
+
+use haversack::{ForeignContext, MissingContext};
+use haversack_store::StoreError;
+
+use crate::check::{self, Finding};
+
+/// Why a pipeline was refused, or a run could not be started, executed or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// A variable that every run needs is not bound: no door was passed.
+    #[error(transparent)]
+    Unbound(MissingContext),
+    /// A handle was made under another entry than the one it is used in.
+    #[error(transparent)]
+    Foreign(ForeignContext),
+    /// The text is not YAML, or not a pipeline.
+    #[error("line {line}, column {column}: {what}")]
+    Yaml {
+        /// From 1; 0 when the place is not known.
+        line: u64,
+        /// From 1; 0 when the place is not known.
+        column: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The graph, a name or a reference in it is wrong. Each finding says what to do.
+    #[error("the pipeline has {} to mend:\n{}", check::counted(.0), check::listed(.0))]
+    Invalid(Vec<Finding>),
+    /// The caller's key cannot name a run.
+    #[error(
+        "a run is named by 1 to 128 letters, digits, `.`, `_` or `-`, the first one a letter or a digit; \
+         choose such a key"
+    )]
+    BadKey,
+    /// A parameter of this name cannot be given.
+    #[error("the parameter `{name}` is refused: {why}")]
+    BadParameter {
+        /// The name that was given.
+        name: String,
+        /// Why, and what to do.
+        why: &'static str,
+    },
+    /// No run of this tenant has that name.
+    #[error("there is no such run; `list` shows the runs there are")]
+    UnknownRun,
+    /// The run has no attempt of that number.
+    #[error("the run has no such attempt; its log shows the attempts there are")]
+    UnknownAttempt,
+    /// Another executor took the run over; what this one had not written yet is not written.
+    #[error("the run was taken over by a later executor; read its log to follow it")]
+    TakenOver,
+    /// Only a run that failed or was cancelled can be tried again.
+    #[error("the run has not failed, so there is nothing to try again")]
+    NotFailed,
+    /// Only a run that has ended can be deleted.
+    #[error("the run has not ended; cancel it first, and execute it once if nobody does")]
+    NotEnded,
+    /// The run's folder could not be used.
+    #[error("{what}: {source}; check the catalog's folder, its owner and the room on its disk")]
+    Folder {
+        /// The operation.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The rows could not be read or written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// Something that cannot happen did: a stored row that does not parse, a task that vanished.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+// A missing or foreign context is the same law whichever layer noticed it, so it is one variant for the caller.
+impl From<StoreError> for PipelineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unbound(missing) => Self::Unbound(missing),
+            StoreError::Foreign(foreign) => Self::Foreign(foreign),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<MissingContext> for PipelineError {
+    fn from(missing: MissingContext) -> Self {
+        Self::Unbound(missing)
+    }
+}
+
+impl From<ForeignContext> for PipelineError {
+    fn from(foreign: ForeignContext) -> Self {
+        Self::Foreign(foreign)
+    }
+}

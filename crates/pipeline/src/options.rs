@@ -1,0 +1,112 @@
+//! What a program gives its pipelines: a folder, secrets, interpreters, and what runs its steps.
+//!
+//! Plain values with builder methods; nothing here reads the environment. The program makes one
+//! [`PipelineOptions`] at its start, and [`Pipelines::new`](crate::Pipelines::new) keeps it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::secrets::{self, Secrets};
+use crate::step::{Functions, StepRunner};
+
+/// Settings of a [`Pipelines`](crate::Pipelines).
+#[derive(Clone)]
+#[must_use = "options do nothing until `Pipelines::new` has them"]
+pub struct PipelineOptions {
+    pub(crate) catalog: PathBuf,
+    pub(crate) secrets: Arc<dyn Secrets>,
+    pub(crate) path: String,
+    pub(crate) language: String,
+    pub(crate) python: String,
+    pub(crate) python_path: Vec<PathBuf>,
+    pub(crate) code: String,
+    pub(crate) children: usize,
+    pub(crate) functions: Functions,
+    pub(crate) runners: BTreeMap<String, Arc<dyn StepRunner>>,
+}
+
+impl PipelineOptions {
+    /// With the folder under which each run has its own. It is made where needed, readable by our user alone.
+    pub fn new(catalog: impl Into<PathBuf>) -> Self {
+        Self {
+            catalog: catalog.into(),
+            secrets: secrets::none(),
+            path: "/usr/local/bin:/usr/bin:/bin".to_owned(),
+            language: "C.UTF-8".to_owned(),
+            python: "python3".to_owned(),
+            python_path: Vec::new(),
+            code: String::new(),
+            children: 32,
+            functions: Functions::new(),
+            runners: BTreeMap::new(),
+        }
+    }
+
+    /// Who knows the secrets. Nobody, unless said.
+    pub fn secrets(mut self, secrets: Arc<dyn Secrets>) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// The search path of child processes: `/usr/local/bin:/usr/bin:/bin`, unless said.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// `LANG` of child processes: `C.UTF-8`, unless said.
+    pub fn language(mut self, language: impl Into<String>) -> Self {
+        self.language = language.into();
+        self
+    }
+
+    /// The Python interpreter, as a path or as a name on the search path: `python3`, unless said.
+    pub fn python(mut self, program: impl Into<String>) -> Self {
+        self.python = program.into();
+        self
+    }
+
+    /// A folder in which Python steps find their modules, beside their work folder.
+    pub fn python_path(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.python_path.push(folder.into());
+        self
+    }
+
+    /// What tells one version of the program's code from another, such as a commit. It is written down once a run.
+    pub fn code(mut self, identity: impl Into<String>) -> Self {
+        self.code = identity.into();
+        self
+    }
+
+    /// How many child processes run at the same time, over all runs and tenants; further ones wait. 32, unless said.
+    pub fn children(mut self, limit: usize) -> Self {
+        self.children = limit.max(1);
+        self
+    }
+
+    /// The Rust functions that steps may name.
+    pub fn functions(mut self, functions: Functions) -> Self {
+        self.functions = functions;
+        self
+    }
+
+    /// What runs steps of `command_type: kind`, such as `agent`.
+    pub fn runner(mut self, kind: impl Into<String>, runner: Arc<dyn StepRunner>) -> Self {
+        self.runners.insert(kind.into(), runner);
+        self
+    }
+}
+
+impl fmt::Debug for PipelineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineOptions")
+            .field("catalog", &self.catalog)
+            .field("path", &self.path)
+            .field("python", &self.python)
+            .field("functions", &self.functions)
+            .field("runners", &self.runners.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

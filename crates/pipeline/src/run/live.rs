@@ -1,0 +1,103 @@
+//! The runs that this process executes now: how to stop them, and how to hear of them.
+//!
+//! It is one map inside [`Pipelines`](crate::Pipelines), keyed by tenant and run, with an entry for as long as an executor
+//! works. A later executor of the same run takes the earlier one's place and stops it. What other processes execute is
+//! not in it: they are told through the run's row.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use haversack::well_known::{Cancel, TenantId};
+use tokio::sync::watch;
+
+use super::RunId;
+
+type Key = (TenantId, RunId);
+
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    runs: Mutex<HashMap<Key, Here>>,
+}
+
+#[derive(Debug)]
+struct Here {
+    generation: u64,
+    stop: Stop,
+    wrote: watch::Receiver<u64>,
+}
+
+/// How an executor is told to stop, and why.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop {
+    pub(crate) cancel: Cancel,
+    overtaken: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// One that the caller's own `CANCEL` stops too.
+    pub(crate) fn under(cancel: &Cancel) -> Self {
+        Self { cancel: cancel.child(), overtaken: Arc::default() }
+    }
+
+    pub(crate) fn overtake(&self) {
+        self.overtaken.store(true, Ordering::Relaxed);
+        self.cancel.cancel();
+    }
+
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.overtaken.load(Ordering::Relaxed)
+    }
+}
+
+/// The entry of one executor; it goes when this is dropped.
+pub(crate) struct Seat<'a> {
+    live: &'a Live,
+    key: Key,
+    generation: u64,
+}
+
+impl Live {
+    /// Enters an executor, and stops an earlier one of the same run.
+    pub(crate) fn enter(
+        &self,
+        key: Key,
+        generation: u64,
+        stop: Stop,
+        wrote: watch::Receiver<u64>,
+    ) -> Seat<'_> {
+        let mut runs = self.hold();
+        let is_newer = runs.get(&key).is_none_or(|here| here.generation < generation);
+        if is_newer && let Some(earlier) = runs.insert(key.clone(), Here { generation, stop, wrote }) {
+            earlier.stop.overtake();
+        }
+        Seat { live: self, key, generation }
+    }
+
+    /// Stops the run, if it is executed here.
+    pub(crate) fn cancel(&self, owner: &TenantId, run: &RunId) {
+        if let Some(here) = self.hold().get(&(owner.clone(), run.clone())) {
+            here.stop.cancel.cancel();
+        }
+    }
+
+    /// What changes with each write of the run, if it is executed here.
+    pub(crate) fn wrote(&self, owner: &TenantId, run: &RunId) -> Option<watch::Receiver<u64>> {
+        let mut wrote = self.hold().get(&(owner.clone(), run.clone()))?.wrote.clone();
+        wrote.mark_unchanged();
+        Some(wrote)
+    }
+
+    fn hold(&self) -> MutexGuard<'_, HashMap<Key, Here>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut runs = self.live.hold();
+        if runs.get(&self.key).is_some_and(|here| here.generation == self.generation) {
+            runs.remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! One attempt of one task, from its secrets to its files.
+//!
+//! It finds the secrets, makes the work folder, takes files from the catalog, lets the right runner work until it
+//! ends, its time is up or the run is cancelled, and leaves files in the catalog whatever the end was. The executor
+//! calls it inside the step's frame and writes down what comes back.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use haversack::well_known::{CANCEL, Cancel};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+use super::{Call, StepCall, StepFailure, StepFuture, StepLog, StepOutput, StepRunner, python, shell};
+use crate::PipelineOptions;
+use crate::catalog::{AttemptFolder, FileRecord, RunFolder};
+use crate::environment::Environment;
+use crate::node::{CommandType, Task};
+use crate::parameters::Values;
+use crate::run::RunId;
+use crate::secrets::SecretSet;
+
+/// What a results file may have, in bytes.
+const RETURNS_LIMIT: u64 = 64 * 1024 * 1024;
+/// How long a child that was told to end may take to be reaped.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What an attempt needs to know.
+pub(crate) struct Attempt<'a> {
+    pub(crate) settings: &'a PipelineOptions,
+    pub(crate) children: &'a Semaphore,
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) run: &'a RunId,
+    pub(crate) step: &'a str,
+    pub(crate) task: &'a Task,
+    pub(crate) values: &'a Values,
+    /// From 1, for this step.
+    pub(crate) number: u32,
+    /// Unique in the run: the number of the event that says that it started.
+    pub(crate) event: u64,
+    pub(crate) traceparent: &'a str,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) got: Vec<FileRecord>,
+    pub(crate) put: Vec<FileRecord>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Succeeded(BTreeMap<String, Value>),
+    Failed(String),
+    TimedOut(Duration),
+    Cancelled,
+}
+
+/// What the runners of child processes need.
+pub(super) struct Prepared<'a> {
+    pub(super) settings: &'a PipelineOptions,
+    pub(super) task: &'a Task,
+    pub(super) folder: &'a AttemptFolder,
+    pub(super) log: StepLog,
+    attempt: &'a Attempt<'a>,
+    secrets: &'a SecretSet,
+}
+
+impl Attempt<'_> {
+    /// Runs it. `stop` is cancelled when the run is.
+    pub(crate) async fn run(self, stop: &Cancel) -> Ended {
+        let secrets = match self.secrets().await {
+            Ok(secrets) => secrets,
+            Err(failure) => return failed(failure, Vec::new()),
+        };
+        let log =
+            StepLog::new(self.folder.attempt_path(self.event).join(crate::catalog::OUTPUT), secrets.clone());
+        let is_child = matches!(self.task.command_type, CommandType::Shell | CommandType::Python);
+        let mut got = Vec::new();
+        let folder = if is_child || !self.task.catalog.is_empty() {
+            match self.open().await {
+                Ok((folder, files)) => {
+                    got = files;
+                    Some(folder)
+                }
+                Err(failure) => return failed(failure, got),
+            }
+        } else {
+            None
+        };
+        let cancel = stop.child();
+        let work = self.work(folder.clone(), &secrets, &log);
+        let outcome = within(self.limit(), is_child, &cancel, CANCEL.scope(cancel.clone(), work)).await;
+        let mut outcome = self.settle(outcome, stop, &secrets);
+        let mut put = Vec::new();
+        if let Some(folder) = folder {
+            match self.close(folder).await {
+                Ok(files) => put = files,
+                Err(failure) if matches!(outcome, Outcome::Succeeded(_)) => {
+                    outcome = Outcome::Failed(failure.to_string());
+                }
+                // It failed already, and the first reason is the one to know.
+                Err(_) => {}
+            }
+        }
+        Ended { outcome, got, put }
+    }
+
+    async fn secrets(&self) -> Result<SecretSet, StepFailure> {
+        let mut known = BTreeMap::new();
+        for name in &self.task.secrets {
+            match self.settings.secrets.find(name).await {
+                Ok(Some(secret)) => {
+                    known.insert(name.clone(), secret);
+                }
+                Ok(None) => {
+                    return Err(StepFailure::new(format!(
+                        "nobody knows the secret `{name}`; give it to the program"
+                    )));
+                }
+                Err(error) => {
+                    return Err(StepFailure::new(format!("the secret `{name}` was not found: {error}")));
+                }
+            }
+        }
+        Ok(SecretSet::new(known))
+    }
+
+    /// Makes the folder and fills it.
+    async fn open(&self) -> Result<(Arc<AttemptFolder>, Vec<FileRecord>), StepFailure> {
+        let (folder, number, get) = (self.folder.clone(), self.event, self.task.catalog.get.clone());
+        let is_child = matches!(self.task.command_type, CommandType::Shell | CommandType::Python);
+        let values = is_child.then(|| self.values.branch());
+        on_the_pool(move || {
+            let unusable = |error: std::io::Error| {
+                StepFailure::new(format!("the work folder could not be made: {}", error.kind()))
+            };
+            let folder = folder.attempt(number).map_err(unusable)?;
+            if let Some(values) = values {
+                let given: BTreeMap<&str, &Value> =
+                    values.iter().map(|(name, bound)| (name, &*bound.value)).collect();
+                let text = serde_json::to_vec(&given)
+                    .map_err(|_| StepFailure::new("the parameters are not JSON"))?;
+                std::fs::write(folder.parameters(), text).map_err(unusable)?;
+            }
+            let files = folder.get(&get)?;
+            Ok((Arc::new(folder), files))
+        })
+        .await
+    }
+
+    /// Takes the files that the step leaves, and clears up.
+    async fn close(&self, folder: Arc<AttemptFolder>) -> Result<Vec<FileRecord>, StepFailure> {
+        let rules = self.task.catalog.clone();
+        on_the_pool(move || {
+            let files = folder.put(&rules.put, rules.no_copy);
+            folder.clear();
+            files
+        })
+        .await
+    }
+
+    async fn work(
+        &self,
+        folder: Option<Arc<AttemptFolder>>,
+        secrets: &SecretSet,
+        log: &StepLog,
+    ) -> Result<BTreeMap<String, Value>, StepFailure> {
+        let given = match (&self.task.command_type, &folder) {
+            (CommandType::Shell | CommandType::Python, Some(folder)) => {
+                let _seat = self.children.acquire().await.map_err(|_| StepFailure::new("shutting down"))?;
+                let (settings, task, log) = (self.settings, self.task, log.clone());
+                let prepared = Prepared { settings, task, folder, log, attempt: self, secrets };
+                match self.task.command_type {
+                    CommandType::Shell => shell::run(&prepared).await?,
+                    _ => python::run(&prepared).await?,
+                }
+            }
+            (kind, folder) => {
+                // The call itself may panic as well as its future, so it is made inside.
+                let call = async { self.call(kind, folder.as_deref(), secrets, log).await };
+                // The payload of a panic may hold anything, so it is dropped here.
+                match AssertUnwindSafe(call).catch_unwind().await {
+                    Ok(outcome) => outcome?,
+                    Err(_) => return Err(StepFailure::new("the code of the step panicked")),
+                }
+            }
+        };
+        given.take(&self.task.returns)
+    }
+
+    /// A function or a registered runner.
+    fn call(
+        &self,
+        kind: &CommandType,
+        folder: Option<&AttemptFolder>,
+        secrets: &SecretSet,
+        log: &StepLog,
+    ) -> StepFuture {
+        let call = StepCall {
+            inner: Arc::new(Call {
+                command: self.task.command.clone(),
+                values: self.values.branch(),
+                returns: self.task.returns.clone(),
+                overrides: self.task.overrides.clone(),
+                secrets: secrets.clone(),
+                attempt: self.number,
+                work: folder.map(AttemptFolder::work),
+                log: log.clone(),
+            }),
+        };
+        match kind {
+            CommandType::Runner(name) => match self.settings.runners.get(name) {
+                Some(runner) => runner.run(call),
+                None => Box::pin(std::future::ready(Err(StepFailure::new(
+                    "what runs this kind of step is not registered in this program",
+                )))),
+            },
+            _ => self.settings.functions.run(call),
+        }
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        self.task.timeout_ms.map(Duration::from_millis)
+    }
+
+    fn settle(
+        &self,
+        outcome: Option<Result<BTreeMap<String, Value>, StepFailure>>,
+        stop: &Cancel,
+        secrets: &SecretSet,
+    ) -> Outcome {
+        match outcome {
+            _ if stop.is_cancelled() => Outcome::Cancelled,
+            None => Outcome::TimedOut(self.limit().unwrap_or_default()),
+            Some(Err(failure)) => Outcome::Failed(secrets.redact(&failure.to_string())),
+            Some(Ok(values)) => {
+                let holds = |value: &Value| {
+                    let text = value.to_string();
+                    secrets.redact(&text) != text
+                };
+                match values.iter().find(|(_, value)| holds(value)) {
+                    Some((name, _)) => Outcome::Failed(format!(
+                        "the return `{name}` holds a secret of the step; secrets are written nowhere, so take it out"
+                    )),
+                    None => Outcome::Succeeded(values),
+                }
+            }
+        }
+    }
+}
+
+impl Prepared<'_> {
+    /// Gives the command its folder and its environment.
+    pub(super) fn install(&self, command: &mut Command, parameters: bool) -> Result<(), StepFailure> {
+        let (settings, attempt) = (self.settings, self.attempt);
+        let mut environment = Environment::new(
+            &settings.path,
+            &settings.language,
+            &self.folder.work(),
+            &self.folder.temporary(),
+        );
+        let chosen = self.task.parameters.as_deref();
+        for (name, bound) in attempt.values.iter() {
+            let wanted = chosen.map_or(parameters, |chosen| chosen.iter().any(|one| one == name));
+            if wanted {
+                match &*bound.value {
+                    Value::String(text) => environment.bind(name, text)?,
+                    other => environment.bind(name, &other.to_string())?,
+                }
+            }
+        }
+        for (name, secret) in self.secrets.iter() {
+            environment.bind(name, secret.expose())?;
+        }
+        environment.put("HAVERSACK_RUN_ID", attempt.run.as_str());
+        environment.put("HAVERSACK_STEP", attempt.step);
+        environment.put("HAVERSACK_ATTEMPT", attempt.number.to_string());
+        environment.put("HAVERSACK_PARAMETERS", self.folder.parameters());
+        environment.put("HAVERSACK_RETURNS", self.folder.returns());
+        environment.put("TRACEPARENT", attempt.traceparent);
+        environment.install(command);
+        command.current_dir(self.folder.work());
+        Ok(())
+    }
+
+    /// What the child wrote into its results file.
+    pub(super) async fn returned(&self) -> Result<StepOutput, StepFailure> {
+        let path = self.folder.returns();
+        on_the_pool(move || {
+            match std::fs::symlink_metadata(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Ok(StepOutput::nothing());
+                }
+                Ok(found) if found.is_file() && found.len() <= RETURNS_LIMIT => {}
+                _ => return Err(StepFailure::new("the file of returns is no plain file of at most 64 MiB")),
+            }
+            let bytes =
+                std::fs::read(&path).map_err(|_| StepFailure::new("the file of returns cannot be read"))?;
+            let named: BTreeMap<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                StepFailure::new(format!(
+                    "the file of returns is no JSON object (line {line}, column {column})"
+                ))
+            })?;
+            Ok(StepOutput::named(named))
+        })
+        .await
+    }
+}
+
+fn failed(failure: StepFailure, got: Vec<FileRecord>) -> Ended {
+    Ended { outcome: Outcome::Failed(failure.to_string()), got, put: Vec::new() }
+}
+
+/// Lets the work go on until its time is up or it is told to stop; `None` then. A child gets a moment to be reaped,
+/// everything else is dropped.
+async fn within<T>(
+    limit: Option<Duration>,
+    is_child: bool,
+    cancel: &Cancel,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let time_is_up = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        done = &mut work => return Some(done),
+        () = time_is_up => cancel.cancel(),
+        () = cancel.cancelled() => {}
+    }
+    if is_child {
+        // Its group has been killed by now, or is at the next poll.
+        drop(tokio::time::timeout(GRACE, work).await);
+    }
+    None
+}
+
+async fn on_the_pool<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StepFailure> + Send + 'static,
+) -> Result<T, StepFailure> {
+    match haversack::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(StepFailure::new("the program is shutting down")),
+    }
+}

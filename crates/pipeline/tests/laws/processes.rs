@@ -1,0 +1,145 @@
+//! A child ends with everything it started, however the attempt ends.
+
+use std::path::Path;
+use std::time::Duration;
+
+use haversack::testing::tenant;
+use haversack_pipeline::builder::shell;
+use haversack_pipeline::run::RunStatus::{Cancelled, Failed, Succeeded};
+use haversack_pipeline::run_log::AttemptStatus;
+
+use crate::{House, chain, ended, id, none, until};
+
+/// A command that starts a grandchild, writes both ids into `file`, and goes on as `then` says.
+fn family(file: &Path, then: &str) -> String {
+    format!("sleep 1000 & echo $$ $! > {0}.half; mv {0}.half {0}; {then}", file.display())
+}
+
+fn ids(file: &Path) -> Vec<u32> {
+    std::fs::read_to_string(file).unwrap().split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
+/// Gone, or dead and not yet collected by whoever adopted it.
+pub(crate) fn is_gone(id: u32) -> bool {
+    match std::fs::read_to_string(format!("/proc/{id}/stat")) {
+        Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
+        Err(_) => true,
+    }
+}
+
+async fn all_gone(ids: &[u32]) {
+    until("the processes to be gone", || ids.iter().all(|id| is_gone(*id))).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_run_leaves_no_process() {
+    let house = House::new();
+    let file = house.dir.path().join("ids");
+    tenant("a")
+        .wrap(async {
+            let pipeline = chain([("s", shell(family(&file, "wait")).put(["*"])), ("never", shell("true"))]);
+            house.pipelines.start(&pipeline, none(), id("r")).await.unwrap();
+            let running = haversack::spawn(house.pipelines.execute(&id("r")));
+            until("the family to be there", || file.exists()).await;
+            house.pipelines.cancel(&id("r")).await.unwrap();
+            let view = running.await.unwrap().unwrap();
+            assert_eq!(view.status, Cancelled);
+            assert_eq!(ended(&house.log("r").await), [("s", AttemptStatus::Cancelled)]);
+        })
+        .await;
+    // The child itself was waited for; what it left behind is for the system to collect.
+    assert!(!Path::new(&format!("/proc/{}", ids(&file)[0])).exists());
+    all_gone(&ids(&file)).await;
+}
+
+#[tokio::test]
+async fn a_timeout_leaves_no_process() {
+    let house = House::new();
+    let file = house.dir.path().join("ids");
+    tenant("a")
+        .wrap(async {
+            let step = shell(family(&file, "wait")).timeout(Duration::from_millis(300));
+            assert_eq!(house.run(&chain([("s", step)]), none(), "r").await.status, Failed);
+        })
+        .await;
+    all_gone(&ids(&file)).await;
+}
+
+#[tokio::test]
+async fn a_dropped_executor_leaves_no_process() {
+    let house = House::new();
+    let file = house.dir.path().join("ids");
+    tenant("a")
+        .wrap(async {
+            house
+                .pipelines
+                .start(&chain([("s", shell(family(&file, "wait")))]), none(), id("r"))
+                .await
+                .unwrap();
+            let running = haversack::spawn(house.pipelines.execute(&id("r")));
+            until("the family to be there", || file.exists()).await;
+            running.abort();
+            assert!(running.await.unwrap_err().is_cancelled());
+
+            // It stands as after a crash: asked to end now, it ends with whoever takes it next.
+            assert!(house.pipelines.cancel(&id("r")).await.unwrap().cancel_requested);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Cancelled);
+            assert_eq!(ended(&house.log("r").await), [("s", AttemptStatus::Lost)]);
+        })
+        .await;
+    all_gone(&ids(&file)).await;
+}
+
+#[tokio::test]
+async fn what_a_child_leaves_in_the_background_ends_with_it() {
+    let house = House::new();
+    let file = house.dir.path().join("ids");
+    tenant("a")
+        .wrap(async {
+            assert_eq!(
+                house.run(&chain([("s", shell(family(&file, "true")))]), none(), "r").await.status,
+                Succeeded
+            );
+        })
+        .await;
+    all_gone(&ids(&file)).await;
+}
+
+#[tokio::test]
+async fn the_callers_cancel_ends_the_run() {
+    use haversack::well_known::{CANCEL, Cancel};
+    let house = House::new();
+    let file = house.dir.path().join("ids");
+    tenant("a")
+        .wrap(async {
+            let cancel = Cancel::new();
+            house
+                .pipelines
+                .start(&chain([("s", shell(family(&file, "wait")))]), none(), id("r"))
+                .await
+                .unwrap();
+            let execute = CANCEL.sync_scope(cancel.clone(), || house.pipelines.execute(&id("r")));
+            let running = haversack::spawn(execute);
+            until("the family to be there", || file.exists()).await;
+            cancel.cancel();
+            assert_eq!(running.await.unwrap().unwrap().status, Cancelled);
+        })
+        .await;
+    all_gone(&ids(&file)).await;
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_executes_is_cancelled_at_once() {
+    let house = House::new();
+    tenant("a")
+        .wrap(async {
+            house.pipelines.start(&chain([("s", shell("true"))]), none(), id("r")).await.unwrap();
+            assert_eq!(house.pipelines.cancel(&id("r")).await.unwrap().status, Cancelled);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Cancelled);
+            assert_eq!(ended(&house.log("r").await), []);
+
+            house.pipelines.retry(&id("r")).await.unwrap();
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Succeeded);
+        })
+        .await;
+}

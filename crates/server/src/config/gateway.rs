@@ -1,0 +1,98 @@
+//! The section `[gateway]`: accounts on other platforms, who may speak through each, and commands. Secrets are given by
+//! reference; names and policies are checked where the gateway is built from it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use haversack_agent::agent::SecretRef;
+use haversack_gateway::KeyPolicy;
+use haversack_gateway::account::{Busy, Unknown};
+
+/// `[gateway]`: messages from other platforms.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// The accounts. Without one no message is taken.
+    pub accounts: Vec<Account>,
+    /// Commands that agents may run. Without it there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Command>,
+}
+
+/// One of `[[gateway.accounts]]`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Its name, by which platforms address it. Unique.
+    pub name: String,
+    /// `webhook`, `websocket` or `terminal`.
+    pub platform: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// Who may speak: the platform's id of a sender, and the principal that they are.
+    #[serde(default)]
+    pub users: BTreeMap<String, String>,
+    /// What happens to everybody else: `refuse`, or `pair` by a code that an operator confirms.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub unknown: Unknown,
+    /// How conversations are told apart; `haversack gateway explain` says what it makes of a message.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub sessions: KeyPolicy,
+    /// What a message does that arrives during a turn: `queue`, `steer` or `interrupt`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub busy: Busy,
+    /// The profile that the agent is asked to have.
+    #[serde(default)]
+    pub profile: String,
+    /// Chats to which a tool may write although nobody wrote from there; `*` is every chat of the account.
+    #[serde(default)]
+    pub cross_post: Vec<String>,
+    /// Webhooks: secrets that messages are signed with, by reference. The first one signs answers.
+    #[serde(default)]
+    pub secrets: Vec<SecretRef>,
+    /// Webhooks: hosts to which answers may go, such as `hooks.example.com` or `*.example.com`.
+    #[serde(default)]
+    pub callbacks: Vec<String>,
+    /// Webhooks: seconds that the time of a signature may be from ours.
+    #[serde(default = "window")]
+    pub window_s: u32,
+    /// Webhooks: characters of one part of an answer.
+    #[serde(default = "chars")]
+    pub max_chars: usize,
+}
+
+/// `[gateway.commands]`: commands that agents may run for whoever asks.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The folder that they run in; each tenant has one of its own in it.
+    pub folder: PathBuf,
+    /// `PATH` of the commands. Nothing else of the server's environment reaches them but what is named here.
+    #[serde(default = "path")]
+    pub path: String,
+    /// Whether a person must approve each command.
+    #[serde(default = "yes")]
+    pub ask: bool,
+}
+
+fn window() -> u32 {
+    300
+}
+
+fn chars() -> usize {
+    4_000
+}
+
+fn path() -> String {
+    "/usr/local/bin:/usr/bin:/bin".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}

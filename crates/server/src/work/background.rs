@@ -1,0 +1,115 @@
+//! Tools in the background: a turn starts one as a job, and its result comes into the session when it is there. The job
+//! carries the turn's context, so the tool runs as whoever asked, in whichever process, and its result goes where the
+//! question came from.
+
+use haversack::well_known::SESSION_ID;
+use haversack_agent::Agents;
+use haversack_agent::history::Notice;
+use haversack_agent::model::ToolCall;
+use haversack_agent::tool::{BackgroundRunner, Started, Starting, ToolError};
+use haversack_gateway::ledger::{Ledger, Say};
+use haversack_gateway::session::REPLY_ROUTE;
+use haversack_jobs::current::JOB_ID;
+use haversack_jobs::{Args, Failure, Handlers, Jobs, NewJob, State};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Rules;
+
+/// The handler of tools.
+pub const TOOL: &str = "tool";
+
+/// What a job of [`TOOL`] is given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ToolJob {
+    /// The tool.
+    pub tool: String,
+    /// What the model or the caller wrote.
+    pub arguments: Value,
+}
+
+/// Starts background tools as jobs.
+pub(super) struct Runner {
+    pub(super) jobs: Jobs,
+    pub(super) rules: Rules,
+}
+
+impl BackgroundRunner for Runner {
+    fn start(&self, tool: &str, call: &ToolCall) -> Starting {
+        let job = ToolJob { tool: tool.to_owned(), arguments: call.arguments.clone() };
+        // The context is captured here, at the call, and not where somebody polls.
+        let submitted = NewJob::new(TOOL, &job).map(|job| self.jobs.submit(self.rules.apply(job)));
+        Box::pin(async move {
+            let submitted = match submitted {
+                Ok(submitting) => submitting.await,
+                Err(error) => Err(error),
+            };
+            let id = submitted.map_err(|error| ToolError::NotStarted(Some(Box::new(error))))?;
+            let id = id.id().ok_or(ToolError::NotStarted(None))?.to_string();
+            Ok(Started { id })
+        })
+    }
+}
+
+/// Where results of background work go: into the session that asked, and along the route that its message came by.
+#[derive(Clone)]
+pub(super) struct Results {
+    pub(super) agents: Agents,
+    pub(super) ledger: Ledger,
+}
+
+impl Results {
+    /// Brings the result of the current job home. Told once however often the job is run; a job outside of any session, or
+    /// one whose session was deleted meanwhile, keeps its result to itself.
+    pub(super) async fn bring(&self, source: &str, text: &str) -> Result<(), Failure> {
+        let job = JOB_ID.get()?;
+        if let Ok(session) = SESSION_ID.get() {
+            let notice = Notice::new(source, text).once_for(job.as_str());
+            self.agents.history()?.notice(&session, notice).await?;
+        }
+        if REPLY_ROUTE.is_bound() {
+            let say = Say { id: Some(job.to_string()), text: text.to_owned(), to: None };
+            self.ledger.submit(say).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds the handler of tools, and what is said of one that did not come to a result: whoever was promised one is told.
+pub(super) fn handlers(handlers: Handlers, agents: Agents, results: Results) -> Handlers {
+    let told = results.clone();
+    let handlers = handlers.on_finished(move |finished| {
+        let results = told.clone();
+        async move {
+            let how = match finished.state {
+                State::Failed if finished.handler == TOOL => "failed",
+                State::Cancelled if finished.handler == TOOL => "was cancelled",
+                _ => return,
+            };
+            let text = format!("What was started in the background as {} {how}; there is no result.", finished.id);
+            if results.bring("background", &text).await.is_err() {
+                tracing::warn!(job = %finished.id, "whoever waits for a job could not be told that it has no result");
+            }
+        }
+    });
+    handlers.on(TOOL, move |Args(job): Args<ToolJob>| {
+        let (agents, results) = (agents.clone(), results.clone());
+        async move {
+            let output = agents.run_tool(&job.tool, job.arguments).await.map_err(failure)?;
+            let text = output.into_text();
+            results.bring(&job.tool, &text).await?;
+            Ok(text)
+        }
+    })
+}
+
+/// What the tool says no to stays so; everything else may pass.
+fn failure(error: ToolError) -> Failure {
+    match error {
+        ToolError::Unknown
+        | ToolError::Arguments { .. }
+        | ToolError::Refused(_)
+        | ToolError::Needs { .. } => Failure::permanent(error.for_model()),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,117 @@
+//! Work that outlives its request: jobs and what they do, pipelines, tools in the background, and the way their results
+//! come home. The engine opens it, a worker does it, in this process or in another; whoever submits captures the context,
+//! and whoever works restores it.
+
+pub mod background;
+pub mod manifest;
+pub mod pipelines;
+pub mod posted;
+pub mod sessions;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haversack_agent::Agents;
+use haversack_agent::tool::{BackgroundRunner, Tool};
+use haversack_gateway::ledger::Ledger;
+use haversack_jobs::{Handlers, JobOptions, Jobs, NewJob, WorkerOptions};
+use haversack_pipeline::{PipelineOptions, Pipelines};
+use haversack_store::{KeyFile, Store};
+
+use crate::config::{self, Config};
+use crate::telemetry::Journal;
+use background::{Results, Runner};
+use pipelines::{Catalogue, Seat, ToolSteps};
+
+pub use worker::{Work, Working};
+
+/// What every job of this program is submitted with.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    timeout: Duration,
+    max_attempts: u32,
+    keep: Duration,
+}
+
+impl Rules {
+    fn new(config: &config::Jobs) -> Self {
+        Self { timeout: config.timeout(), max_attempts: config.max_attempts, keep: config.result_ttl() }
+    }
+
+    pub(crate) fn apply(&self, job: NewJob) -> NewJob {
+        job.timeout(self.timeout).max_attempts(self.max_attempts).keep(self.keep)
+    }
+}
+
+/// What agents need of the work before they are made.
+pub(crate) struct Before {
+    pub(crate) jobs: Jobs,
+    rules: Rules,
+    catalogue: Catalogue,
+    seat: Seat,
+}
+
+impl Before {
+    /// The jobs in a store, sealed with `keys`.
+    pub(crate) fn new(config: &Config, store: &Store, keys: &KeyFile) -> Self {
+        let jobs = Jobs::new(store.clone(), keys.clone(), &manifest::JOB, JobOptions::default());
+        let rules = Rules::new(&config.jobs);
+        Self {
+            jobs,
+            rules,
+            catalogue: Catalogue::new(config.pipelines.folder.clone()),
+            seat: Seat::default(),
+        }
+    }
+
+    /// Who starts background tools.
+    pub(crate) fn runner(&self) -> Arc<dyn BackgroundRunner> {
+        Arc::new(Runner { jobs: self.jobs.clone(), rules: self.rules.clone() })
+    }
+
+    /// The configured pipelines, as tools.
+    pub(crate) fn tools(&self, config: &Config) -> Vec<Arc<dyn Tool>> {
+        pipelines::tools(&config.pipelines.tools, &self.catalogue, &self.seat)
+    }
+
+    /// The whole, when the agents are there.
+    pub(crate) fn with(
+        self,
+        config: &Config,
+        store: &Store,
+        agents: &Agents,
+        journal: &Journal,
+        ledger: &Ledger,
+    ) -> Work {
+        let runs = config.pipelines.runs.clone().unwrap_or_else(|| config.store.path.join("runs"));
+        let options = options(config, &runs, agents);
+        let pipelines = Pipelines::new(store.clone(), options);
+        self.seat.take(pipelines.clone(), journal.clone());
+        let results = Results { agents: agents.clone(), ledger: ledger.clone() };
+        let recorder = journal.clone();
+        let handlers = Handlers::new().around(move |job, attempt| {
+            let unit = recorder.unit(crate::telemetry::Kind::Job, job.as_str(), attempt);
+            Box::pin(unit)
+        });
+        let handlers = background::handlers(handlers, agents.clone(), results.clone());
+        let handlers = sessions::handlers(handlers, agents.clone());
+        let handlers = pipelines::handlers(handlers, pipelines.clone(), journal.clone(), results);
+        let worker = WorkerOptions {
+            concurrency: config.jobs.concurrency,
+            lease: config.jobs.lease(),
+            grace: config.server.grace(),
+            ..WorkerOptions::default()
+        };
+        Work { jobs: self.jobs, rules: self.rules, pipelines, catalogue: self.catalogue, handlers, worker }
+    }
+}
+
+fn options(config: &Config, runs: &Path, agents: &Agents) -> PipelineOptions {
+    PipelineOptions::new(runs)
+        .secrets(pipelines::secrets(&config.pipelines))
+        .path(config.pipelines.child_path.clone())
+        .code(env!("CARGO_PKG_VERSION"))
+        .runner("tool", Arc::new(ToolSteps(agents.clone())))
+}

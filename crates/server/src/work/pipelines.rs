@@ -1,0 +1,277 @@
+//! Pipelines of an installation: the files in their folder, the secrets of each tenant, runs as jobs, and pipelines that
+//! agents may run as tools. A run is started where it is asked for and executed by a worker, which restores the context
+//! of whoever asked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use haversack::well_known::TENANT_ID;
+use haversack_agent::Agents;
+use haversack_agent::tool::{Tool, ToolError, ToolOutput, tool};
+use haversack_jobs::current::JOB_ID;
+use haversack_jobs::{Args, Failure, Handlers, NewJob};
+use haversack_pipeline::run::{RunId, RunStatus, RunView};
+use haversack_pipeline::secrets::{self, Secret};
+use haversack_pipeline::{
+    Parameters, Pipeline, PipelineError, Pipelines, StepCall, StepFailure, StepFuture, StepOutput, StepRunner,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Work;
+use super::background::Results;
+use crate::code::Code;
+use crate::config::{self, PipelineTool};
+use crate::problem::Fault;
+use crate::telemetry::Journal;
+use crate::telemetry::Kind;
+
+/// The handler of runs.
+pub const RUN: &str = "pipeline";
+
+/// What a job of [`RUN`] is given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunJob {
+    /// The run.
+    pub run: String,
+}
+
+/// The pipelines that are configured, by name. They are read anew at each use, so that a changed file is a changed
+/// pipeline; a run keeps the definition that it was started with.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    folder: Option<PathBuf>,
+}
+
+impl Catalogue {
+    /// The pipelines in this folder, if there is one.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder }
+    }
+
+    /// The names that there are, sorted.
+    ///
+    /// # Errors
+    /// [`Code::PipelineNotFound`] when the folder cannot be listed.
+    pub fn names(&self) -> Result<Vec<String>, Fault> {
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
+        let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+            if path.extension().is_some_and(|extension| extension == "yaml")
+                && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The pipeline of this name.
+    ///
+    /// # Errors
+    /// [`Code::PipelineNotFound`], [`Code::PipelineInvalid`].
+    pub fn get(&self, name: &str) -> Result<Pipeline, Fault> {
+        // A name is one word, so it leads to no other folder.
+        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        let path = self.folder.as_ref().filter(|_| plain).map(|folder| folder.join(format!("{name}.yaml")));
+        let path = path.filter(|path| path.is_file()).ok_or_else(|| {
+            Fault::new(
+                Code::PipelineNotFound,
+                "There is no pipeline of this name; the list shows what there is.",
+            )
+        })?;
+        read(&path)
+    }
+}
+
+/// The pipeline in a file, named as the file.
+///
+/// # Errors
+/// [`Code::PipelineNotFound`] when it cannot be read, [`Code::PipelineInvalid`].
+pub fn read(path: &Path) -> Result<Pipeline, Fault> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or("pipeline");
+    Pipeline::from_yaml(name, &text).map_err(|error| {
+        let place = path.file_name().unwrap_or_default().display();
+        Fault::new(Code::PipelineInvalid, format!("{place}: {error}"))
+    })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::new(Code::PipelineNotFound, format!("{} cannot be read: {error}", path.display()))
+}
+
+/// The secrets of the tenant in whose context a run works, and of no other.
+pub(super) fn secrets(config: &config::Pipelines) -> Arc<dyn secrets::Secrets> {
+    let by_tenant: Arc<BTreeMap<_, _>> = Arc::new(config.secrets.clone());
+    secrets::from_fn(move |name| {
+        let reference = TENANT_ID
+            .with(|tenant| by_tenant.get(tenant.as_str()).and_then(|secrets| secrets.get(&name)).cloned());
+        async move {
+            let reference = reference.map_err(|missing| secrets::SecretsError(missing.to_string()))?;
+            let Some(reference) = reference else { return Ok(None) };
+            match config::read_secret(&reference) {
+                Ok(secret) => Ok(Some(Secret::new(secret.expose()))),
+                Err(why) => Err(secrets::SecretsError(format!("{reference}: {why}"))),
+            }
+        }
+    })
+}
+
+/// Runs a tool of the agents as a step, `command_type: tool`: its arguments are the parameters that the step sees.
+pub(super) struct ToolSteps(pub(super) Agents);
+
+impl fmt::Debug for ToolSteps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolSteps").finish_non_exhaustive()
+    }
+}
+
+impl StepRunner for ToolSteps {
+    fn run(&self, call: StepCall) -> StepFuture {
+        let arguments =
+            call.parameters().iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        let running = self.0.run_tool(call.command(), serde_json::Value::Object(arguments));
+        Box::pin(async move {
+            let output = running.await.map_err(|error| StepFailure::new(error.to_string()))?;
+            let text = output.into_text();
+            let value = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+            Ok(StepOutput::value(value))
+        })
+    }
+}
+
+/// Adds the handler of runs.
+pub(super) fn handlers(
+    handlers: Handlers,
+    pipelines: Pipelines,
+    journal: Journal,
+    results: Results,
+) -> Handlers {
+    handlers.on(RUN, move |Args(job): Args<RunJob>| {
+        let (pipelines, journal, results) = (pipelines.clone(), journal.clone(), results.clone());
+        async move {
+            let run = RunId::new(job.run)?;
+            let id = run.as_str().to_owned();
+            let ended = journal.unit(Kind::Run, &id, async { pipelines.execute(&run).await }).await;
+            let ended = ended.map_err(failure)?;
+            results.bring(&ended.pipeline, &told(&ended)).await?;
+            match ended.status {
+                RunStatus::Succeeded => Ok(ended),
+                _ => Err(Failure::permanent(told(&ended)).with_code(Code::RunFailed.id())),
+            }
+        }
+    })
+}
+
+fn failure(error: PipelineError) -> Failure {
+    match error {
+        // Whoever took over goes on; this attempt has nothing left to do.
+        PipelineError::TakenOver | PipelineError::UnknownRun => Failure::permanent(error.to_string()),
+        other => other.into(),
+    }
+}
+
+/// The end of a run in words, for whoever asked for it.
+fn told(run: &RunView) -> String {
+    let name = &run.pipeline;
+    match run.status {
+        RunStatus::Succeeded => format!("The pipeline {name} succeeded."),
+        status => format!("The pipeline {name} ended as {}.", status.name()),
+    }
+}
+
+/// Starts a run and submits the job that executes it; a run that was started before is left as it is. In the context of
+/// this call.
+///
+/// # Errors
+/// The pipeline's and the jobs' faults. A run that was started and not submitted is executed by a later call of the same
+/// key.
+pub async fn start(
+    work: &Work,
+    pipeline: &Pipeline,
+    parameters: Parameters,
+    key: RunId,
+) -> Result<haversack_pipeline::Started, Fault> {
+    let started = work.pipelines().start(pipeline, parameters, key).await?;
+    if !started.run.status.is_ended() {
+        submit(work, &started.run.run).await?;
+    }
+    Ok(started)
+}
+
+/// Submits the job that executes a run, unless one is under way.
+///
+/// # Errors
+/// The jobs' faults.
+pub async fn submit(work: &Work, run: &RunId) -> Result<(), Fault> {
+    let job = RunJob { run: run.as_str().to_owned() };
+    work.submit(NewJob::new(RUN, &job)?.key(run.as_str())).await?;
+    Ok(())
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Asked {
+    /// What was asked for, in the words of whoever asked.
+    request: String,
+}
+
+/// The pipelines that agents may run, as tools. Each starts a run in the context of the turn and says that it did; the end
+/// comes later.
+pub(super) fn tools(tools: &[PipelineTool], catalogue: &Catalogue, seat: &Seat) -> Vec<Arc<dyn Tool>> {
+    let made = tools.iter().map(|config| {
+        let (pipeline, catalogue, seat) = (config.pipeline.clone(), catalogue.clone(), seat.clone());
+        let run = move |asked: Asked| {
+            let (pipeline, catalogue, seat) = (pipeline.clone(), catalogue.clone(), seat.clone());
+            async move {
+                let pipeline = catalogue.get(&pipeline).map_err(not_started)?;
+                let parameters = Parameters::new().with("request", asked.request);
+                let ended = seat.execute(&pipeline, parameters).await?;
+                ToolOutput::json(&told(&ended))
+            }
+        };
+        let when: Vec<&str> = config.when.iter().map(String::as_str).collect();
+        let tool = tool(&config.name, &config.description, run).asked_for_by(&when).in_background();
+        Arc::new(tool) as Arc<dyn Tool>
+    });
+    made.collect()
+}
+
+/// Where tools find the pipelines, which are made after the agents that have the tools.
+#[derive(Clone, Default)]
+pub(super) struct Seat(Arc<std::sync::OnceLock<(Pipelines, Journal)>>);
+
+impl Seat {
+    pub(super) fn take(&self, pipelines: Pipelines, journal: Journal) {
+        // Filled once, by the engine that made it.
+        let _ = self.0.set((pipelines, journal));
+    }
+
+    /// Runs a pipeline to its end, under the name of the job that does it, so that a second delivery goes on with the
+    /// first one's run.
+    async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
+        let (pipelines, journal) = self.0.get().ok_or(ToolError::NotStarted(None))?;
+        let key = JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh())?;
+        let key = RunId::new(key).map_err(not_started)?;
+        let started = pipelines.start(pipeline, parameters, key).await.map_err(not_started)?;
+        let id = started.run.run.as_str().to_owned();
+        let running = journal.unit(Kind::Run, &id, async { pipelines.execute(&started.run.run).await });
+        running.await.map_err(not_started)
+    }
+}
+
+/// A name for a run that no job names.
+fn fresh() -> Result<String, ToolError> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(not_started)?;
+    Ok(format!("run-{}", crate::auth::key::hex(&bytes)))
+}
+
+fn not_started(error: impl std::error::Error + Send + Sync + 'static) -> ToolError {
+    ToolError::NotStarted(Some(Box::new(error)))
+}
