@@ -33,7 +33,7 @@ fn text(here: &Path) -> String {
     );
     std::fs::write(folder.join("export.yaml"), yaml).unwrap();
     format!(
-        "[jobs]\nembedded_worker = false\nlease_s = 1\ntools = [\"remember\", \"note_attempt\"]\n\
+        "[jobs]\nembedded_worker = false\nlease_s = 1\ntools = [\"remember\", \"search_knowledge\"]\n\
          [pipelines]\nfolder = \"{}\"\n\
          [[pipelines.tools]]\nname = \"export\"\npipeline = \"export\"\ndescription = \"Exports the orders.\"\n\
          when = [\"run the export\"]\n\
@@ -55,6 +55,7 @@ async fn idle_with(change: impl FnOnce(&mut Config)) -> TestServer {
         std::fs::write(here.join("haversack.toml"), &text).unwrap();
         *config = Config::parse(&here.join("haversack.toml"), &text, []).unwrap();
         (config.server.bind, config.store.path) = (bind, path);
+        (config.limits.requests_per_second, config.limits.burst) = (100_000, 100_000);
         change(config);
     };
     start_with(prepare, None).await
@@ -130,13 +131,19 @@ async fn ended(server: &TestServer, key: &Key, job: &str) -> Value {
 }
 
 fn remember(text: &str) -> Value {
-    json!({ "tool": "remember", "arguments": { "text": text } })
+    json!({ "tool": "remember", "arguments": { "text": text }, "session": "desk" })
+}
+
+/// A job that needs no session.
+fn search() -> Value {
+    json!({ "tool": "search_knowledge", "arguments": { "query": "account manager" } })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_process_does_a_job_for_its_owner_alone() {
     let server = idle().await;
     let kim = server.key("acme", "kim").await;
+    server.say(&kim, "desk", "hello").await;
     let job = posted(&server, &kim, remember("Our account manager is Robin Vega.")).await;
     assert_eq!(show(&server, &kim, &job).await["state"], "queued");
 
@@ -176,7 +183,8 @@ async fn what_cannot_be_a_job_is_refused_and_nothing_is_stored() {
     server.say(&sam, "theirs", "hello").await;
     for (body, code) in [
         (json!({ "tool": "nothing-canary" }), "HV0602"),
-        (json!({ "tool": "recall", "arguments": { "query": "x" } }), "HV0602"),
+        (json!({ "tool": "note_attempt", "arguments": { "action": "a", "outcome": "worked" } }), "HV0602"),
+        (json!({ "tool": "remember", "arguments": { "text": "needs a session" } }), "HV0602"),
         (json!({ "tool": "remember" }), "HV0602"),
         (json!({ "tool": "remember", "arguments": { "text": 7 } }), "HV0602"),
         (json!({ "tool": "remember", "arguments": "canary" }), "HV0602"),
@@ -201,7 +209,7 @@ async fn one_key_is_one_job_and_another_persons_key_is_another() {
     let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
     let keyed = async |who: &Key| {
         let request = server.request(Method::POST, "/v1/jobs", who).header("Idempotency-Key", "nightly");
-        let answer = request.json(&remember("a")).send().await.unwrap();
+        let answer = request.json(&search()).send().await.unwrap();
         json_of(answer, StatusCode::ACCEPTED).await
     };
     let (first, second, other) = (keyed(&kim).await, keyed(&kim).await, keyed(&sam).await);
@@ -210,7 +218,7 @@ async fn one_key_is_one_job_and_another_persons_key_is_another() {
     assert_eq!(other["outcome"], "scheduled");
     assert_ne!(other["job"], first["job"]);
     // Pages follow one another without a gap.
-    posted(&server, &kim, remember("b")).await;
+    posted(&server, &kim, search()).await;
     let page = json_of(server.get(&kim, "/v1/jobs?limit=1").await, StatusCode::OK).await;
     let next =
         json_of(server.get(&kim, &format!("/v1/jobs?limit=1&cursor={}", page["next"])).await, StatusCode::OK);
@@ -238,7 +246,7 @@ async fn a_job_is_followed_and_called_off() {
         })
     });
     let worker = Working::start(&work);
-    let job = posted(&server, &kim, remember("a")).await;
+    let job = posted(&server, &kim, search()).await;
     let at = async |done: u64| {
         settled(async || Some(show(&server, &kim, &job).await).filter(|job| job["progress"]["done"] == done))
             .await
@@ -277,7 +285,7 @@ async fn a_failure_is_told_to_its_owner_and_the_job_can_be_driven_again() {
         })
     });
     let worker = Working::start(&work);
-    let job = posted(&server, &kim, remember("a")).await;
+    let job = posted(&server, &kim, search()).await;
     let failed = ended(&server, &kim, &job).await;
     assert_eq!(
         (&failed["state"], &failed["problem"]["code"]),
@@ -305,6 +313,7 @@ async fn a_job_whose_key_has_expired_is_not_run_without_it() {
     };
     let issued = admin::issue(control, grant, "test").await.unwrap();
     let brief = Key { id: issued.row.id.clone(), text: issued.key.reveal() };
+    server.say(&brief, "desk", "hello").await;
     let job = posted(&server, &brief, remember("Our account manager is Robin Vega.")).await;
     settled(async || {
         (server.get(&brief, "/v1/jobs").await.status() == StatusCode::UNAUTHORIZED).then_some(())
@@ -345,12 +354,12 @@ async fn a_job_has_the_headers_the_key_and_the_session_of_its_request() {
     let mut body = remember("a");
     body["session"] = "s".into();
     shelf(server.request(Method::POST, "/v1/jobs", &kim)).json(&body).send().await.unwrap();
-    shelf(server.request(Method::POST, "/v1/jobs", &kim)).json(&remember("a")).send().await.unwrap();
+    shelf(server.request(Method::POST, "/v1/jobs", &kim)).json(&search()).send().await.unwrap();
     let list = json_of(server.get(&kim, "/v1/jobs").await, StatusCode::OK).await;
     let jobs = list["jobs"].as_array().unwrap();
     assert_eq!(jobs.len(), 3);
     for (job, (tool, session)) in
-        jobs.iter().zip([("remember", None), ("remember", Some("s")), ("export", Some("s"))])
+        jobs.iter().zip([("search_knowledge", None), ("remember", Some("s")), ("export", Some("s"))])
     {
         let told = ended(&server, &kim, job["id"].as_str().unwrap()).await;
         let expected = json!({
@@ -407,7 +416,7 @@ async fn a_background_tool_brings_its_result_into_the_session_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_session_becomes_memory() {
-    let server = start().await;
+    let server = start_with(|config| config.jobs.tools = vec!["recall".to_owned()], None).await;
     let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
     server.say(&kim, "s", "The scanner does not read. I tried cleaning the lens and it worked.").await;
     let close =
@@ -421,8 +430,11 @@ async fn a_closed_session_becomes_memory() {
     assert_eq!(again["closed_at"], closed["closed_at"]);
     let done = ended(&server, &kim, again["job"].as_str().unwrap()).await;
     assert_eq!(done["result"], json!({ "kept": 0, "known": 1 }), "nothing is kept twice: {done}");
-    let told = server.say(&kim, "later", "The scanner does not read. What helped before?").await;
-    assert!(told.contains("lens"), "{told}");
+    server.say(&sam, "later", "hello").await;
+    let body = json!({ "tool": "recall", "arguments": { "query": "lens" }, "session": "later" });
+    let job = posted(&server, &sam, body).await;
+    let told = ended(&server, &sam, &job).await["result"].to_string();
+    assert!(told.contains("This helped before: "), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -506,9 +518,13 @@ async fn the_commands_post_follow_and_list_and_keys_are_rotated_beside_the_serve
         command.args(arguments).args(["--server", &url]).env("HAVERSACK_KEY", &key.text);
         haversack::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     };
+    server.say(&kim, "desk", "hello").await;
     let arguments = r#"{"text":"Our account manager is Robin Vega."}"#;
-    let done =
-        as_key(&kim, &["--json", "jobs", "submit", "remember", "--arguments", arguments, "--watch"]).await;
+    let done = as_key(
+        &kim,
+        &["--json", "jobs", "submit", "remember", "--arguments", arguments, "--session", "desk", "--watch"],
+    )
+    .await;
     assert!(done.status.success(), "{}", stderr(&done));
     let told = lines(&done);
     let (first, last) = (told.first().unwrap(), told.last().unwrap());
@@ -547,7 +563,7 @@ async fn the_commands_post_follow_and_list_and_keys_are_rotated_beside_the_serve
 async fn doctor_sees_that_a_ring_is_younger_than_what_waits_for_it() {
     let server = idle().await;
     let kim = server.key("acme", "kim").await;
-    posted(&server, &kim, remember("a")).await;
+    posted(&server, &kim, search()).await;
     let here = server.folder.path().to_owned();
     let ring = async || {
         let mut command = command(&here);

@@ -19,7 +19,7 @@ const OVERLAP: &str = "30d";
 
 /// Arguments of `context keys`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     source: Source,
     #[command(subcommand)]
@@ -52,7 +52,7 @@ struct Shown {
 ///
 /// # Errors
 /// [`Code::KeyFileUnusable`].
-pub fn run(args: &Args, out: &Output) -> Result<(), Fault> {
+pub(super) fn run(args: &Args, out: &Output) -> Result<(), Fault> {
     let config = args.source.load()?.config;
     let path = config.keys.path(&config.store.path);
     // Opening makes a file where there is none, and a ring that nothing was sealed with is no answer here.
