@@ -17,6 +17,7 @@ use crate::problem::Fault;
 use crate::telemetry::journal::Keep;
 use crate::telemetry::{Journal, Telemetry};
 use crate::turns::Turns;
+use crate::work::sessions::LongSessions;
 use crate::work::{self, Work};
 
 /// Everything behind the boundary. Cheap to clone.
@@ -93,7 +94,8 @@ impl Engine {
             .build()?;
         let work = before.with(config, &store, &agents, &journal, desk.ledger());
         let metrics = telemetry.metrics().clone();
-        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone());
+        let long = LongSessions::new(agents.clone(), work.clone(), config.memory.summarise_after_turns);
+        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone(), long);
         Ok(Self { store, memory, agents, turns, keys, desk, work, journal, telemetry })
     }
 

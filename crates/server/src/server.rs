@@ -58,7 +58,7 @@ impl Server {
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
         let (limits, grace) = (config.limits.clone(), config.server.grace());
-        let embedded = config.jobs.embedded_worker;
+        let jobs = config.jobs.clone();
         let opening = haversack::spawn_blocking(move || {
             Engine::open(&config, options.telemetry, options.model, Role::Server)
         });
@@ -67,8 +67,8 @@ impl Server {
             engine.close(Duration::ZERO).await?;
             return Err(demo_keys_exposed(address));
         }
-        let serving = listener.serve(router(App::new(engine.clone(), limits.clone())), &limits);
-        let worker = embedded.then(|| Working::start(engine.work()));
+        let serving = listener.serve(router(App::new(engine.clone(), limits.clone(), &jobs)), &limits);
+        let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
         Ok(Self { address, engine, serving, worker, grace })
     }
 

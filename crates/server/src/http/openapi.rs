@@ -5,7 +5,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, schema, sessions, traces, turns, wire};
+use super::{health, jobs, schema, sessions, traces, turns, wire};
 use crate::problem::Problem;
 
 #[derive(OpenApi)]
@@ -17,19 +17,22 @@ use crate::problem::Problem;
     ),
     paths(
         turns::start, turns::show, turns::events, traces::show, traces::trace,
-        sessions::list, sessions::show, sessions::delete,
+        sessions::list, sessions::show, sessions::delete, sessions::close,
+        jobs::post, jobs::list, jobs::show, jobs::events, jobs::cancel, jobs::redrive,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
     components(schemas(
         Problem, wire::TurnRequest, wire::TurnState, wire::TurnStateStatus, wire::SessionList,
         schema::Reply, schema::ToolUse, schema::MemoryReport, schema::Manifest, schema::ManifestEntry,
         schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
+        schema::SessionClosed, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
     )),
     modifiers(&ApiKey),
     tags(
         (name = "turns", description = "Say something and hear the answer."),
         (name = "context", description = "What was done, where, and under which context."),
         (name = "sessions", description = "What was said before."),
+        (name = "jobs", description = "Work that outlives its request."),
         (name = "operations", description = "For those who run the server; no key needed."),
     )
 )]

@@ -7,7 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use haversack::ContextLayer;
 
-use super::{App, access, health, openapi, outermost, sessions, traces, turns};
+use super::{App, access, health, jobs, openapi, outermost, sessions, traces, turns};
 use crate::code::Code;
 use crate::problem::Fault;
 
@@ -17,10 +17,15 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{session}", get(sessions::show).delete(sessions::delete))
         .route("/v1/sessions/{session}/turns", post(turns::start))
+        .route("/v1/sessions/{session}/close", post(sessions::close))
         .route("/v1/turns/{turn}", get(turns::show))
         .route("/v1/turns/{turn}/events", get(turns::events))
         .route("/v1/turns/{turn}/context", get(traces::show))
         .route("/v1/context/{id}", get(traces::trace))
+        .route("/v1/jobs", get(jobs::list).post(jobs::post))
+        .route("/v1/jobs/{job}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{job}/events", get(jobs::events))
+        .route("/v1/jobs/{job}/redrive", post(jobs::redrive))
         .method_not_allowed_fallback(no_method)
         // Layers run from the last one to the first: the key before the door.
         .route_layer(ContextLayer::new(access::door))

@@ -5,6 +5,7 @@
 pub mod background;
 pub mod manifest;
 pub mod pipelines;
+pub mod posted;
 pub mod sessions;
 mod worker;
 
