@@ -84,7 +84,16 @@ pub(crate) struct House {
     running: tokio::task::JoinHandle<()>,
 }
 
+/// Breaks a fence, where [`crate::mutants`] asks for it.
+fn plant() {
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = std::env::var("HAVERSACK_LAWS_MUTANT").ok().as_deref() {
+        haversack::mutants::enable(haversack::mutants::Mutant::named(mutant).unwrap());
+    }
+}
+
 pub(crate) fn desk_in(folder: &Path, accounts: Vec<Account>, options: GatewayOptions) -> (Store, Desk) {
+    plant();
     let data = folder.join("data");
     let store = Store::open(&data, StoreOptions::default()).unwrap();
     let keys = KeyFile::open(&folder.join("keys"), &data).unwrap();

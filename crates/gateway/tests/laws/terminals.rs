@@ -16,13 +16,8 @@ async fn type_in(house: &House, user: &str, lines: &str) -> String {
     keys.write_all(lines.as_bytes()).await.unwrap();
     keys.shutdown().await.unwrap();
     let mut printed = String::new();
-    let (served, read) = tokio::join!(
-        async {
-            let served = serve(&house.gateway, &user, reader, writer).await;
-            served
-        },
-        out.read_to_string(&mut printed)
-    );
+    let (served, read) =
+        tokio::join!(serve(&house.gateway, &user, reader, writer), out.read_to_string(&mut printed));
     served.unwrap();
     read.unwrap();
     printed

@@ -28,8 +28,11 @@ pub(super) struct Outgoing {
 /// The sockets that listen, by tenant and chat. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Connections {
-    listeners: Arc<Mutex<HashMap<(TenantId, String), Vec<Listener>>>>,
+    listeners: Arc<Mutex<Listeners>>,
 }
+
+/// By tenant and chat: two tenants may have one chat.
+type Listeners = HashMap<(TenantId, String), Vec<Listener>>;
 
 struct Listener {
     connection: u64,
@@ -71,7 +74,7 @@ impl Connections {
         there.map(|there| there.iter().map(|listener| listener.queue.clone()).collect()).unwrap_or_default()
     }
 
-    fn hold(&self) -> MutexGuard<'_, HashMap<(TenantId, String), Vec<Listener>>> {
+    fn hold(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
