@@ -15,7 +15,7 @@ use crate::gateway;
 use crate::http::{App, Listener, Serving, router};
 use crate::problem::Fault;
 use crate::telemetry::Telemetry;
-use crate::work::Working;
+use crate::work::{Working, outbox};
 
 /// What a server is started with besides its configuration.
 #[derive(Default)]
@@ -35,6 +35,7 @@ pub struct Server {
     serving: Serving,
     gateway: gateway::Running,
     worker: Option<Working>,
+    relaying: tokio::task::JoinHandle<()>,
     grace: Duration,
 }
 
@@ -74,7 +75,8 @@ impl Server {
         let serving = listener.serve(router(app, &gateway), &limits);
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
-        Ok(Self { address, engine, serving, gateway, worker, grace })
+        let relaying = haversack::spawn_detached(relay(engine.clone()));
+        Ok(Self { address, engine, serving, gateway, worker, relaying, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -98,6 +100,8 @@ impl Server {
     /// # Errors
     /// The store's faults while it closes.
     pub async fn shutdown(self) -> Result<(), Fault> {
+        // What it did not come to is done at the next start.
+        self.relaying.abort();
         tokio::join!(self.gateway.drain(self.grace), self.engine.turns().drain(self.grace));
         if let Some(worker) = self.worker {
             worker.stop().await;
@@ -106,6 +110,17 @@ impl Server {
         self.serving.stop().await;
         self.engine.close(Duration::ZERO).await?;
         Ok(())
+    }
+}
+
+/// Moves the jobs that a crash left behind.
+async fn relay(engine: Engine) {
+    match outbox::relay_all(engine.store(), engine.work()).await {
+        Ok(0) => {}
+        Ok(jobs) => tracing::info!(jobs, "jobs that were stored before the last stop are queued now"),
+        Err(fault) => {
+            tracing::warn!(code = %fault.code(), "no outbox was relayed; the next start tries again")
+        }
     }
 }
 
