@@ -339,6 +339,13 @@ async fn a_background_tool_answers_in_its_thread_after_kill_nine() {
     json_of(asks.send(first.url()).await, StatusCode::ACCEPTED).await;
     let promised = inbox.has(1).await;
     assert!(promised[0]["text"].as_str().unwrap().contains("job_"), "{promised:?}");
+    // Heard is not settled: killed in between, it would be said once more, with the mark.
+    settled(async || {
+        let list = client().get(format!("{}/v1/deliveries", first.url())).bearer_auth(first.key("northwind"));
+        let list: Value = list.send().await.unwrap().json().await.unwrap();
+        (list["deliveries"][0]["state"] == "delivered").then_some(())
+    })
+    .await;
     first.kill_nine();
 
     let second = Program::serve(here.path(), &arguments, &environment);
