@@ -11,6 +11,7 @@ use crate::auth::admin;
 use crate::code::Code;
 use crate::config::Config;
 use crate::engine::{Engine, Role};
+use crate::gateway;
 use crate::http::{App, Listener, Serving, router};
 use crate::problem::Fault;
 use crate::telemetry::Telemetry;
@@ -32,6 +33,7 @@ pub struct Server {
     address: SocketAddr,
     engine: Engine,
     serving: Serving,
+    gateway: gateway::Running,
     worker: Option<Working>,
     relaying: tokio::task::JoinHandle<()>,
     grace: Duration,
@@ -68,10 +70,13 @@ impl Server {
             engine.close(Duration::ZERO).await?;
             return Err(demo_keys_exposed(address));
         }
-        let serving = listener.serve(router(App::new(engine.clone(), limits.clone(), &jobs)), &limits);
+        let gateway = gateway::over(&engine);
+        let app = App::new(engine.clone(), limits.clone(), &jobs);
+        let serving = listener.serve(router(app, &gateway), &limits);
+        let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
         let relaying = haversack::spawn_detached(relay(engine.clone()));
-        Ok(Self { address, engine, serving, worker, relaying, grace })
+        Ok(Self { address, engine, serving, gateway, worker, relaying, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -89,18 +94,19 @@ impl Server {
         &self.engine
     }
 
-    /// Stops: takes no new turns at once, lets running ones finish within the grace period while `/readyz`
-    /// says no, answers what is open, and closes the store.
+    /// Stops: takes no new turns and no messages at once, lets running ones finish within the grace period while `/readyz`
+    /// says no, delivers what they said, answers what is open, and closes the store.
     ///
     /// # Errors
     /// The store's faults while it closes.
     pub async fn shutdown(self) -> Result<(), Fault> {
         // What it did not come to is done at the next start.
         self.relaying.abort();
-        self.engine.turns().drain(self.grace).await;
+        tokio::join!(self.gateway.drain(self.grace), self.engine.turns().drain(self.grace));
         if let Some(worker) = self.worker {
             worker.stop().await;
         }
+        self.gateway.stop().await;
         self.serving.stop().await;
         self.engine.close(Duration::ZERO).await?;
         Ok(())

@@ -10,7 +10,7 @@ use haversack_agent::tool::{BackgroundRunner, Started, Starting, ToolError};
 use haversack_gateway::ledger::{Ledger, Say};
 use haversack_gateway::session::REPLY_ROUTE;
 use haversack_jobs::current::JOB_ID;
-use haversack_jobs::{Args, Failure, Handlers, Jobs, NewJob};
+use haversack_jobs::{Args, Failure, Handlers, Jobs, NewJob, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -75,8 +75,23 @@ impl Results {
     }
 }
 
-/// Adds the handler of tools.
+/// Adds the handler of tools, and what is said of one that did not come to a result: whoever was promised one is told.
 pub(super) fn handlers(handlers: Handlers, agents: Agents, results: Results) -> Handlers {
+    let told = results.clone();
+    let handlers = handlers.on_finished(move |finished| {
+        let results = told.clone();
+        async move {
+            let how = match finished.state {
+                State::Failed if finished.handler == TOOL => "failed",
+                State::Cancelled if finished.handler == TOOL => "was cancelled",
+                _ => return,
+            };
+            let text = format!("What was started in the background as {} {how}; there is no result.", finished.id);
+            if results.bring("background", &text).await.is_err() {
+                tracing::warn!(job = %finished.id, "whoever waits for a job could not be told that it has no result");
+            }
+        }
+    });
     handlers.on(TOOL, move |Args(job): Args<ToolJob>| {
         let (agents, results) = (agents.clone(), results.clone());
         async move {
