@@ -206,6 +206,12 @@ impl Agents {
         work.instrument(span).in_current_context()
     }
 
+    /// Every tool that there is, the crews included: for whoever offers them elsewhere.
+    #[must_use]
+    pub fn toolbox(&self) -> &Toolbox {
+        &self.shared.tools
+    }
+
     /// The history of the context's principal.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haversack_agent::model::ChatModel;
+use haversack_mcp::McpServer;
 
 use crate::auth::admin;
 use crate::code::Code;
@@ -33,6 +34,7 @@ pub struct Server {
     engine: Engine,
     serving: Serving,
     worker: Option<Working>,
+    mcp: Option<McpServer>,
     grace: Duration,
 }
 
@@ -67,9 +69,11 @@ impl Server {
             engine.close(Duration::ZERO).await?;
             return Err(demo_keys_exposed(address));
         }
-        let serving = listener.serve(router(App::new(engine.clone(), limits.clone())), &limits);
+        let mcp = engine.mcp().endpoint();
+        let routes = router(App::new(engine.clone(), limits.clone()), mcp.as_ref());
+        let serving = listener.serve(routes, &limits);
         let worker = embedded.then(|| Working::start(engine.work()));
-        Ok(Self { address, engine, serving, worker, grace })
+        Ok(Self { address, engine, serving, worker, mcp, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -96,6 +100,9 @@ impl Server {
         self.engine.turns().drain(self.grace).await;
         if let Some(worker) = self.worker {
             worker.stop().await;
+        }
+        if let Some(mcp) = self.mcp {
+            mcp.close();
         }
         self.serving.stop().await;
         self.engine.close(Duration::ZERO).await?;

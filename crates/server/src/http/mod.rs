@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod openapi;
 mod outermost;
+mod pipelines;
 mod prefer;
 mod router;
 mod schema;

@@ -5,7 +5,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, schema, sessions, traces, turns, wire};
+use super::{health, pipelines, schema, sessions, traces, turns, wire};
 use crate::problem::Problem;
 
 #[derive(OpenApi)]
@@ -18,18 +18,23 @@ use crate::problem::Problem;
     paths(
         turns::start, turns::show, turns::events, traces::show, traces::trace,
         sessions::list, sessions::show, sessions::delete,
+        pipelines::list, pipelines::start, pipelines::runs, pipelines::show, pipelines::log, pipelines::retry,
+        pipelines::cancel,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
     components(schemas(
         Problem, wire::TurnRequest, wire::TurnState, wire::TurnStateStatus, wire::SessionList,
         schema::Reply, schema::ToolUse, schema::MemoryReport, schema::Manifest, schema::ManifestEntry,
         schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
+        pipelines::RunRequest, pipelines::PipelineList, pipelines::PipelineEntry, pipelines::Run, pipelines::RunList,
+        pipelines::RunLog, pipelines::RunEvent,
     )),
     modifiers(&ApiKey),
     tags(
         (name = "turns", description = "Say something and hear the answer."),
         (name = "context", description = "What was done, where, and under which context."),
         (name = "sessions", description = "What was said before."),
+        (name = "pipelines", description = "Start runs and see what became of them."),
         (name = "operations", description = "For those who run the server; no key needed."),
     )
 )]
