@@ -201,7 +201,7 @@ pub(super) async fn log(
     ))]
 pub(super) async fn retry(State(app): State<App>, RunPath(run): RunPath) -> Result<Response, Fault> {
     let view = app.engine.work().pipelines().retry(&run).await?;
-    pipelines::submit(app.engine.work(), &run).await?;
+    pipelines::submit(app.engine.work(), &view).await?;
     Ok(accepted(view))
 }
 

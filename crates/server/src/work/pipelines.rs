@@ -259,9 +259,7 @@ pub async fn start(
     key: RunId,
 ) -> Result<haversack_pipeline::Started, Fault> {
     let started = begin(work, pipeline, parameters, key).await?;
-    if !started.run.status.is_ended() {
-        submit(work, &started.run.run).await?;
-    }
+    submit(work, &started.run).await?;
     Ok(started)
 }
 
@@ -295,13 +293,20 @@ pub async fn begin(
     Ok(started)
 }
 
-/// Submits the job that executes a run, unless one is under way.
+/// Submits the job that executes a run that waits for one, unless that is done already. One that is under way has its job,
+/// which can be driven again.
 ///
 /// # Errors
 /// The jobs' faults.
-pub async fn submit(work: &Work, run: &RunId) -> Result<(), Fault> {
-    let job = RunJob { run: run.as_str().to_owned() };
-    work.submit(NewJob::new(RUN, &job)?.key(run.as_str())).await?;
+pub async fn submit(work: &Work, run: &RunView) -> Result<(), Fault> {
+    if run.status != RunStatus::Pending {
+        return Ok(());
+    }
+    let job = RunJob { run: run.run.as_str().to_owned() };
+    // The number of the last event tells one try from the next: the job of the one before may still be at its last words,
+    // and would take this one for itself.
+    let key = format!("{}.{}", run.run, run.last_event);
+    work.submit(NewJob::new(RUN, &job)?.key(key)).await?;
     Ok(())
 }
 
