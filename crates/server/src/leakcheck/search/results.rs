@@ -9,12 +9,7 @@ use crate::leakcheck::stage::Answer;
 use crate::leakcheck::world::{World, tenant_name};
 
 /// Jobs that have ended, as their owners see them. Where a `fact` was asked for, it must be there.
-pub(in crate::leakcheck) fn ended(
-    world: &World,
-    ends: &[(Cell, Answer)],
-    fact: bool,
-    report: &mut Report,
-) {
+pub(in crate::leakcheck) fn ended(world: &World, ends: &[(Cell, Answer)], fact: bool, report: &mut Report) {
     for (cell, end) in ends {
         report.looked(Place::Results, 1);
         let place = place_of(*cell);
@@ -37,7 +32,8 @@ pub(in crate::leakcheck) fn refused(
     report: &mut Report,
 ) {
     let place = place_of(cell);
-    report.gap(Place::Results, format!("`{what}` in {place} was answered {}: {}", answer.status, answer.text));
+    report
+        .gap(Place::Results, format!("`{what}` in {place} was answered {}: {}", answer.status, answer.text));
     errors::look(world, &format!("`{what}` in {place}"), answer, report);
 }
 
