@@ -77,6 +77,7 @@ fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
         "/openapi.json",
         "/readyz",
         "/v1/context/{id}",
+        "/v1/deliveries",
         "/v1/jobs",
         "/v1/jobs/{job}",
         "/v1/jobs/{job}/events",
