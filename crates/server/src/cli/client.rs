@@ -203,18 +203,6 @@ impl Client {
         read(self.request(Method::GET, path)).await
     }
 
-    /// Sends a JSON body and reads what comes back.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn send<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T, ClientError> {
-        read(self.request(Method::POST, path).json(body)).await
-    }
-
     /// Listens to a resource and calls `on_event` with the data of each event, until the server ends the stream.
     ///
     /// # Errors
