@@ -9,10 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::code::Code;
@@ -86,7 +85,7 @@ async fn accept(
 ) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_timeout);
-    let graceful = GracefulShutdown::new();
+    let stopping = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(connections));
     let mut open = haversack::JoinSet::new();
     loop {
@@ -97,16 +96,28 @@ async fn accept(
         };
         let Some((stream, permit)) = accepted else { continue };
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        // A socket of the gateway begins as a request; from its upgrade on it is the gateway's.
+        let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut stops = stopping.subscribe();
         open.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            // The guard of what was seen does not outlive this block.
+            let stop = async { drop(stops.wait_for(|stop| *stop).await) };
             // How a connection ends is the client's business; what it asked for was answered or cancelled on
             // its own.
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = stop => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
             drop(permit);
         });
     }
     drop(socket);
-    let _ = tokio::time::timeout(LINGER, graceful.shutdown()).await;
+    stopping.send_replace(true);
+    let _ = tokio::time::timeout(LINGER, async { while open.join_next().await.is_some() {} }).await;
 }
 
 async fn next(socket: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
