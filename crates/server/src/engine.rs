@@ -85,7 +85,7 @@ impl Engine {
         let memory = Memory::new(store.clone(), memory_options(&config.memory));
         let journal =
             Journal::open(store.clone(), telemetry.ring().clone(), role.name(), keep(&config.telemetry));
-        let desk = gateway::desk(&config.gateway, &store, &keys)?;
+        let desk = gateway::desk(config, &store, &keys, &journal)?;
         let before = work::Before::new(config, &store, &keys);
         let agents = Agents::builder(config.agent.clone(), store.clone(), memory.clone(), model)
             .tools(before.tools(config))

@@ -1,8 +1,11 @@
 //! What a run looks like from outside: one serialisable value, for commands and HTTP.
 //!
-//! It is read from the run's row, and changes nothing. The run's log has the rest.
+//! It is read from the run's row and its last event, and changes nothing. The run's log has the rest.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::RunId;
 use crate::parameters::Parameters;
@@ -78,6 +81,12 @@ pub struct RunView {
     pub trace: String,
     /// Whether its cancellation was asked for.
     pub cancel_requested: bool,
+    /// What the steps at the root gave, once it has ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Value>,
+    /// Which step failed, and why, when that is how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When it was started.
     pub created_at: i64,
     /// When an executor first worked on it.

@@ -13,7 +13,11 @@ use crate::run::{RunId, RunStatus, RunView};
 
 const COLUMNS: &str =
     "run, pipeline, definition, principal, parameters, status, generation, last_event, trace,
-                       cancel_at, created_at, began_at, ended_at";
+                       cancel_at, created_at, began_at, ended_at,
+                       CASE WHEN ended_at IS NOT NULL THEN
+                           (SELECT body FROM pipeline_events AS log WHERE log.tenant = pipeline_runs.tenant
+                            AND log.run = pipeline_runs.run AND log.number = last_event)
+                       END";
 
 /// A run as it is started.
 pub(crate) struct NewRun {
@@ -290,6 +294,12 @@ fn add<'a>(
 fn view_of_row(row: &Row<'_>) -> Result<RunView, Error> {
     let parameters: String = row.get(4)?;
     let status: String = row.get(5)?;
+    // Nothing is written after the end, so the last event of a run that has ended is its end.
+    let (outputs, reason) = match row.get::<_, Option<String>>(13)?.map(|body| serde_json::from_str(&body)) {
+        Some(Ok(What::Ended { outputs, reason, .. })) => (outputs, reason),
+        Some(_) => return Err(unreadable()),
+        None => Default::default(),
+    };
     Ok(RunView {
         run: RunId::new(row.get::<_, String>(0)?).map_err(|_| unreadable())?,
         pipeline: row.get(1)?,
@@ -304,6 +314,8 @@ fn view_of_row(row: &Row<'_>) -> Result<RunView, Error> {
         created_at: row.get(10)?,
         began_at: row.get(11)?,
         ended_at: row.get(12)?,
+        outputs,
+        reason,
     })
 }
 

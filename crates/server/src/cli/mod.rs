@@ -10,7 +10,9 @@ pub mod config;
 pub mod context;
 pub mod doctor;
 pub mod explain;
+pub mod gateway;
 pub mod init;
+pub mod jobs;
 pub mod keys;
 pub mod leakcheck;
 pub mod output;
@@ -51,6 +53,11 @@ pub enum Command {
     /// Start the HTTP server.
     Serve(serve::Args),
     /// Work on background jobs, beside a server or before there is one.
+    ///
+    /// A worker shares the configuration, the data folder and the key file with the server and needs no network. Start as
+    /// many as the machine has room for; set `embedded_worker = false` under `[jobs]` when `serve` should leave the work
+    /// to them. On SIGTERM or Ctrl-C it takes no more jobs, lets running ones finish within `[server] grace_s` and gives
+    /// the rest back. The jobs of a worker that is killed go to another after `[jobs] lease_s`.
     Worker(worker::Args),
     /// Talk to an agent, in process or on a server.
     Chat(chat::Args),
@@ -62,7 +69,9 @@ pub enum Command {
     Keys(keys::Args),
     /// Check the configuration, or print its JSON schema.
     Config(config::Args),
-    /// Show the tree of a turn: its units of work and the context each ran under.
+    /// Post, list, follow, call off and redrive background jobs of a running server.
+    Jobs(jobs::Args),
+    /// Show the tree of a turn and the context of its work; list and rotate the keys that seal contexts.
     Context(context::Args),
     /// Copy the whole data folder while the server runs.
     Backup(backup::Args),
@@ -72,6 +81,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Let many tenants use an installation of its own, and search for anything that crosses between them.
     Leakcheck(leakcheck::Args),
+    /// Explain, list and answer messages of other platforms, or talk as one.
+    Gateway(gateway::Args),
     /// Explain an error code.
     Explain(explain::Args),
 }
@@ -107,11 +118,13 @@ fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
         Command::Init(args) => init::run(args, out),
         Command::Keys(args) => keys::run(args, out),
         Command::Config(args) => config::run(args, out),
+        Command::Jobs(args) => jobs::run(args, out),
         Command::Context(args) => context::run(args, out),
         Command::Backup(args) => backup::run(args, out),
         Command::Restore(args) => restore::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Leakcheck(args) => leakcheck::run(args, out),
+        Command::Gateway(args) => gateway::run(args, out),
         Command::Explain(args) => explain::run(args, out),
     }
 }

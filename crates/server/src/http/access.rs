@@ -29,7 +29,8 @@ pub(super) async fn authenticate(
         return Err(Fault::retry(Code::TenantLimit, detail, seconds));
     }
     let named = app.carried.iter().map(String::as_str).collect::<Vec<_>>();
-    let sent = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let sent =
+        request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let headers = Headers::allowed(&named, sent);
     request.extensions_mut().insert(headers);
     request.extensions_mut().insert(caller);

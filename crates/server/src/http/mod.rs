@@ -3,6 +3,8 @@
 //! then a handler runs, and it reads who is asking from the context. [`crate::Server`] serves the router.
 
 mod access;
+mod deliveries;
+mod gateway;
 mod health;
 mod jobs;
 mod json;

@@ -5,7 +5,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, jobs, schema, sessions, traces, turns, wire};
+use super::{deliveries, health, jobs, schema, sessions, traces, turns, wire};
 use crate::problem::Problem;
 
 #[derive(OpenApi)]
@@ -19,13 +19,14 @@ use crate::problem::Problem;
         turns::start, turns::show, turns::events, traces::show, traces::trace,
         sessions::list, sessions::show, sessions::delete, sessions::close,
         jobs::post, jobs::list, jobs::show, jobs::events, jobs::cancel, jobs::redrive,
+        deliveries::list,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
     components(schemas(
         Problem, wire::TurnRequest, wire::TurnState, wire::TurnStateStatus, wire::SessionList,
         schema::Reply, schema::ToolUse, schema::MemoryReport, schema::Manifest, schema::ManifestEntry,
         schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
-        schema::SessionClosed, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
+        schema::SessionClosed, deliveries::DeliveryView, deliveries::DeliveryList, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
     )),
     modifiers(&ApiKey),
     tags(
@@ -33,6 +34,7 @@ use crate::problem::Problem;
         (name = "context", description = "What was done, where, and under which context."),
         (name = "sessions", description = "What was said before."),
         (name = "jobs", description = "Work that outlives its request."),
+        (name = "deliveries", description = "What was to be said on other platforms."),
         (name = "operations", description = "For those who run the server; no key needed."),
     )
 )]

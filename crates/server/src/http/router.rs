@@ -6,13 +6,14 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use haversack::ContextLayer;
+use haversack_gateway::Gateway;
 
-use super::{App, access, health, jobs, openapi, outermost, sessions, traces, turns};
+use super::{App, access, deliveries, gateway, health, jobs, openapi, outermost, sessions, traces, turns};
 use crate::code::Code;
 use crate::problem::Fault;
 
 /// The whole HTTP surface.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: App, messages: &Gateway) -> Router {
     let behind_a_key = Router::new()
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{session}", get(sessions::show).delete(sessions::delete))
@@ -22,6 +23,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/turns/{turn}/events", get(turns::events))
         .route("/v1/turns/{turn}/context", get(traces::show))
         .route("/v1/context/{id}", get(traces::trace))
+        .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/jobs", get(jobs::list).post(jobs::post))
         .route("/v1/jobs/{job}", get(jobs::show).delete(jobs::cancel))
         .route("/v1/jobs/{job}/events", get(jobs::events))
@@ -39,6 +41,7 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(no_method);
     behind_a_key
         .merge(open)
+        .merge(gateway::routes(&app, messages))
         .fallback(no_route)
         .layer(from_fn_with_state(app.clone(), outermost::answer))
         .with_state(app)

@@ -98,8 +98,7 @@ pub(super) async fn close(
         return Err(not_found());
     }
     let within = boundary::in_session(session.clone())?;
-    let (closed_at, job) =
-        within.wrap(work::sessions::close(work, agents)).await?.ok_or_else(not_found)?;
+    let (closed_at, job) = within.wrap(work::sessions::close(work, agents)).await?.ok_or_else(not_found)?;
     Ok(Json(Closed { session: session.as_str().to_owned(), closed_at, job }))
 }
 

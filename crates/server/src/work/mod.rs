@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod manifest;
+pub mod outbox;
 pub mod pipelines;
 pub mod posted;
 pub mod sessions;

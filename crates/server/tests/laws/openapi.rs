@@ -77,8 +77,13 @@ fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
         "/openapi.json",
         "/readyz",
         "/v1/context/{id}",
+        "/v1/jobs",
+        "/v1/jobs/{job}",
+        "/v1/jobs/{job}/events",
+        "/v1/jobs/{job}/redrive",
         "/v1/sessions",
         "/v1/sessions/{session}",
+        "/v1/sessions/{session}/close",
         "/v1/sessions/{session}/turns",
         "/v1/turns/{turn}",
         "/v1/turns/{turn}/context",
@@ -97,7 +102,7 @@ async fn every_documented_path_has_a_route() {
         for method in operations.as_object().unwrap().keys() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let path = path.replace("{code}", "HV0001").replace("{session}", "s").replace("{turn}", "t");
-            let path = path.replace("{id}", "i");
+            let path = path.replace("{id}", "i").replace("{job}", "j");
             let response = server.request(method.clone(), &path, &kim).send().await.unwrap();
             let text = response.text().await.unwrap();
             assert!(!text.contains("HV0215") && !text.contains("HV0216"), "{method} {path}: {text}");

@@ -30,6 +30,7 @@ impl Local {
     /// # Errors
     /// A name outside the rules; the faults of [`Engine::open`].
     pub(super) async fn open(source: &Source, tenant: &str, principal: &str) -> anyhow::Result<Self> {
+        process::allow_session();
         check_name("tenant", tenant)?;
         check_name("principal", principal)?;
         let mut config = source.load()?.config;
