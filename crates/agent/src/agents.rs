@@ -212,6 +212,12 @@ impl Agents {
         &self.shared.tools
     }
 
+    /// The tool of this name, whichever specialist has it.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&dyn Tool> {
+        self.shared.tools.get(name).map(|tool| &**tool)
+    }
+
     /// The history of the context's principal.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ impl Captured {
     #[track_caller]
     pub(crate) fn here() -> Result<Self, GatewayError> {
         let (tenant, principal) = (TENANT_ID.get()?, PRINCIPAL.get()?);
-        let _route = REPLY_ROUTE.with(|_| ())?;
+        REPLY_ROUTE.with(|_| ())?;
         let snapshot = CARRIED.capture().map_err(|error| sealed("capture the context", &error))?;
         Ok(Self { snapshot, tenant, principal })
     }

@@ -15,6 +15,7 @@ use crate::account::{Accounts, Pairings};
 use crate::approval::Approvals;
 use crate::arrivals::Arrivals;
 use crate::cron::Schedules;
+use crate::hooks::Hooks;
 use crate::ledger::{Ledger, LedgerOptions, random_id};
 use crate::message::MessageLimits;
 use crate::platform::websocket::Connections;
@@ -41,6 +42,8 @@ pub struct GatewayOptions {
     pub tick: Duration,
     /// Commands. Without it there are none.
     pub processes: Option<ProcessOptions>,
+    /// What the program adds.
+    pub hooks: Hooks,
 }
 
 impl Default for GatewayOptions {
@@ -55,6 +58,7 @@ impl Default for GatewayOptions {
             schedules: 32,
             tick: Duration::from_secs(1),
             processes: None,
+            hooks: Hooks::default(),
         }
     }
 }
@@ -101,14 +105,20 @@ impl Desk {
         let platforms = Platforms::new(own.into_iter().chain(more));
         // What an earlier gateway left is told from what this one works on.
         let instance = random_id()?;
-        let ledger = Ledger::new(store.clone(), keys.clone(), platforms, options.ledger.clone());
+        let ledger = Ledger::new(
+            store.clone(),
+            keys.clone(),
+            platforms,
+            options.ledger.clone(),
+            options.hooks.clone(),
+        );
         let processes = options.processes.clone().map(|processes| {
             Processes::new(store.clone(), keys.clone(), ledger.clone(), instance.clone(), processes)
         });
         let inner = Inner {
             pairings: Pairings::new(store.clone()),
             arrivals: Arrivals::new(store.clone(), instance),
-            schedules: Schedules::new(store, keys, options.schedules),
+            schedules: Schedules::new(store, keys, options.schedules, options.hooks.clone()),
             approvals: Approvals::new(ledger.clone(), options.patience),
             ledger,
             processes,

@@ -120,7 +120,8 @@ impl Gateway {
     ) -> Result<Receipt, GatewayError> {
         let Incoming { platform: _, message, deliver_later } = incoming;
         message.check(&self.limits())?;
-        let identity = Identity::of_message(account, &message, principal, deliver_later)?;
+        let trace = self.desk.options().hooks.begin();
+        let identity = Identity::of_message(account, &message, principal, deliver_later, trace)?;
         self.desk.ledger().note_arrival(&identity.route);
         let visit = GATEWAY.enter(|bind| identity.bind(bind))?;
         let (desk, runner, busy) = (self.desk.clone(), self.runner.clone(), account.busy);

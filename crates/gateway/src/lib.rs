@@ -6,7 +6,6 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use haversack::well_known::{Principal, TenantId};
 //! use haversack_gateway::platform::webhook::{self, SigningSecret};
 //! use haversack_gateway::{Account, Accounts, Arrival, Desk, Gateway, GatewayOptions, Reply, Responder, Responding};
 //! use haversack_store::{KeyFile, Store, StoreOptions};
@@ -26,7 +25,9 @@
 //! # async fn run(shutdown: impl Future<Output = ()> + Send) -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Store::open("data".as_ref(), StoreOptions::default())?;
 //! let keys = KeyFile::open("keys".as_ref(), "data".as_ref())?;
-//! let mut shop = Account::new("shop", webhook::WEBHOOK, TenantId::new("acme")?).with_user("u-1", Principal::new("kim")?);
+//! // Whose an account is and who may speak is configuration, and nothing that code chooses.
+//! let configured = r#"{ "name": "shop", "platform": "webhook", "tenant": "acme", "users": { "u-1": "kim" } }"#;
+//! let mut shop: Account = serde_json::from_str(configured)?;
 //! shop.webhook.secrets = vec![SigningSecret::parse("whsec_c2l4dGVlbiBieXRlcyBvciBtb3Jl")?];
 //! let accounts = Accounts::new([shop])?;
 //! let desk = Desk::new(store, keys, accounts, webhook::client().build()?, [], GatewayOptions::default())?;
@@ -63,6 +64,7 @@ mod desk;
 pub mod door;
 mod error;
 mod gateway;
+mod hooks;
 pub mod ledger;
 pub mod message;
 pub mod platform;
@@ -77,6 +79,7 @@ pub use account::{Account, Accounts, Busy, Grant, Unknown};
 pub use desk::{Desk, GatewayOptions};
 pub use error::GatewayError;
 pub use gateway::{Gateway, Incoming, Receipt, Taken};
+pub use hooks::{DeliveryWork, Hooks};
 pub use message::Message;
 pub use policy::{KeyPolicy, SessionKey};
 pub use route::ReplyRoute;

@@ -7,6 +7,8 @@
 
 use haversack::well_known::SESSION_ID;
 use haversack::{AtDoor, Bindings, ContextVar};
+/// Whether something can be said here after the answer: the platform can be reached again.
+pub use haversack_agent::tool::CAN_DELIVER_LATER;
 
 use crate::ReplyRoute;
 
@@ -49,13 +51,6 @@ named! {
     /// The profile that the account asks for.
     PROFILE = "gateway.profile", "HAVERSACK_SESSION_PROFILE";
 }
-
-/// Whether something can be said here after the answer: the platform can be reached again.
-pub static CAN_DELIVER_LATER: ContextVar<bool, AtDoor> = ContextVar::new("gateway.can_deliver_later")
-    .portable(1)
-    .shown()
-    .env("HAVERSACK_SESSION_CAN_DELIVER_LATER")
-    .at_door();
 
 /// Where the answer goes. It has no name in the environment: an address is captured, or there is none.
 pub static REPLY_ROUTE: ContextVar<ReplyRoute, AtDoor> =

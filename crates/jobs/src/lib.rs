@@ -76,6 +76,7 @@ mod sealed;
 mod state;
 mod worker;
 
+pub use backend::sqlite::oldest_live;
 pub use carried::{AccessToken, Headers};
 pub use client::{Cursor, Page};
 pub use current::Attempt;

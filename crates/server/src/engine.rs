@@ -18,6 +18,7 @@ use crate::problem::Fault;
 use crate::telemetry::journal::Keep;
 use crate::telemetry::{Journal, Telemetry};
 use crate::turns::Turns;
+use crate::work::sessions::LongSessions;
 use crate::work::{self, Work};
 
 /// Everything behind the boundary. Cheap to clone.
@@ -86,7 +87,7 @@ impl Engine {
         let memory = Memory::new(store.clone(), memory_options(&config.memory));
         let journal =
             Journal::open(store.clone(), telemetry.ring().clone(), role.name(), keep(&config.telemetry));
-        let desk = gateway::desk(&config.gateway, &store, &keys)?;
+        let desk = gateway::desk(config, &store, &keys, &journal)?;
         let before = work::Before::new(config, &store, &keys);
         let agents = Agents::builder(config.agent.clone(), store.clone(), memory.clone(), model)
             .tools(before.tools(config))
@@ -97,7 +98,8 @@ impl Engine {
         let mcp = Mcp::new(config, &agents, work.jobs())?;
         work.handlers(|handlers| mcp.handlers(handlers));
         let metrics = telemetry.metrics().clone();
-        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone());
+        let long = LongSessions::new(agents.clone(), work.clone(), config.memory.summarise_after_turns);
+        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone(), long);
         Ok(Self { store, memory, agents, turns, keys, desk, work, mcp, journal, telemetry })
     }
 

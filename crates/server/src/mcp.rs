@@ -29,7 +29,8 @@ impl Mcp {
     /// # Errors
     /// [`Code::ConfigInvalid`] for a host or an origin that is none.
     pub(crate) fn new(config: &Config, agents: &Agents, jobs: &Jobs) -> Result<Self, Fault> {
-        let invalid = |error: &dyn std::fmt::Display| Fault::new(Code::ConfigInvalid, format!("[mcp] {error}"));
+        let invalid =
+            |error: &dyn std::fmt::Display| Fault::new(Code::ConfigInvalid, format!("[mcp] {error}"));
         let crews = config.agent.crews.iter().map(|crew| crew.name.as_str());
         let pipelines = config.pipelines.tools.iter().map(|tool| tool.name.as_str());
         let names: Vec<&str> = tool::NAMES.into_iter().chain(crews).chain(pipelines).collect();

@@ -12,10 +12,11 @@ use crate::auth::admin;
 use crate::code::Code;
 use crate::config::Config;
 use crate::engine::{Engine, Role};
+use crate::gateway;
 use crate::http::{App, Listener, Serving, router};
 use crate::problem::Fault;
 use crate::telemetry::Telemetry;
-use crate::work::Working;
+use crate::work::{Working, outbox};
 
 /// What a server is started with besides its configuration.
 #[derive(Default)]
@@ -33,8 +34,10 @@ pub struct Server {
     address: SocketAddr,
     engine: Engine,
     serving: Serving,
+    gateway: gateway::Running,
     worker: Option<Working>,
     mcp: Option<McpServer>,
+    relaying: tokio::task::JoinHandle<()>,
     grace: Duration,
 }
 
@@ -60,7 +63,7 @@ impl Server {
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
         let (limits, grace) = (config.limits.clone(), config.server.grace());
-        let embedded = config.jobs.embedded_worker;
+        let jobs = config.jobs.clone();
         let opening = haversack::spawn_blocking(move || {
             Engine::open(&config, options.telemetry, options.model, Role::Server)
         });
@@ -69,11 +72,14 @@ impl Server {
             engine.close(Duration::ZERO).await?;
             return Err(demo_keys_exposed(address));
         }
+        let gateway = gateway::over(&engine);
         let mcp = engine.mcp().endpoint();
-        let routes = router(App::new(engine.clone(), limits.clone()), mcp.as_ref());
-        let serving = listener.serve(routes, &limits);
-        let worker = embedded.then(|| Working::start(engine.work()));
-        Ok(Self { address, engine, serving, worker, mcp, grace })
+        let app = App::new(engine.clone(), limits.clone(), &jobs);
+        let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
+        let gateway = gateway::Running::start(gateway);
+        let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
+        let relaying = haversack::spawn_detached(relay(engine.clone()));
+        Ok(Self { address, engine, serving, gateway, worker, mcp, relaying, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -91,22 +97,36 @@ impl Server {
         &self.engine
     }
 
-    /// Stops: takes no new turns at once, lets running ones finish within the grace period while `/readyz`
-    /// says no, answers what is open, and closes the store.
+    /// Stops: takes no new turns and no messages at once, lets running ones finish within the grace period while `/readyz`
+    /// says no, delivers what they said, answers what is open, and closes the store.
     ///
     /// # Errors
     /// The store's faults while it closes.
     pub async fn shutdown(self) -> Result<(), Fault> {
-        self.engine.turns().drain(self.grace).await;
+        // What it did not come to is done at the next start.
+        self.relaying.abort();
+        tokio::join!(self.gateway.drain(self.grace), self.engine.turns().drain(self.grace));
         if let Some(worker) = self.worker {
             worker.stop().await;
         }
         if let Some(mcp) = self.mcp {
             mcp.close();
         }
+        self.gateway.stop().await;
         self.serving.stop().await;
         self.engine.close(Duration::ZERO).await?;
         Ok(())
+    }
+}
+
+/// Moves the jobs that a crash left behind.
+async fn relay(engine: Engine) {
+    match outbox::relay_all(engine.store(), engine.work()).await {
+        Ok(0) => {}
+        Ok(jobs) => tracing::info!(jobs, "jobs that were stored before the last stop are queued now"),
+        Err(fault) => {
+            tracing::warn!(code = %fault.code(), "no outbox was relayed; the next start tries again")
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub struct TaskConfig {
     /// Whether it runs beside its neighbours.
     #[serde(default)]
     pub background: bool,
-    /// Whether it runs on a thread of the blocking pool.
+    /// Whether it runs on a thread of its own.
     #[serde(default)]
     pub blocking: bool,
     /// The tasks whose outputs it reads. Left out: every output so far, or in the background the last of a task

@@ -86,7 +86,7 @@ fn task_of(config: &TaskConfig, member: Member) -> Task {
     let name = config.name.as_str();
     let member = Arc::new(member);
     let mut task = if config.blocking {
-        Task::blocking(name, move |input| futures_executor::block_on(in_time(member.work(input))))
+        Task::threaded(name, move |input| futures_executor::block_on(in_time(member.work(input))))
     } else {
         Task::new(name, move |input| {
             let member = Arc::clone(&member);
@@ -112,7 +112,7 @@ fn task_of(config: &TaskConfig, member: Member) -> Task {
     task
 }
 
-/// Gives up on a pool thread what the worker itself gives up in a task: the thread waits for nothing else.
+/// Gives up on a thread what the worker itself gives up in a task: the thread waits for nothing else.
 async fn in_time(work: impl Future<Output = Result<String, Failure>>) -> Result<String, Failure> {
     let cancel = CANCEL.get()?;
     tokio::select! {

@@ -85,6 +85,12 @@ fn launch(run: Run, slot: watch::Sender<Option<Outcome>>) -> Option<AbortHandle>
                 Place::Thread => {
                     // A thread that cannot be started drops the work, which closes the slot.
                     let name = "haversack-task".to_owned();
+                    // The runtime is there as on the pool: work that waits for I/O works on either.
+                    let runtime = Handle::try_current().ok();
+                    let work = move || {
+                        let _inside = runtime.as_ref().map(Handle::enter);
+                        work();
+                    };
                     drop(haversack::thread::Builder::new().name(name).spawn(work));
                 }
             }

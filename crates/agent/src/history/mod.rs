@@ -123,6 +123,54 @@ impl History {
         self.db.write("close a session", move |tx| close::close(tx, &owner, &id))
     }
 
+    /// As [`History::close`], with `also` in the same transaction, when there was something to close: either both
+    /// happen or neither does.
+    ///
+    /// # Errors
+    /// As [`History::sessions`], and what `also` says; nothing is changed then.
+    #[track_caller]
+    pub fn close_and<T, F>(
+        &self,
+        id: &SessionId,
+        also: F,
+    ) -> impl Future<Output = Result<Option<(i64, T)>, StoreError>> + Send + 'static + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.write("close a session", move |tx| match close::close(tx, &owner, &id)? {
+            Some(at) => Ok(Some((at, also(tx)?))),
+            None => Ok(None),
+        })
+    }
+
+    /// Whether the principal has a session of this name.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn has(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.read("find a session", move |db| delete::owns(db, &owner, &id))
+    }
+
+    /// How many turns a session has that no summary stands for; 0 when the principal has none of this name.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn unsummarised(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.read("count the turns of a session", move |db| summary::unsummarised(db, &owner, &id))
+    }
+
     /// What helped in a session; see [`crate::Agents::learnt`].
     #[track_caller]
     pub(crate) fn learnt(

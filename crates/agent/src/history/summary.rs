@@ -6,7 +6,7 @@
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_store::StoreError;
-use haversack_store::sqlite::{Transaction, params};
+use haversack_store::sqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -51,6 +51,21 @@ pub(super) fn summarise(
     let content = json!({ "role": "summary", "text": summary.text, "through": summary.through });
     append(tx, owner, session, TurnStatus::Summary, Some(&key), &content.to_string())?;
     Ok(Some(summary))
+}
+
+/// The turns behind the newest summary.
+pub(super) fn unsummarised(
+    db: &Connection,
+    owner: &Principal,
+    session: &SessionId,
+) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM turns t JOIN sessions s ON s.session_id = t.session_id
+               WHERE t.session_id = ?1 AND s.principal = ?2 AND t.status NOT IN ('notice', 'summary')
+                 AND t.number > (SELECT coalesce(max(number), 0) FROM turns
+                                 WHERE session_id = ?1 AND status = 'summary')";
+    let row = params![session.as_str(), owner.as_str()];
+    let turns: i64 = db.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
+    Ok(turns.unsigned_abs())
 }
 
 /// The summary of a history, oldest turn first.

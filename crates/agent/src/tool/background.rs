@@ -6,15 +6,20 @@
 
 use std::pin::Pin;
 
-use haversack::ContextVar;
+use haversack::{AtDoor, ContextVar};
 
 use super::ToolError;
 use crate::model::ToolCall;
 
 /// Whether something that ends later can still be delivered to whoever asks here. True where nobody says
-/// otherwise; a door that gives one answer and forgets the caller binds false, and tools run to their end.
-pub static CAN_DELIVER_LATER: ContextVar<bool> =
-    ContextVar::new("can-deliver-later").default(|| true).shown();
+/// otherwise; a door that gives one answer and forgets the caller binds false, and tools run to their end. It goes where
+/// the work goes, also into another process.
+pub static CAN_DELIVER_LATER: ContextVar<bool, AtDoor> = ContextVar::new("can-deliver-later")
+    .default(|| true)
+    .portable(1)
+    .shown()
+    .env("HAVERSACK_SESSION_CAN_DELIVER_LATER")
+    .at_door();
 
 /// The declaration of a background tool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

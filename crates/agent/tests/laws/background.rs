@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use haversack::ContextVar;
-use haversack::well_known::TENANT_ID;
+use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
 use haversack_agent::EventSink;
 use haversack_agent::model::scripted::Answer;
 use haversack_agent::model::{ChatModel, Message, Offline, ScriptedModel, ToolCall};
@@ -82,7 +82,13 @@ async fn where_nothing_can_be_delivered_later_it_runs_to_its_end() {
     let house = house(asks(), Some(runner.clone()));
     let agents = house.agents.clone();
     let turn = async move { agents.turn(request("Go"))?.run(EventSink::none()).await };
-    let reply = door("acme", "kim", "s").wrap(CAN_DELIVER_LATER.scope(false, turn)).await.unwrap();
+    let hangs_up = haversack::testing::enter(|bind| {
+        bind.bind(&TENANT_ID, TenantId::new("acme").unwrap())
+            .bind(&PRINCIPAL, Principal::new("kim").unwrap())
+            .bind(&SESSION_ID, SessionId::new("s").unwrap())
+            .bind(&CAN_DELIVER_LATER, false)
+    });
+    let reply = hangs_up.wrap(turn).await.unwrap();
     assert_eq!(reply.text, "books of acme");
     assert!(runner.0.lock().unwrap().is_empty());
 }

@@ -84,9 +84,8 @@ pub struct Grant {
 }
 
 impl Account {
-    /// An account with the defaults: nobody may speak yet.
-    #[must_use]
-    pub fn new(name: &str, platform: &str, tenant: TenantId) -> Self {
+    /// An account with the defaults: nobody may speak yet. Programs read theirs from their configuration.
+    pub(crate) fn new(name: &str, platform: &str, tenant: TenantId) -> Self {
         Self {
             name: name.to_owned(),
             platform: platform.to_owned(),

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use rows::Schedule;
 
 use crate::deferred::{Captured, Sealer};
+use crate::hooks::Hooks;
 use crate::ledger::random_id;
 use crate::session::REPLY_ROUTE;
 use crate::{GatewayError, ReplyRoute};
@@ -62,11 +63,12 @@ pub struct Schedules {
     store: Store,
     sealer: Sealer,
     most: usize,
+    hooks: Hooks,
 }
 
 impl Schedules {
-    pub(crate) fn new(store: Store, keys: KeyFile, most: usize) -> Self {
-        Self { store, sealer: Sealer::new(keys, "gateway.schedules"), most }
+    pub(crate) fn new(store: Store, keys: KeyFile, most: usize, hooks: Hooks) -> Self {
+        Self { store, sealer: Sealer::new(keys, "gateway.schedules"), most, hooks }
     }
 
     /// Makes a schedule for the principal of the current context. Whether its answers may go to `to` is its caller's question.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack::well_known::{Principal, SessionId, TENANT_ID, TenantId};
+use haversack::well_known::{Principal, RequestId, SessionId, TENANT_ID, TenantId, TraceContext};
 use haversack_store::now_millis;
 use tokio::sync::oneshot;
 
@@ -47,7 +47,7 @@ impl Schedules {
         let owner = deferred::enter(&snapshot)?.run(|| TENANT_ID.get())?;
         let (answered, mut answer) = oneshot::channel();
         let work = Work {
-            identity: Arc::new(identity(owner, &id, next_at, &what)?),
+            identity: Arc::new(identity(owner, &id, next_at, &what, self.hooks.begin())?),
             message: message(&id, next_at, what.prompt.clone()),
             busy: Busy::Queue,
             door: &door::CRON,
@@ -76,7 +76,13 @@ impl Schedules {
 }
 
 /// A schedule runs as itself: nobody's name, nobody's session, and no sender.
-fn identity(tenant: TenantId, id: &str, at: i64, what: &Sealed) -> Result<Identity, GatewayError> {
+fn identity(
+    tenant: TenantId,
+    id: &str,
+    at: i64,
+    what: &Sealed,
+    trace: Option<TraceContext>,
+) -> Result<Identity, GatewayError> {
     let malformed = |_| GatewayError::Malformed { what: "the name of a schedule" };
     let key = format!("cron/{id}");
     let facts = Facts {
@@ -92,6 +98,8 @@ fn identity(tenant: TenantId, id: &str, at: i64, what: &Sealed) -> Result<Identi
         session: SessionId::new(key).map_err(malformed)?,
         facts,
         route: what.to.clone(),
+        trace,
+        request: RequestId::new(format!("{id}@{at}")).ok(),
         scheduled: Some(Scheduled { id: id.to_owned(), origin: what.origin.clone() }),
     })
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use haversack::JoinSet;
+use haversack::{JoinSet, Snapshot};
 use haversack_store::{StoreError, now_millis};
 
 use super::rows::{self, Claimed, End};
@@ -20,7 +20,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Ledger {
-    /// Delivers until `shutdown` is over, then waits for what is being sent.
+    /// Delivers until `shutdown` is over, then what is due by then, and waits for what is being sent.
     pub(crate) async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut running = JoinSet::new();
@@ -40,6 +40,8 @@ impl Ledger {
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+        // What was said last is due now; what has failed is due later and stays.
+        while self.round(&mut running).await.is_ok() && running.join_next().await.is_some() {}
         while running.join_next().await.is_some() {}
     }
 
@@ -93,7 +95,7 @@ impl Ledger {
 
     /// Sends what is left of a delivery. `None` when the claim was lost meanwhile.
     async fn attempt(&self, claimed: &Claimed) -> Option<End> {
-        let Claimed { number, id, tenant, sealed, parts_done, again, fence, .. } = claimed;
+        let Claimed { id, tenant, sealed, .. } = claimed;
         let (snapshot, parcel) = match self.sealer.open::<Parcel>(sealed, tenant, id) {
             Ok(opened) => opened,
             Err(error) => {
@@ -101,6 +103,23 @@ impl Ledger {
                 return Some(End::Failed("sealed"));
             }
         };
+        let visit = match deferred::enter(&snapshot) {
+            Ok(visit) => visit,
+            Err(error) => {
+                tracing::error!(delivery = %id, error = %error, "the context of a delivery could not be restored");
+                return Some(End::Failed("context"));
+            }
+        };
+        // Dropped by whoever wraps it: what was sent is not known.
+        let mut end = Some(End::Later(None, true));
+        let work = Box::pin(async { end = self.send(claimed, &snapshot, parcel).await });
+        let wrapped = visit.run(|| self.hooks.wrap(id, work));
+        visit.wrap(wrapped).await;
+        end
+    }
+
+    async fn send(&self, claimed: &Claimed, snapshot: &Snapshot, parcel: Parcel) -> Option<End> {
+        let Claimed { number, id, parts_done, again, fence, .. } = claimed;
         let Parcel { text, to } = parcel;
         let Some(platform) = self.platforms.get(to.platform()) else {
             return Some(End::Failed("no platform"));
@@ -112,7 +131,7 @@ impl Ledger {
             let part =
                 Part { id: format!("{id}.{}", index + 1), text, number: index + 1, of: parts.len(), again };
             // Each part enters anew, so that nothing of one is there for the next.
-            let visit = match deferred::enter(&snapshot) {
+            let visit = match deferred::enter(snapshot) {
                 Ok(visit) => visit,
                 Err(error) => {
                     tracing::error!(delivery = %id, error = %error, "the context of a delivery could not be restored");

@@ -24,6 +24,7 @@ pub(crate) use rows::NewDelivery;
 pub use rows::{Delivery, DeliveryState};
 
 use crate::deferred::{Captured, Sealer};
+use crate::hooks::Hooks;
 use crate::platform::Platforms;
 use crate::session::REPLY_ROUTE;
 use crate::turn::hex;
@@ -94,18 +95,26 @@ pub struct Ledger {
     sealer: Sealer,
     platforms: Platforms,
     options: Arc<LedgerOptions>,
+    hooks: Hooks,
     wake: Arc<Notify>,
     #[cfg(feature = "mutants")]
     last: Arc<std::sync::Mutex<Option<ReplyRoute>>>,
 }
 
 impl Ledger {
-    pub(crate) fn new(store: Store, keys: KeyFile, platforms: Platforms, options: LedgerOptions) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        keys: KeyFile,
+        platforms: Platforms,
+        options: LedgerOptions,
+        hooks: Hooks,
+    ) -> Self {
         Self {
             store,
             sealer: Sealer::new(keys, "gateway.deliveries"),
             platforms,
             options: Arc::new(options),
+            hooks,
             wake: Arc::new(Notify::new()),
             #[cfg(feature = "mutants")]
             last: Arc::default(),

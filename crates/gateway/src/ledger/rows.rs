@@ -102,7 +102,7 @@ pub(super) fn claim(tx: &Transaction<'_>, most: usize, lease: i64) -> Result<Vec
     let now = now_millis();
     let mut statement = tx.prepare_cached(
         "UPDATE gateway_deliveries
-         SET state = 'attempting', fence = fence + 1, attempts = attempts + 1, lease_until = ?1 + ?2
+         SET state = 'attempting', fence = fence + 1, attempts = attempts + 1, lease_until = ?1 + ?2, due_at = 0
          WHERE number IN (
              SELECT due.number FROM gateway_deliveries AS due
              LEFT JOIN gateway_targets AS place ON place.target = due.target
@@ -210,7 +210,14 @@ pub(super) fn settle(
         End::Delivered => Ok(ended("delivered", None)? && heal(tx, target)?),
         End::Failed(reason) => ended("failed", Some(reason)),
         End::Gone => Ok(ended("failed", Some("gone"))? && fail(tx, target, true, options)?),
-        End::Away => waits(now.saturating_add(millis(options.oldest)), false),
+        End::Away => {
+            // Somebody may have come back between our look and now: `revive` has then set a time.
+            let revived: i64 = tx
+                .prepare_cached("SELECT due_at FROM gateway_deliveries WHERE number = ?1")?
+                .query_row([claim.0], |row| row.get(0))?;
+            let later = now.saturating_add(millis(options.oldest));
+            waits(if revived > 0 { revived } else { later }, false)
+        }
         End::Later(after, again) => {
             let due = now.saturating_add(after.unwrap_or_else(|| backoff(attempts, options)));
             let ours = match attempts >= options.attempts {
@@ -264,10 +271,10 @@ pub(super) fn waits(conn: &Connection, target: &Target) -> Result<bool, StoreErr
     Ok(statement.query_row([target], |row| row.get(0))?)
 }
 
-/// What waits for a place is due now.
+/// What waits for a place is due now, and so is what is being tried there, should it find nobody.
 pub(super) fn revive(tx: &Transaction<'_>, target: &Target) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "UPDATE gateway_deliveries SET due_at = ?2 WHERE target = ?1 AND state = 'pending' AND due_at > ?2",
+        "UPDATE gateway_deliveries SET due_at = ?2 WHERE target = ?1 AND state IN ('pending', 'attempting')",
     )?
     .execute(params![target, now_millis()])?;
     heal(tx, target)?;

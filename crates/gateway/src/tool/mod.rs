@@ -33,6 +33,16 @@ pub fn tools(desk: &Desk) -> Vec<Arc<dyn Tool>> {
     tools
 }
 
+/// What those tools are called, before there is a desk: to check a configuration that names them.
+#[must_use]
+pub fn names(commands: bool) -> Vec<&'static str> {
+    let mut names = vec![SEND_MESSAGE, SCHEDULE];
+    if commands {
+        names.extend([TERMINAL_TOOL, PROCESS]);
+    }
+    names
+}
+
 /// What a model is told: fixed words, because an error may hold what a tenant wrote.
 fn told(error: GatewayError) -> ToolError {
     match error {

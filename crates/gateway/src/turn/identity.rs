@@ -4,7 +4,10 @@
 //! this message and not for the last one. The gateway makes them at arrival, and the schedules at each tick.
 
 use haversack::Bindings;
-use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
+use haversack::well_known::{
+    PRINCIPAL, Principal, REQUEST_ID, RequestId, SESSION_ID, SessionId, TENANT_ID, TRACE_CONTEXT, TenantId,
+    TraceContext,
+};
 
 use crate::account::Account;
 use crate::cron::{ORIGIN, SCHEDULE_ID};
@@ -21,6 +24,10 @@ pub(crate) struct Identity {
     pub(crate) session: SessionId,
     pub(crate) facts: Facts,
     pub(crate) route: ReplyRoute,
+    /// What everything that it causes is part of.
+    pub(crate) trace: Option<TraceContext>,
+    /// Names it in that trace.
+    pub(crate) request: Option<RequestId>,
     /// Set for a schedule.
     pub(crate) scheduled: Option<Scheduled>,
 }
@@ -39,6 +46,7 @@ impl Identity {
         message: &Message,
         sender: Principal,
         later: bool,
+        trace: Option<TraceContext>,
     ) -> Result<Self, GatewayError> {
         let place = Place::of(&account.platform, message);
         let key = account.sessions.key(&place);
@@ -69,7 +77,16 @@ impl Identity {
             .by_callback(message.callback.as_deref());
         let session =
             SessionId::new(key.as_str()).map_err(|_| GatewayError::Malformed { what: "the session key" })?;
-        Ok(Self { tenant: account.tenant.clone(), principal, session, facts, route, scheduled: None })
+        Ok(Self {
+            tenant: account.tenant.clone(),
+            principal,
+            session,
+            facts,
+            route,
+            trace,
+            request: RequestId::new(message.id.as_str()).ok(),
+            scheduled: None,
+        })
     }
 
     /// Binds all of it.
@@ -78,7 +95,9 @@ impl Identity {
         let bindings = bindings
             .bind(&TENANT_ID, self.tenant.clone())
             .bind(&PRINCIPAL, self.principal.clone())
-            .bind(&SESSION_ID, self.session.clone());
+            .bind(&SESSION_ID, self.session.clone())
+            .bind_some(&TRACE_CONTEXT, self.trace.clone())
+            .bind_some(&REQUEST_ID, self.request.clone());
         let scheduled = self.scheduled.as_ref();
         let bindings = bindings
             .bind_some(&SCHEDULE_ID, scheduled.map(|scheduled| scheduled.id.clone()))

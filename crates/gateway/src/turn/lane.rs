@@ -42,7 +42,7 @@ pub(crate) struct Seat {
 /// What a message did.
 pub(crate) enum Submitted {
     /// Nothing runs in its lane: it has the first turn, and the caller drives the lane.
-    First(Seat),
+    First(Box<Seat>),
     /// It waits, or was given to the turn that runs.
     Waits,
 }
@@ -117,7 +117,7 @@ impl Lanes {
             let seat = seat(work);
             lanes.insert(key, Lane::with(&seat, VecDeque::new()));
             self.count(&lanes);
-            return Ok(Submitted::First(seat));
+            return Ok(Submitted::First(Box::new(seat)));
         };
         let added = hold(&lane.steering.shared).waiting.len();
         if lane.waits.len() + added >= self.waiting {

@@ -49,7 +49,7 @@ impl Runner {
             let runner = self.clone();
             // The driver serves whoever writes into the lane, so it inherits nobody's context.
             haversack::spawn_detached(async move {
-                let mut next = Some(seat);
+                let mut next = Some(*seat);
                 while let Some(seat) = next {
                     runner.turn(seat).await;
                     next = runner.lanes.next(&key);

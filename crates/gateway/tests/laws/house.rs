@@ -12,7 +12,7 @@ use haversack_gateway::platform::websocket::{self, Peer};
 use haversack_gateway::{
     Account, Accounts, Arrival, Desk, Gateway, GatewayOptions, Reply, Responder, Responding, Unanswered,
 };
-use haversack_store::{KeyFile, Store, StoreOptions, now_millis};
+use haversack_store::{KeyFile, Store, StoreError, StoreOptions, now_millis};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -48,9 +48,14 @@ pub(crate) fn principal(name: &str) -> Principal {
     Principal::new(name).unwrap()
 }
 
+/// An account as a configuration file has it.
+pub(crate) fn plain(name: &str, platform: &str, of: &str) -> Account {
+    serde_json::from_value(json!({ "name": name, "platform": platform, "tenant": of })).unwrap()
+}
+
 /// A webhook account whose users `u-kim` and `u-lee` are `kim` and `lee`, and that may call this origin back.
 pub(crate) fn account(name: &str, of: &str, origin: &str) -> Account {
-    let mut account = Account::new(name, webhook::WEBHOOK, tenant(of))
+    let mut account = plain(name, webhook::WEBHOOK, of)
         .with_user("u-kim", principal("kim"))
         .with_user("u-lee", principal("lee"));
     account.webhook.secrets = vec![SigningSecret::parse(SECRET).unwrap()];
@@ -84,9 +89,29 @@ pub(crate) struct House {
     running: tokio::task::JoinHandle<()>,
 }
 
-pub(crate) fn desk_in(folder: &Path, accounts: Vec<Account>, options: GatewayOptions) -> (Store, Desk) {
+/// Breaks a fence, where [`crate::mutants`] asks for it.
+fn plant() {
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = std::env::var("HAVERSACK_LAWS_MUTANT").ok().as_deref() {
+        haversack::mutants::enable(haversack::mutants::Mutant::named(mutant).unwrap());
+    }
+}
+
+pub(crate) fn store_in(folder: &Path) -> Store {
     let data = folder.join("data");
-    let store = Store::open(&data, StoreOptions::default()).unwrap();
+    loop {
+        match Store::open(&data, StoreOptions::default()) {
+            // A child that another test has forked and that has not begun yet holds what we had open a moment ago.
+            Err(StoreError::InUse { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+pub(crate) fn desk_in(folder: &Path, accounts: Vec<Account>, options: GatewayOptions) -> (Store, Desk) {
+    plant();
+    let data = folder.join("data");
+    let store = store_in(folder);
     let keys = KeyFile::open(&folder.join("keys"), &data).unwrap();
     let desk =
         Desk::new(store.clone(), keys, Accounts::new(accounts).unwrap(), client(), [], options).unwrap();

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use haversack_gateway::ledger::{AGAIN, DeliveryState};
 use haversack_gateway::{Gateway, Receipt};
-use haversack_store::{Store, StoreOptions};
 
 use crate::callbacks::{Callbacks, Say};
 use crate::house::{House, Post, account, echo, options};
@@ -67,7 +66,7 @@ async fn say(gateway: &Gateway, text: String, origin: &str) {
 
 /// Lets the leases of a dead gateway lapse, as time would. How many deliveries were being attempted.
 pub(crate) async fn lapse(folder: &Path) -> usize {
-    let store = Store::open(&folder.join("data"), StoreOptions::default()).unwrap();
+    let store = crate::house::store_in(folder);
     let lapsed = store.control().engine().write("lapse", |tx| {
         Ok(tx.execute("UPDATE gateway_deliveries SET lease_until = 0 WHERE state = 'attempting'", [])?)
     });

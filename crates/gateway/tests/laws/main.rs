@@ -12,6 +12,8 @@ mod crowd;
 mod house;
 mod kill;
 mod ledger;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod order;
 mod processes;
 mod routes;

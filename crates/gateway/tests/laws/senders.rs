@@ -3,10 +3,10 @@
 use haversack::well_known::PRINCIPAL;
 use haversack_gateway::Reply;
 use haversack_gateway::message::{Chat, ChatKind, Message, Sender};
-use haversack_gateway::{Account, Accounts, GatewayError, Incoming, Receipt, Unknown};
+use haversack_gateway::{Accounts, GatewayError, Incoming, Receipt, Unknown};
 use std::sync::Arc;
 
-use crate::house::{Answers, House, Post, account, echo, principal, tenant};
+use crate::house::{Answers, House, Post, account, echo, plain, principal};
 
 /// A message that a platform has checked.
 pub(crate) fn incoming(id: &str, account: &str, user: &str) -> Incoming {
@@ -79,11 +79,11 @@ async fn strangers_cannot_fill_the_file_with_pairings() {
 #[test]
 fn no_account_maps_anybody_onto_an_operator() {
     for nobody in ["operator:root", "cron:daily", "group:chat"] {
-        let account = Account::new("t", "terminal", tenant("acme")).with_user("u", principal(nobody));
+        let account = plain("t", "terminal", "acme").with_user("u", principal(nobody));
         assert!(matches!(Accounts::new([account]), Err(GatewayError::Config(_))), "{nobody}");
     }
-    let twice = [Account::new("t", "terminal", tenant("a")), Account::new("t", "terminal", tenant("b"))];
+    let twice = [plain("t", "terminal", "a"), plain("t", "terminal", "b")];
     assert!(Accounts::new(twice).is_err(), "a name is one account");
-    let unsigned = Account::new("t", "webhook", tenant("a"));
+    let unsigned = plain("t", "webhook", "a");
     assert!(Accounts::new([unsigned]).is_err(), "a webhook without a secret believes anybody");
 }

@@ -29,10 +29,15 @@ impl Client {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
+    /// The next frame of words. Pings are answered by the client itself.
     async fn hear(&mut self) -> Value {
-        let next = tokio::time::timeout(std::time::Duration::from_secs(30), self.0.next());
-        let frame = next.await.expect("a frame within half a minute").unwrap().unwrap();
-        serde_json::from_str(frame.to_text().unwrap()).unwrap()
+        loop {
+            let next = tokio::time::timeout(std::time::Duration::from_secs(30), self.0.next());
+            let frame = next.await.expect("a frame within half a minute").unwrap().unwrap();
+            if frame.is_text() {
+                return serde_json::from_str(frame.to_text().unwrap()).unwrap();
+            }
+        }
     }
 
     /// The next message, past what is said about our own.
@@ -113,6 +118,7 @@ async fn an_answer_waits_for_a_client_that_went_away() {
     kim.say(json!({ "type": "say", "id": "1", "chat": "main", "text": "slow" })).await;
     assert_eq!(kim.hear().await["type"], "taken");
     kim.0.close(None).await.unwrap();
+    while kim.0.next().await.is_some_and(|frame| frame.is_ok()) {}
     go.notify_one();
     // It was tried, nobody was there, and it waits.
     crate::ledger::deliveries(&house, |all| all.iter().any(|delivery| delivery.attempts > 0)).await;
@@ -120,4 +126,18 @@ async fn an_answer_waits_for_a_client_that_went_away() {
     kim.say(json!({ "type": "join", "chat": "main" })).await;
     let heard = kim.message().await;
     assert_eq!((&heard["text"], &heard["redelivery"]), (&json!("at last"), &json!(false)));
+}
+
+#[tokio::test]
+async fn an_answer_that_a_client_did_not_take_before_it_vanished_is_said_again() {
+    let house = House::open(Vec::new(), who()).await;
+    let mut kim = Client::connect(&house, "acme/kim").await;
+    kim.say(json!({ "type": "say", "id": "1", "chat": "main", "text": "hello" })).await;
+    // The client reads nothing, so nothing was taken, although all of it was written.
+    crate::ledger::deliveries(&house, |all| all.iter().any(|delivery| delivery.attempts > 0)).await;
+    drop(kim);
+    let mut kim = Client::connect(&house, "acme/kim").await;
+    kim.say(json!({ "type": "join", "chat": "main" })).await;
+    let heard = kim.message().await;
+    assert!(heard["text"].as_str().unwrap().ends_with("acme/kim websocket 3:kim/main hello"), "{heard}");
 }

@@ -2,11 +2,11 @@
 
 use haversack_gateway::platform::terminal::{TerminalUser, serve};
 use haversack_gateway::session::CAN_DELIVER_LATER;
-use haversack_gateway::{Account, Arrival, Reply};
+use haversack_gateway::{Arrival, Reply};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::house::{Answers, House, principal, tenant};
+use crate::house::{Answers, House, plain, principal};
 
 async fn type_in(house: &House, user: &str, lines: &str) -> String {
     let (ours, theirs) = tokio::io::duplex(4096);
@@ -16,13 +16,8 @@ async fn type_in(house: &House, user: &str, lines: &str) -> String {
     keys.write_all(lines.as_bytes()).await.unwrap();
     keys.shutdown().await.unwrap();
     let mut printed = String::new();
-    let (served, read) = tokio::join!(
-        async {
-            let served = serve(&house.gateway, &user, reader, writer).await;
-            served
-        },
-        out.read_to_string(&mut printed)
-    );
+    let (served, read) =
+        tokio::join!(serve(&house.gateway, &user, reader, writer), out.read_to_string(&mut printed));
     served.unwrap();
     read.unwrap();
     printed
@@ -30,7 +25,7 @@ async fn type_in(house: &House, user: &str, lines: &str) -> String {
 
 #[tokio::test]
 async fn each_line_is_answered_and_nothing_is_promised_for_later() {
-    let desk = Account::new("desk", "terminal", tenant("acme")).with_user("me", principal("kim"));
+    let desk = plain("desk", "terminal", "acme").with_user("me", principal("kim"));
     let house = House::open(
         vec![desk],
         Arc::new(Answers(|arrival: Arrival| async move {

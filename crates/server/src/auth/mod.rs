@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use haversack::well_known::{Principal, TenantId};
+use haversack_jobs::AccessToken;
 use haversack_store::{KeyRow, Store, now_millis};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -25,6 +26,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The principal of the key.
     pub principal: Principal,
+    /// The key itself, with its end: what work that outlives the request may act with.
+    pub token: AccessToken,
 }
 
 /// The keys of this server. Cheap to clone.
@@ -55,7 +58,7 @@ impl Keyring {
     /// [`Code::KeyMissing`] without a well-formed key; [`Code::KeyUnknown`] for an unknown id and for a wrong
     /// secret, with the same work and the same words; [`Code::KeyRevoked`] only for who knows the secret.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
-        let presented = presented(headers)?;
+        let (presented, text) = presented(headers)?;
         let rows = self.rows().await?;
         let row = rows.get(presented.id());
         let matches = presented.matches(row.map(|row| &row.secret_hash));
@@ -69,7 +72,8 @@ impl Keyring {
         }
         let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
         let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
-        Ok(Caller { tenant, principal })
+        let token = AccessToken::new(text, row.expires_at);
+        Ok(Caller { tenant, principal, token })
     }
 
     /// The keys now. The generation is asked for at each request, so a revocation holds from the next request
@@ -93,7 +97,7 @@ impl Keyring {
     }
 }
 
-fn presented(headers: &HeaderMap) -> Result<PresentedKey, Fault> {
+fn presented(headers: &HeaderMap) -> Result<(PresentedKey, &str), Fault> {
     let missing = || {
         let detail = "Send the API key as `Authorization: Bearer hv_<id>_<secret>`.";
         Fault::new(Code::KeyMissing, detail)
@@ -105,5 +109,6 @@ fn presented(headers: &HeaderMap) -> Result<PresentedKey, Fault> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());
     }
-    PresentedKey::parse(token.trim()).ok_or_else(missing)
+    let token = token.trim();
+    Ok((PresentedKey::parse(token).ok_or_else(missing)?, token))
 }

@@ -1,4 +1,4 @@
-//! The HTTP client of the command line: what `chat`, `replay` and `context show` say to a server. It speaks the public
+//! The HTTP client of the command line: what `chat`, `replay`, `jobs` and `context show` say to a server. It speaks the public
 //! API with a key and knows nothing that another client could not know. Commands make one and call it.
 
 use std::time::Duration;
@@ -21,6 +21,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long a whole answer may take: longer than a server lets a turn run.
 const ANSWER: Duration = Duration::from_secs(3_700);
+
+/// How often in a row a broken stream is continued without an event in between.
+const RECONNECTS: u32 = 3;
 
 /// Options that name a server and the key to it.
 #[derive(Debug, Clone, clap::Args)]
@@ -289,6 +292,67 @@ impl Client {
             }
         }
         Err(ClientError::Strange("the stream ended before the turn".to_owned()))
+    }
+
+    /// Sends a request with or without a JSON body, and reads the JSON that answers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<T, ClientError> {
+        let request = self.request(method, path);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = request.send().await.map_err(ClientError::Unreachable)?;
+        if !answer.status().is_success() {
+            return Err(problem(answer).await);
+        }
+        answer.json().await.map_err(|error| ClientError::Strange(error.to_string()))
+    }
+
+    /// Calls `on_event` with the data of each event of a stream, until the server ends it. A stream that breaks is
+    /// continued behind its last event, a few times in a row at most.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn follow(&self, path: &str, mut on_event: impl FnMut(&str)) -> Result<(), ClientError> {
+        let (mut last, mut broken) = (None::<String>, 0);
+        loop {
+            let mut request = self.request(Method::GET, path).header(ACCEPT, "text/event-stream");
+            if let Some(last) = &last {
+                request = request.header("Last-Event-ID", last);
+            }
+            let answer = request.send().await.map_err(ClientError::Unreachable)?;
+            if !answer.status().is_success() {
+                return Err(problem(answer).await);
+            }
+            let mut parser = Parser::default();
+            let mut chunks = answer.bytes_stream();
+            let end = loop {
+                let chunk = match chunks.next().await {
+                    None => break None,
+                    Some(Err(error)) => break Some(error),
+                    Some(Ok(chunk)) => chunk,
+                };
+                let events = parser.push(&chunk).map_err(|error| ClientError::Strange(error.to_string()))?;
+                for event in events {
+                    broken = 0;
+                    on_event(&event.data);
+                    last = event.id;
+                }
+            };
+            match end {
+                None => return Ok(()),
+                Some(error) if broken == RECONNECTS => return Err(ClientError::Unreachable(error)),
+                Some(_) => broken += 1,
+            }
+        }
     }
 
     fn post(&self, session: &str, message: &Message<'_>) -> RequestBuilder {

@@ -1,7 +1,8 @@
 //! The command `context show`: the tree of everything that one arrival caused, each unit of work with the bindings it
 //! ran under, redacted, and where each was bound. It asks a running server with a key, so it shows what that key may see
-//! and nothing else.
+//! and nothing else. Beside it, `context keys`: the ring that seals what travels.
 
+mod keys;
 mod tree;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Action {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// List or rotate the keys that seal contexts on their way into jobs.
+    Keys(keys::Args),
 }
 
 /// Runs `context`.
@@ -37,7 +40,10 @@ enum Action {
 /// # Errors
 /// [`Code::TraceNotFound`] also for what somebody else did; [`Code::ServerUnreachable`].
 pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
-    let Action::Show { id, server } = args.action;
+    let (id, server) = match args.action {
+        Action::Show { id, server } => (id, server),
+        Action::Keys(args) => return Ok(keys::run(&args, out).map(|()| ExitCode::SUCCESS)?),
+    };
     if !plain_id(&id) {
         let detail = "That is not an id; a reply names its turn as `turn_` and 32 hexadecimal digits.";
         return Err(Fault::new(Code::TraceNotFound, detail).into());

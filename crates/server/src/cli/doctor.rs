@@ -3,6 +3,7 @@
 
 mod folder;
 mod reach;
+mod ring;
 
 use std::process::ExitCode;
 
@@ -79,6 +80,7 @@ async fn look(source: &Source) -> anyhow::Result<Vec<Check>> {
     let served = folder.in_use;
     checks.extend(folder.checks);
     checks.extend(keys(&config).await);
+    checks.push(ring::look(&config).await);
     checks.push(reach::address(&config.server, served).await);
     checks.push(reach::model(&config.agent.model).await);
     checks.extend(reach::knowledge(config.agent.tools.knowledge.as_deref()));

@@ -63,7 +63,8 @@ impl InProcess {
         }
         let telemetry = Telemetry::install(&config.telemetry).map_err(super::telemetry_refused)?;
         let grace = config.server.grace();
-        let opening = haversack::spawn_blocking(move || Engine::open(&config, telemetry, None, Role::Command));
+        let opening =
+            haversack::spawn_blocking(move || Engine::open(&config, telemetry, None, Role::Command));
         let engine = opening.await??;
         // Whoever has the folder can be anybody; the trail says who was.
         let row = AuditRow {

@@ -201,7 +201,7 @@ impl Shown {
 }
 
 /// A stored time as people and programs read it: RFC 3339, UTC, to the second.
-fn time(millis: i64) -> String {
+pub(super) fn time(millis: i64) -> String {
     Timestamp::from_millisecond(millis)
         .map_or_else(|_| millis.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
@@ -213,7 +213,7 @@ fn after(period: Duration) -> Result<Timestamp, Fault> {
 }
 
 /// Reads `90s`, `30m`, `12h`, `7d`.
-fn period(text: &str) -> Result<Duration, String> {
+pub(super) fn period(text: &str) -> Result<Duration, String> {
     let refused = || "write a number and a unit: 90s, 30m, 12h, 7d".to_owned();
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(refused)?;
     let seconds: u64 = match unit {

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod explain;
 pub mod in_process;
 pub mod init;
+pub mod jobs;
 pub mod keys;
 pub mod leakcheck;
 pub mod mcp;
@@ -54,6 +55,11 @@ pub enum Command {
     /// Start the HTTP server.
     Serve(serve::Args),
     /// Work on background jobs, beside a server or before there is one.
+    ///
+    /// A worker shares the configuration, the data folder and the key file with the server and needs no network. Start as
+    /// many as the machine has room for; set `embedded_worker = false` under `[jobs]` when `serve` should leave the work
+    /// to them. On SIGTERM or Ctrl-C it takes no more jobs, lets running ones finish within `[server] grace_s` and gives
+    /// the rest back. The jobs of a worker that is killed go to another after `[jobs] lease_s`.
     Worker(worker::Args),
     /// Talk to an agent, in process or on a server.
     Chat(chat::Args),
@@ -69,7 +75,9 @@ pub enum Command {
     Keys(keys::Args),
     /// Check the configuration, or print its JSON schema.
     Config(config::Args),
-    /// Show the tree of a turn: its units of work and the context each ran under.
+    /// Post, list, follow, call off and redrive background jobs of a running server.
+    Jobs(jobs::Args),
+    /// Show the tree of a turn and the context of its work; list and rotate the keys that seal contexts.
     Context(context::Args),
     /// Copy the whole data folder while the server runs.
     Backup(backup::Args),
@@ -116,6 +124,7 @@ fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
         Command::Init(args) => init::run(args, out),
         Command::Keys(args) => keys::run(args, out),
         Command::Config(args) => config::run(args, out),
+        Command::Jobs(args) => jobs::run(args, out),
         Command::Context(args) => context::run(args, out),
         Command::Backup(args) => backup::run(args, out),
         Command::Restore(args) => restore::run(args, out),

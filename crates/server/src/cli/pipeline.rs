@@ -149,14 +149,20 @@ async fn ended(
         out.table(&["output", "value"], &rows);
     }
     if run.status != RunStatus::Succeeded {
-        out.note(&format!("{}: {}; `haversack pipeline log` has more", Code::RunFailed, Code::RunFailed.title()));
+        out.note(&format!(
+            "{}: {}; `haversack pipeline log` has more",
+            Code::RunFailed,
+            Code::RunFailed.title()
+        ));
     }
     Ok(ExitCode::from(run.status.exit_code()))
 }
 
 fn took(run: &RunView) -> String {
     match (run.began_at, run.ended_at) {
-        (Some(began), Some(ended)) => format!(" in {}.{:03} s", (ended - began) / 1000, (ended - began) % 1000),
+        (Some(began), Some(ended)) => {
+            format!(" in {}.{:03} s", (ended - began) / 1000, (ended - began) % 1000)
+        }
         _ => String::new(),
     }
 }
@@ -176,7 +182,8 @@ fn tell(event: &Event, out: &Output) {
                 AttemptStatus::Cancelled => out.bad("cancelled"),
                 AttemptStatus::Lost => out.bad("lost"),
             };
-            let given: String = outputs.iter().map(|(name, value)| format!(" {name}={}", shown(value))).collect();
+            let given: String =
+                outputs.iter().map(|(name, value)| format!(" {name}={}", shown(value))).collect();
             let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("{step}: attempt {attempt} {word} after {ms} ms{}{}", plain(&given), plain(&reason))
         }

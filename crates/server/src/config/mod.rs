@@ -154,7 +154,11 @@ impl Config {
     /// [`ConfigError::Invalid`], [`ConfigError::Secret`].
     pub fn check(&self) -> Result<(), ConfigError> {
         let invalid = |message: String| ConfigError::Invalid { message };
-        self.agent.check(&haversack_agent::tool::NAMES).map_err(|error| invalid(error.to_string()))?;
+        // The tools that the engine gives to its agents.
+        let mut tools = haversack_agent::tool::NAMES.to_vec();
+        tools.extend(haversack_gateway::tool::names(self.gateway.commands.is_some()));
+        tools.extend(self.pipelines.tools.iter().map(|tool| tool.name.as_str()));
+        self.agent.check(&tools).map_err(|error| invalid(error.to_string()))?;
         if self.limits.message_bytes > self.limits.body_bytes {
             return Err(invalid("`limits.message_bytes` is larger than `limits.body_bytes`".into()));
         }

@@ -128,6 +128,10 @@ pub struct Memory {
     #[serde(deserialize_with = "ranged::<_, _, 1, 1000>")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_hits: usize,
+    /// Turns of a session after which a summary takes the place of the older ones, and again after as many; 0: never.
+    #[serde(deserialize_with = "ranged::<_, _, 0, 100_000>")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub summarise_after_turns: u64,
 }
 
 /// `[telemetry]`: logs, the ring of recent work, the journal of what was done, and export.
@@ -232,7 +236,7 @@ impl Default for Limits {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { attempt_ttl_s: 24 * 3600, max_attempts: 64, max_hits: 20 }
+        Self { attempt_ttl_s: 24 * 3600, max_attempts: 64, max_hits: 20, summarise_after_turns: 40 }
     }
 }
 

@@ -49,6 +49,10 @@ pub struct Jobs {
     #[serde(deserialize_with = "ranged::<_, _, 1, 31_536_000>")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub result_ttl_s: u64,
+    /// Headers of a request that its jobs take along. Credentials are never among them, whatever stands here.
+    pub headers: Vec<String>,
+    /// Tools that may be posted as jobs, besides those that are declared for the background.
+    pub tools: Vec<String>,
 }
 
 /// `[pipelines]`: pipelines, and what their steps may see.
@@ -143,6 +147,8 @@ impl Default for Jobs {
             timeout_s: 600,
             max_attempts: 5,
             result_ttl_s: 24 * 3600,
+            headers: vec!["user-agent".to_owned(), "accept-language".to_owned()],
+            tools: Vec::new(),
         }
     }
 }

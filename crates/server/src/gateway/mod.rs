@@ -1,60 +1,104 @@
-//! The gateway of this program: accounts from the configuration, and the desk that deliveries, schedules and processes
-//! work on. The engine opens the desk; the server runs the gateway over it.
+//! The gateway of this program: accounts from the configuration, the desk that deliveries, schedules and processes work
+//! on, and the gateway over it, whose messages become turns. The engine opens the desk; the server, and the command
+//! `gateway terminal`, run a gateway over it.
 
-use haversack::well_known::{InvalidId, Principal, TenantId};
-use haversack_gateway::platform::webhook::{self, Callbacks, SigningSecret, WebhookConfig};
+mod responder;
+mod running;
+
+use std::sync::Arc;
+
+use haversack_gateway::platform::webhook::{self, SigningSecret};
 use haversack_gateway::process::{Environment, ProcessOptions};
-use haversack_gateway::{Account, Accounts, Desk, GatewayOptions, Grant};
+use haversack_gateway::{Account, Accounts, Desk, Gateway, GatewayOptions, Hooks};
 use haversack_store::{KeyFile, Store};
+use serde_json::json;
+use tracing::Instrument;
 
 use crate::code::Code;
-use crate::config;
+use crate::config::{self, Config};
+use crate::engine::Engine;
 use crate::problem::Fault;
+use crate::telemetry::{Journal, Kind, trace};
+use responder::Answers;
+
+pub(crate) use running::Running;
 
 /// The desk over a store, with the configured accounts. Blocks for as long as it takes to read the secrets.
 ///
 /// # Errors
 /// [`Code::ConfigInvalid`] for accounts that contradict themselves or secrets that are not there.
-pub(crate) fn desk(config: &config::Gateway, store: &Store, keys: &KeyFile) -> Result<Desk, Fault> {
-    let accounts = config.accounts.iter().map(account).collect::<Result<Vec<_>, _>>()?;
-    let accounts = Accounts::new(accounts)?;
+pub(crate) fn desk(config: &Config, store: &Store, keys: &KeyFile, journal: &Journal) -> Result<Desk, Fault> {
+    let accounts = accounts(&config.gateway)?;
     crate::tls::install();
     let client = webhook::client().build().map_err(Fault::internal)?;
-    let processes = config.commands.as_ref().map(commands).transpose()?;
-    let options = GatewayOptions { processes, ..GatewayOptions::default() };
+    let processes = config.gateway.commands.as_ref().map(commands).transpose()?;
+    let mut options = GatewayOptions { processes, hooks: hooks(journal), ..GatewayOptions::default() };
+    options.limits.text = config.limits.message_bytes;
     Ok(Desk::new(store.clone(), keys.clone(), accounts, client, [], options)?)
 }
 
+/// The configured accounts, with their secrets.
+///
+/// # Errors
+/// As [`desk`].
+pub(crate) fn accounts(config: &config::Gateway) -> Result<Accounts, Fault> {
+    let accounts = config.accounts.iter().map(account).collect::<Result<Vec<_>, _>>()?;
+    Ok(Accounts::new(accounts)?)
+}
+
+/// A gateway over the desk of an engine, answered by its turns.
+pub(crate) fn over(engine: &Engine) -> Gateway {
+    Gateway::new(engine.desk().clone(), Arc::new(Answers { turns: engine.turns().clone() }))
+}
+
+/// Each message begins a trace, and each delivery is a unit of work in the trace that caused it.
+fn hooks(journal: &Journal) -> Hooks {
+    let journal = journal.clone();
+    Hooks::default().trace(|| trace::mint().ok()).around(move |id, work| {
+        let delivery = id.to_owned();
+        // The unit binds its place around this block, and the span is opened inside it.
+        let sending = async move {
+            let span = tracing::info_span!("delivery", delivery);
+            work.instrument(span).await;
+        };
+        Box::pin(journal.unit(Kind::Delivery, id, sending))
+    })
+}
+
+/// An account as the gateway knows it. Its text passes through the gateway's own reading of it, so that what an account may be is
+/// said once.
 fn account(config: &config::Account) -> Result<Account, Fault> {
-    let named = |error: InvalidId| invalid(&config.name, &error.to_string());
-    let mut account =
-        Account::new(&config.name, &config.platform, TenantId::new(config.tenant.as_str()).map_err(named)?);
-    for (user, principal) in &config.users {
-        account = account.with_user(user, Principal::new(principal.as_str()).map_err(named)?);
-    }
-    let mut secrets = Vec::new();
-    for reference in &config.secrets {
-        secrets.push(SigningSecret::parse(config::resolve(reference)?.expose())?);
-    }
-    account.unknown = config.unknown;
-    account.sessions = config.sessions;
-    account.busy = config.busy;
-    account.profile.clone_from(&config.profile);
-    account.cross_post = config.cross_post.iter().map(|chat| Grant { chat: chat.clone() }).collect();
-    account.webhook = WebhookConfig {
-        secrets,
-        callbacks: Callbacks::new(&config.callbacks)?,
-        window_s: config.window_s,
-        max_chars: config.max_chars,
+    let invalid = |why: String| {
+        Fault::new(Code::ConfigInvalid, format!("[[gateway.accounts]] `{}`: {why}", config.name))
     };
+    let cross_post: Vec<_> = config.cross_post.iter().map(|chat| json!({ "chat": chat })).collect();
+    let read = serde_json::from_value(json!({
+        "name": config.name,
+        "platform": config.platform,
+        "tenant": config.tenant,
+        "users": config.users,
+        "unknown": config.unknown,
+        "sessions": config.sessions,
+        "busy": config.busy,
+        "profile": config.profile,
+        "cross_post": cross_post,
+        "webhook": {
+            "callbacks": config.callbacks,
+            "window_s": config.window_s,
+            "max_chars": config.max_chars,
+        },
+    }));
+    let mut account: Account = read.map_err(|error| invalid(error.to_string()))?;
+    for reference in &config.secrets {
+        account.webhook.secrets.push(SigningSecret::parse(config::resolve(reference)?.expose())?);
+    }
+    if !["webhook", "websocket", "terminal"].contains(&config.platform.as_str()) {
+        return Err(invalid("the platform is none of `webhook`, `websocket`, `terminal`".to_owned()));
+    }
     Ok(account)
 }
 
 fn commands(config: &config::Command) -> Result<ProcessOptions, Fault> {
     let environment = Environment::new([("PATH".to_owned(), config.path.clone())], &["PATH".to_owned()])?;
     Ok(ProcessOptions { ask: config.ask, ..ProcessOptions::new(config.folder.clone(), environment) })
-}
-
-fn invalid(account: &str, why: &str) -> Fault {
-    Fault::new(Code::ConfigInvalid, format!("[[gateway.accounts]] `{account}`: {why}"))
 }

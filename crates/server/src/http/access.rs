@@ -1,12 +1,14 @@
 //! The way in: the key, the tenant's rate limit, then the door. Authentication leaves a [`Caller`] in the
-//! request, and the door binds tenant and principal from it; no header, path or body has a say in who is
-//! asking.
+//! request, and the door binds tenant, principal and the key from it; no other header, path or body has a say in who is
+//! asking. The headers that jobs may take along are bound as facts.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use haversack::Visit;
 use haversack::well_known::{PRINCIPAL, REQUEST_ID, RequestId, TENANT_ID, TRACE_CONTEXT};
+use haversack_jobs::Headers;
+use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 
 use super::App;
 use crate::auth::Caller;
@@ -26,6 +28,11 @@ pub(super) async fn authenticate(
         let detail = "This tenant sends requests faster than it may.";
         return Err(Fault::retry(Code::TenantLimit, detail, seconds));
     }
+    let named = app.carried.iter().map(String::as_str).collect::<Vec<_>>();
+    let sent =
+        request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let headers = Headers::allowed(&named, sent);
+    request.extensions_mut().insert(headers);
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
@@ -39,6 +46,8 @@ pub(super) fn door<B>(request: &http::Request<B>) -> Result<Visit, Response> {
     let visit = HTTP.enter(|bind| {
         bind.bind_some(&TENANT_ID, caller.map(|caller| caller.tenant.clone()))
             .bind_some(&PRINCIPAL, caller.map(|caller| caller.principal.clone()))
+            .bind_some(&ACCESS_TOKEN, caller.map(|caller| caller.token.clone()))
+            .bind_some(&HEADERS, request.extensions().get::<Headers>().cloned())
             .bind_some(&REQUEST_ID, id.cloned())
             .bind_some(&TRACE_CONTEXT, arrival.map(|arrival| arrival.trace.clone()))
             .bind_some(&LINK, arrival.and_then(|arrival| arrival.link.clone()))

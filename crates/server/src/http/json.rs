@@ -30,13 +30,8 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
         if !is_json(request.headers()) {
             return Err(Fault::new(Code::MediaType, "Send the body with `Content-Type: application/json`."));
         }
-        let limit = app.limits.body_bytes;
-        let declared =
-            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let time = Duration::from_secs(app.limits.body_timeout_s);
-        let reading = read(request.into_body(), declared, limit);
-        let slow = |_| Fault::new(Code::BodyTimeout, "The request body did not arrive in time.");
-        let bytes = tokio::time::timeout(time, reading).await.map_err(slow)??;
+        let (parts, body) = request.into_parts();
+        let bytes = whole(app, &parts.headers, body, app.limits.body_bytes).await?;
         // Whether it is JSON at all comes first, so that a cut body is never called a wrong field.
         serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| refused(&error))?;
         if bytes.trim_ascii_start().first() != Some(&b'{') {
@@ -44,6 +39,17 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
         }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| refused(&error))
     }
+}
+
+/// A whole body of at most `limit` bytes, in the time that a body may take.
+///
+/// # Errors
+/// [`Code::BodyTooLarge`], [`Code::BodyTimeout`].
+pub(super) async fn whole(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Fault> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let time = Duration::from_secs(app.limits.body_timeout_s);
+    let slow = |_| Fault::new(Code::BodyTimeout, "The request body did not arrive in time.");
+    tokio::time::timeout(time, read(body, declared, limit)).await.map_err(slow)?
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

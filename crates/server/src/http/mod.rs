@@ -3,7 +3,10 @@
 //! then a handler runs, and it reads who is asking from the context. [`crate::Server`] serves the router.
 
 mod access;
+mod deliveries;
+mod gateway;
 mod health;
+mod jobs;
 mod json;
 mod limits;
 mod listener;
@@ -29,7 +32,7 @@ pub(crate) use wire::plain_id;
 use std::sync::Arc;
 
 use crate::auth::Keyring;
-use crate::config::Limits;
+use crate::config::{Jobs, Limits};
 use crate::engine::Engine;
 use limits::TenantRates;
 
@@ -42,13 +45,18 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     keyring: Keyring,
     rates: TenantRates,
+    /// Names of the headers that jobs take along.
+    carried: Vec<String>,
+    /// Tools that may be posted as jobs besides those for the background.
+    posted: Vec<String>,
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, limits: Limits) -> Self {
+    pub(crate) fn new(engine: Engine, limits: Limits, jobs: &Jobs) -> Self {
         let keyring = Keyring::new(engine.store().clone());
         let rates = TenantRates::new(limits.requests_per_second, limits.burst);
-        Self(Arc::new(Parts { engine, limits, keyring, rates }))
+        let (carried, posted) = (jobs.headers.clone(), jobs.tools.clone());
+        Self(Arc::new(Parts { engine, limits, keyring, rates, carried, posted }))
     }
 }
 

@@ -5,7 +5,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, pipelines, schema, sessions, traces, turns, wire};
+use super::{deliveries, health, jobs, pipelines, schema, sessions, traces, turns, wire};
 use crate::problem::Problem;
 
 #[derive(OpenApi)]
@@ -17,15 +17,17 @@ use crate::problem::Problem;
     ),
     paths(
         turns::start, turns::show, turns::events, traces::show, traces::trace,
-        sessions::list, sessions::show, sessions::delete,
+        sessions::list, sessions::show, sessions::delete, sessions::close,
+        jobs::post, jobs::list, jobs::show, jobs::events, jobs::cancel, jobs::redrive,
         pipelines::list, pipelines::start, pipelines::runs, pipelines::show, pipelines::log, pipelines::retry,
-        pipelines::cancel,
+        pipelines::cancel, deliveries::list,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
     components(schemas(
         Problem, wire::TurnRequest, wire::TurnState, wire::TurnStateStatus, wire::SessionList,
         schema::Reply, schema::ToolUse, schema::MemoryReport, schema::Manifest, schema::ManifestEntry,
         schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
+        schema::SessionClosed, deliveries::DeliveryView, deliveries::DeliveryList, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
         pipelines::RunRequest, pipelines::PipelineList, pipelines::PipelineEntry, pipelines::Run, pipelines::RunList,
         pipelines::RunLog, pipelines::RunEvent,
     )),
@@ -34,6 +36,8 @@ use crate::problem::Problem;
         (name = "turns", description = "Say something and hear the answer."),
         (name = "context", description = "What was done, where, and under which context."),
         (name = "sessions", description = "What was said before."),
+        (name = "jobs", description = "Work that outlives its request."),
+        (name = "deliveries", description = "What was to be said on other platforms."),
         (name = "pipelines", description = "Start runs and see what became of them."),
         (name = "operations", description = "For those who run the server; no key needed."),
     )

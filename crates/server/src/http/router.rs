@@ -7,23 +7,32 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use haversack::ContextLayer;
+use haversack_gateway::Gateway;
 use haversack_mcp::McpServer;
 use http::StatusCode;
 
-use super::{App, access, health, openapi, outermost, pipelines, sessions, traces, turns};
+use super::{
+    App, access, deliveries, gateway, health, jobs, openapi, outermost, pipelines, sessions, traces, turns,
+};
 use crate::code::Code;
 use crate::problem::Fault;
 
 /// The whole HTTP surface; with `mcp`, also at `/mcp`.
-pub(crate) fn router(app: App, mcp: Option<&McpServer>) -> Router {
+pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> Router {
     let mut behind_a_key = Router::new()
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{session}", get(sessions::show).delete(sessions::delete))
         .route("/v1/sessions/{session}/turns", post(turns::start))
+        .route("/v1/sessions/{session}/close", post(sessions::close))
         .route("/v1/turns/{turn}", get(turns::show))
         .route("/v1/turns/{turn}/events", get(turns::events))
         .route("/v1/turns/{turn}/context", get(traces::show))
         .route("/v1/context/{id}", get(traces::trace))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/jobs", get(jobs::list).post(jobs::post))
+        .route("/v1/jobs/{job}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{job}/events", get(jobs::events))
+        .route("/v1/jobs/{job}/redrive", post(jobs::redrive))
         .route("/v1/pipelines", get(pipelines::list))
         .route("/v1/pipelines/{name}/runs", post(pipelines::start))
         .route("/v1/runs", get(pipelines::runs))
@@ -47,6 +56,7 @@ pub(crate) fn router(app: App, mcp: Option<&McpServer>) -> Router {
         .method_not_allowed_fallback(no_method);
     behind_a_key
         .merge(open)
+        .merge(gateway::routes(&app, messages))
         .fallback(no_route)
         .layer(from_fn_with_state(app.clone(), outermost::answer))
         .with_state(app)

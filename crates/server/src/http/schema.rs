@@ -181,6 +181,101 @@ pub(super) struct Receipt {
     memories: u64,
 }
 
+/// When a session was closed, and the job that promotes what it learnt.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionClosed {
+    /// The session's name.
+    session: String,
+    /// When it was closed, in milliseconds since the Unix epoch, UTC.
+    closed_at: i64,
+    /// The job.
+    job: String,
+}
+
+/// What posting a job gave.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmittedJob {
+    /// `scheduled`, or `already_scheduled` when a live job has the key.
+    #[schema(example = "scheduled")]
+    outcome: String,
+    /// The job.
+    #[schema(example = "job_4f1c0a9be2d84c53a7a1d0f5b6c7e8f9")]
+    job: String,
+}
+
+/// A job. Times are milliseconds since the Unix epoch, UTC.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobView {
+    /// Its id.
+    id: String,
+    /// What does it: `tool`, `pipeline`, `session.promote`, `session.summarise`.
+    handler: String,
+    /// Where it waits or waited.
+    queue: String,
+    /// `queued`, `running`, `retrying`, `parked`, `succeeded`, `failed`, `cancelled`, `quarantined`.
+    state: String,
+    /// The attempt that runs or comes next, or the last one.
+    attempt: u32,
+    /// How many there are at most.
+    max_attempts: u32,
+    /// Whether calling it off was asked for and its worker has not followed yet.
+    cancelling: bool,
+    /// How far it says it is.
+    #[schema(required = true)]
+    progress: Option<JobStep>,
+    /// Why it is not well.
+    #[schema(required = true)]
+    failure: Option<String>,
+    /// The code that its handler gave the failure.
+    #[schema(required = true)]
+    failure_code: Option<String>,
+    /// Grows with each change: the number of its events.
+    change: u64,
+    /// When it was submitted.
+    created_at: i64,
+    /// When it may next be claimed, while it waits.
+    #[schema(required = true)]
+    run_at: Option<i64>,
+    /// When it first ran.
+    #[schema(required = true)]
+    started_at: Option<i64>,
+    /// When it ended.
+    #[schema(required = true)]
+    finished_at: Option<i64>,
+    /// What it answered; not in lists.
+    #[schema(value_type = Option<Object>)]
+    result: Option<serde_json::Value>,
+    /// Why it has no answer, when it was given up; not in lists.
+    problem: Option<Problem>,
+}
+
+/// How far a job is.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobStep {
+    /// How much is done, in the job's own unit.
+    done: u64,
+    /// How much there is, where it is known.
+    #[schema(required = true)]
+    total: Option<u64>,
+    /// What it says about it.
+    #[schema(required = true)]
+    note: Option<String>,
+}
+
+/// Jobs of a principal, the newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobsPage {
+    /// The jobs.
+    jobs: Vec<JobView>,
+    /// Send it as `cursor` for the next page; absent on the last one.
+    next: Option<i64>,
+}
+
 /// What every route behind a key may answer.
 #[derive(IntoResponses)]
 pub(super) enum Refused {
@@ -267,6 +362,48 @@ pub(super) enum NoReply {
     /// HV0230, HV0302
     #[response(status = 504, content_type = "application/problem+json")]
     TooSlow(Problem),
+    /// HV0107
+    #[response(status = 507, content_type = "application/problem+json")]
+    Full(Problem),
+}
+
+/// The job is not there.
+#[derive(IntoResponses)]
+pub(super) enum NoJob {
+    /// HV0601
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+}
+
+/// The job is not in a state from which it can be driven again.
+#[derive(IntoResponses)]
+pub(super) enum NotDriven {
+    /// HV0604
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+}
+
+/// Why a job is refused, besides [`Refused`].
+#[derive(IntoResponses)]
+pub(super) enum NotPosted {
+    /// HV0207, HV0209, HV0211
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(Problem),
+    /// HV0205
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// HV0217
+    #[response(status = 408, content_type = "application/problem+json")]
+    Slow(Problem),
+    /// HV0210, HV0603
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// HV0214
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(Problem),
+    /// HV0212, HV0602
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(Problem),
     /// HV0107
     #[response(status = 507, content_type = "application/problem+json")]
     Full(Problem),

@@ -1,4 +1,4 @@
-//! Sessions over HTTP: list, read, delete. The history is opened for the tenant and principal of the context,
+//! Sessions over HTTP: list, read, close, delete. The history is opened for the tenant and principal of the context,
 //! so a session of somebody else is no row here; nothing in a request can say whose sessions are meant.
 
 use axum::Json;
@@ -6,14 +6,16 @@ use axum::extract::Query;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 use haversack::well_known::SessionId;
-use serde::Deserialize;
+use haversack_jobs::JobId;
+use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::schema::{NoSession, Receipt, Refused, SessionView};
+use super::schema::{NoSession, Receipt, Refused, SessionClosed, SessionView};
 use super::wire::{SessionList, SessionPath};
 use crate::auth::name::session_name;
 use crate::code::Code;
 use crate::problem::{Fault, Problem};
+use crate::{boundary, work};
 
 /// Sessions of one page when nothing is asked for.
 const PAGE: usize = 50;
@@ -27,6 +29,14 @@ const LARGEST_PAGE: usize = 100;
 pub(super) struct Page {
     limit: Option<usize>,
     before: Option<String>,
+}
+
+/// A session that was closed.
+#[derive(Debug, Serialize)]
+pub(super) struct Closed {
+    session: String,
+    closed_at: i64,
+    job: JobId,
 }
 
 /// List your sessions, the most recently active first.
@@ -70,7 +80,32 @@ pub(super) async fn show(
     app.engine.agents().history()?.session(&session).await?.map(Json).ok_or_else(not_found)
 }
 
+/// Close a session: what helped in it becomes memory of the tenant, by a job that is stored with the close. The history
+/// stays, and a new message opens the session again.
+#[utoipa::path(post, path = "/v1/sessions/{session}/close", tag = "sessions", security(("api_key" = [])),
+    params(("session" = String, Path, description = "The session's name.")),
+    responses(
+        Refused,
+        NoSession,
+        (status = 200, description = "When it was closed, and the job.", body = SessionClosed),
+    ))]
+pub(super) async fn close(
+    State(app): State<App>,
+    SessionPath(session): SessionPath,
+) -> Result<Json<Closed>, Fault> {
+    let (work, agents) = (app.engine.work(), app.engine.agents());
+    if !agents.history()?.has(&session).await? {
+        return Err(not_found());
+    }
+    let within = boundary::in_session(session.clone())?;
+    let (closed_at, job) = within.wrap(work::sessions::close(work, agents)).await?.ok_or_else(not_found)?;
+    Ok(Json(Closed { session: session.as_str().to_owned(), closed_at, job }))
+}
+
 /// Delete a session with everything that was said and learnt in it. Turns that run in it are cancelled first.
+///
+/// Jobs that were started in it go on, because what they are about is sealed: their results find no session to come to.
+/// What is sealed of them, their arguments and results, is deleted when their time is up, or earlier by calling them off.
 #[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
     params(("session" = String, Path, description = "The session's name.")),
     responses(

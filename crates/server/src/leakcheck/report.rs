@@ -50,11 +50,29 @@ pub enum Place {
     /// Handles of one request, used in another.
     #[serde(rename = "handles")]
     Handles,
+    /// What background jobs gave, and what of it others can fetch.
+    #[serde(rename = "results")]
+    Results,
+    /// What is brought into a session after its turns.
+    #[serde(rename = "notices")]
+    Notices,
+    /// The environments of child processes.
+    #[serde(rename = "child environments")]
+    Children,
+    /// The catalogs and work folders of runs.
+    #[serde(rename = "catalogs")]
+    Catalogs,
+    /// Which thread of which platform an answer came to.
+    #[serde(rename = "reply routes")]
+    Routes,
+    /// The bytes of the file that all tenants share, and of the key file.
+    #[serde(rename = "control file")]
+    Control,
 }
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::Answers,
         Self::Replies,
         Self::Errors,
@@ -66,6 +84,12 @@ impl Place {
         Self::Metrics,
         Self::Files,
         Self::Handles,
+        Self::Results,
+        Self::Notices,
+        Self::Children,
+        Self::Catalogs,
+        Self::Routes,
+        Self::Control,
     ];
 
     /// What it is called in a report.
@@ -82,6 +106,12 @@ impl Place {
             Self::Metrics => "metrics",
             Self::Files => "raw files",
             Self::Handles => "handles",
+            Self::Results => "results",
+            Self::Notices => "notices",
+            Self::Children => "child environments",
+            Self::Catalogs => "catalogs",
+            Self::Routes => "reply routes",
+            Self::Control => "control file",
         }
     }
 }

@@ -166,7 +166,9 @@ impl From<GatewayError> for Fault {
             GatewayError::Foreign(foreign) => foreign.into(),
             GatewayError::Store(error) => error.into(),
             GatewayError::ShuttingDown => Self::new(Code::ShuttingDown, "The gateway is shutting down."),
-            error if error.is_refusal() => Self::new(Code::MessageRefused, text),
+            GatewayError::QueueFull => Self::retry(Code::QueueFull, sentence(&text), 1),
+            GatewayError::Interrupted => Self::new(Code::TurnCancelled, sentence(&text)),
+            error if error.is_refusal() => Self::new(Code::MessageRefused, sentence(&text)),
             error => Self::internal(error),
         }
     }

@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use haversack::well_known::{
-    CANCEL, Cancel, PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TRACE_CONTEXT,
-    TenantId,
+    CANCEL, Cancel, PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId,
 };
 use haversack_agent::{Agents, TurnRequest};
 use sha2::{Digest, Sha256};
@@ -21,12 +20,12 @@ use tokio::sync::watch;
 
 pub use live::{Attached, Event, Events, LiveTurn, Outcome, Patience, Status};
 
-use crate::boundary::TURN;
+use crate::boundary::{self, TURN};
 use crate::code::Code;
 use crate::config::Limits;
 use crate::problem::Fault;
-use crate::telemetry::trace::LINK;
 use crate::telemetry::{Journal, Kind, Metrics};
+use crate::work::sessions::LongSessions;
 use book::{Book, LaneKey};
 use seat::Seat;
 
@@ -44,6 +43,7 @@ struct Inner {
     limits: Limits,
     metrics: Metrics,
     journal: Journal,
+    long: LongSessions,
     book: Mutex<Book>,
     /// How many turns wait or run.
     live: watch::Sender<usize>,
@@ -83,10 +83,17 @@ impl Owner {
 }
 
 impl Turns {
-    /// The turns of `agents`.
-    pub fn new(agents: Agents, limits: Limits, metrics: Metrics, journal: Journal) -> Self {
+    /// The turns of `agents`; after each of them `long` looks at its session.
+    pub fn new(
+        agents: Agents,
+        limits: Limits,
+        metrics: Metrics,
+        journal: Journal,
+        long: LongSessions,
+    ) -> Self {
         let live = watch::Sender::new(0);
-        Self { inner: Arc::new(Inner { agents, limits, metrics, journal, book: Mutex::default(), live }) }
+        let book = Mutex::default();
+        Self { inner: Arc::new(Inner { agents, limits, metrics, journal, long, book, live }) }
     }
 
     /// Starts a turn for the tenant and principal of the current context, or joins the live turn of the same
@@ -102,13 +109,11 @@ impl Turns {
         let request_hash = Sha256::digest(new.message.as_bytes()).into();
         let cancel = Cancel::new();
         let visit = TURN.enter(|bind| {
-            bind.bind(&TENANT_ID, owner.tenant.clone())
+            boundary::along(bind)
+                .bind(&TENANT_ID, owner.tenant.clone())
                 .bind(&PRINCIPAL, owner.principal.clone())
                 .bind(&SESSION_ID, new.session.clone())
                 .bind(&CANCEL, cancel.clone())
-                .bind_some(&REQUEST_ID, REQUEST_ID.get().ok())
-                .bind_some(&TRACE_CONTEXT, TRACE_CONTEXT.get().ok())
-                .bind_some(&LINK, LINK.get().ok())
         })?;
         let request = TurnRequest { message: new.message, idempotency_key: new.idempotency_key.clone() };
         let turn = visit.run(|| self.inner.agents.turn(request))?;

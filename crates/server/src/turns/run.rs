@@ -31,7 +31,13 @@ pub(super) async fn drive(turn: Turn, live: Arc<LiveTurn>, mut seat: Seat) {
         }
         Err(fault) => tracing::info!(turn = live.id(), code = %fault.code(), "a turn has no reply"),
     }
+    let answered = outcome.is_ok();
+    let long = seat.long_sessions();
     seat.ends(outcome);
+    // Whoever waited has the reply by now.
+    if answered {
+        long.look().await;
+    }
 }
 
 async fn wait_and_run(turn: Turn, live: &Arc<LiveTurn>, seat: &mut Seat) -> Outcome {

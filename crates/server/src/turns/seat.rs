@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Inner, LiveTurn, Outcome, run};
 use crate::telemetry::Metrics;
+use crate::work::sessions::LongSessions;
 
 pub(super) struct Seat {
     inner: Arc<Inner>,
@@ -36,6 +37,11 @@ impl Seat {
     /// What counts the turn's tools.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// What looks at the session after the turn.
+    pub(super) fn long_sessions(&self) -> LongSessions {
+        self.inner.long.clone()
     }
 
     /// The turn ended like this.

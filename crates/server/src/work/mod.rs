@@ -4,7 +4,9 @@
 
 pub mod background;
 pub mod manifest;
+pub mod outbox;
 pub mod pipelines;
+pub mod posted;
 pub mod sessions;
 mod worker;
 

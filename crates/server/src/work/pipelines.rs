@@ -15,7 +15,8 @@ use haversack_jobs::{Args, Failure, Handlers, NewJob};
 use haversack_pipeline::run::{RunId, RunStatus, RunView};
 use haversack_pipeline::secrets::{self, Secret};
 use haversack_pipeline::{
-    Parameters, Pipeline, PipelineError, PipelineOptions, Pipelines, StepCall, StepFailure, StepFuture, StepOutput, StepRunner,
+    Parameters, Pipeline, PipelineError, PipelineOptions, Pipelines, StepCall, StepFailure, StepFuture,
+    StepOutput, StepRunner,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -229,7 +230,8 @@ pub fn told(run: &RunView) -> String {
     let name = &run.pipeline;
     match (run.status, &run.reason) {
         (RunStatus::Succeeded, _) => {
-            let given = run.outputs.iter().take(MOST).map(|(name, value)| format!(" {name}: {}", short(value)));
+            let given =
+                run.outputs.iter().take(MOST).map(|(name, value)| format!(" {name}: {}", short(value)));
             let given = given.collect::<Vec<_>>().join(",");
             format!("The pipeline {name} succeeded.{given}")
         }
@@ -288,7 +290,10 @@ pub async fn begin(
 ) -> Result<haversack_pipeline::Started, Fault> {
     let started = work.pipelines().start(pipeline, parameters, key).await?;
     if started.run.pipeline != pipeline.name() {
-        return Err(Fault::new(Code::RunRefused, "This key names a run of another pipeline; choose another key."));
+        return Err(Fault::new(
+            Code::RunRefused,
+            "This key names a run of another pipeline; choose another key.",
+        ));
     }
     Ok(started)
 }
@@ -351,7 +356,8 @@ impl Seat {
     /// first one's run.
     async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
         let (pipelines, journal) = self.0.get().ok_or(ToolError::NotStarted(None))?;
-        let key = JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
+        let key =
+            JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
         let started = pipelines.start(pipeline, parameters, key).await.map_err(not_started)?;
         let id = started.run.run.as_str().to_owned();

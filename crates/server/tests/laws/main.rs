@@ -13,6 +13,7 @@ mod config;
 mod drain;
 mod harness;
 mod idempotency;
+mod jobs;
 mod journal;
 mod keys;
 mod limits;

@@ -119,7 +119,9 @@ async fn a_host_or_an_origin_that_is_not_listed_is_refused() {
     .await;
     let kim = server.key("acme", "kim").await;
     let list = || ask(&server, &kim, "tools/list", json!({}));
-    for (name, value) in [("host", "rebound.example.com"), ("origin", "https://evil.example.com"), ("origin", "null")] {
+    for (name, value) in
+        [("host", "rebound.example.com"), ("origin", "https://evil.example.com"), ("origin", "null")]
+    {
         problem(list().header(name, value).send().await.unwrap(), "HV0901").await;
     }
     for (name, value) in [("host", "mcp.example.com"), ("origin", "https://app.example.com")] {
@@ -136,7 +138,9 @@ async fn two_tenants_with_fifty_calls_at_once_see_their_own() {
     let keys = [server.key("acme", "kim").await, server.key("contoso", "sam").await];
     let manager = ["Robin Vega", "Toni Lund"];
     for (key, manager) in keys.iter().zip(manager) {
-        let told = call(&server, key, "remember", json!({ "text": format!("Our account manager is {manager}.") })).await;
+        let told =
+            call(&server, key, "remember", json!({ "text": format!("Our account manager is {manager}.") }))
+                .await;
         assert!(told["result"]["isError"] != true, "{told}");
     }
     let calls = (0..100).map(|number| {
@@ -197,7 +201,11 @@ async fn a_background_tool_is_a_task_that_a_worker_process_completes_for_its_own
     .await;
     let (kim, sam) = (server.key("acme", "kim").await, server.key("contoso", "sam").await);
     let begun = call(&server, &kim, "export", json!({ "request": "the export of today" })).await;
-    assert_eq!((&begun["result"]["resultType"], &begun["result"]["status"]), (&json!("task"), &json!("working")), "{begun}");
+    assert_eq!(
+        (&begun["result"]["resultType"], &begun["result"]["status"]),
+        (&json!("task"), &json!("working")),
+        "{begun}"
+    );
     let task = begun["result"]["taskId"].as_str().unwrap().to_owned();
     let get = async |key: &Key, id: &str| {
         answer(ask(&server, key, "tasks/get", json!({ "taskId": id })).send().await.unwrap()).await
@@ -230,7 +238,10 @@ async fn a_background_tool_is_a_task_that_a_worker_process_completes_for_its_own
     assert!(done["result"].to_string().contains("rows: 12"), "{done}");
     // The run is the tenant's, made in the worker.
     let runs = json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await;
-    assert_eq!((&runs["runs"][0]["pipeline"], &runs["runs"][0]["principal"]), (&json!("export"), &json!("kim")));
+    assert_eq!(
+        (&runs["runs"][0]["pipeline"], &runs["runs"][0]["principal"]),
+        (&json!("export"), &json!("kim"))
+    );
     assert_eq!(json_of(server.get(&sam, "/v1/runs").await, StatusCode::OK).await["runs"], json!([]));
 }
 
@@ -241,7 +252,8 @@ fn over_standard_output_goes_the_protocol_and_nothing_else() {
         "protocolVersion": OLD, "capabilities": {}, "clientInfo": { "name": "law", "version": "1" },
     });
     let call = |id: u32, name: &str, arguments: Value| {
-        let params = json!({ "name": name, "arguments": arguments, "_meta": { "haversack/session": "monday" } });
+        let params =
+            json!({ "name": name, "arguments": arguments, "_meta": { "haversack/session": "monday" } });
         json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
     };
     let say = |who: &[&str], messages: &[Value]| {

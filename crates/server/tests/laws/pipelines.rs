@@ -68,7 +68,8 @@ fn every_example_passes_the_check_and_mistakes_come_all_at_once() {
                c: {type: task, command_type: rocket, command: x, next: done}\n    done: {type: success}\n";
     std::fs::write(here.path().join("bad.yaml"), bad).unwrap();
     std::fs::write(here.path().join("worse.yaml"), "dag: [").unwrap();
-    let checked = run(here.path(), &["pipeline", "check", "bad.yaml", "worse.yaml", &files[0], "absent.yaml"]);
+    let checked =
+        run(here.path(), &["pipeline", "check", "bad.yaml", "worse.yaml", &files[0], "absent.yaml"]);
     let text = stdout(&checked);
     assert_eq!(checked.status.code(), Some(2), "{text}");
     for part in ["nowhere", "bad.yaml", "worse.yaml", "absent.yaml"] {
@@ -86,7 +87,8 @@ fn every_example_passes_the_check_and_mistakes_come_all_at_once() {
 fn a_pipeline_runs_in_process_with_an_exit_code_and_is_tried_again() {
     let here = tempfile::tempdir().unwrap();
     let file = here.path().join("sum.yaml");
-    std::fs::write(&file, one("test -e /PLACE && echo '{\"rows\": 12}' > \"$HAVERSACK_RETURNS\"", "rows")).unwrap();
+    std::fs::write(&file, one("test -e /PLACE && echo '{\"rows\": 12}' > \"$HAVERSACK_RETURNS\"", "rows"))
+        .unwrap();
     let flag = here.path().join("flag");
     let text = std::fs::read_to_string(&file).unwrap().replace("/PLACE", flag.to_str().unwrap());
     std::fs::write(&file, text).unwrap();
@@ -211,7 +213,10 @@ async fn a_log_is_read_in_pages_and_as_a_stream_that_goes_on_after_a_break() {
     assert_eq!(ids, all, "every event, once, in order");
     assert!(text.contains("event: ended"), "{text}");
     let rest = stream(Some("r.1.3")).await.text().await.unwrap();
-    assert!(rest.starts_with("id: r.1.4\n") || rest.contains("id: r.1.4\n") && !rest.contains("id: r.1.3\n"), "{rest}");
+    assert!(
+        rest.starts_with("id: r.1.4\n") || rest.contains("id: r.1.4\n") && !rest.contains("id: r.1.3\n"),
+        "{rest}"
+    );
     assert_eq!(stream(Some(all.last().unwrap())).await.status(), StatusCode::NO_CONTENT);
     problem(stream(Some("other.1")).await, "HV0212").await;
 
@@ -219,7 +224,8 @@ async fn a_log_is_read_in_pages_and_as_a_stream_that_goes_on_after_a_break() {
     while let Some(from) = after {
         let path = format!("/v1/runs/r.1/log?limit=2&after={from}");
         let page = json_of(server.get(&kim, &path).await, StatusCode::OK).await;
-        numbers.extend(page["events"].as_array().unwrap().iter().map(|event| event["number"].as_u64().unwrap()));
+        numbers
+            .extend(page["events"].as_array().unwrap().iter().map(|event| event["number"].as_u64().unwrap()));
         after = page["after"].as_u64();
     }
     assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
@@ -302,8 +308,7 @@ async fn the_command_line_runs_on_a_server_what_the_server_has() {
     let kim = server.key("acme", "kim").await;
     let (folder, url, key) = (server.folder.path().to_owned(), server.server.url(), kim.text.clone());
     let on_server = move |arguments: &[&str]| {
-        let all: Vec<&str> =
-            arguments.iter().copied().chain(["--server", &url, "--api-key", &key]).collect();
+        let all: Vec<&str> = arguments.iter().copied().chain(["--server", &url, "--api-key", &key]).collect();
         run(&folder, &all)
     };
     let ran = haversack::spawn_blocking(move || {

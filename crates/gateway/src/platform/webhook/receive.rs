@@ -4,6 +4,8 @@
 //! message's. With a callback the answer goes there and the request is told "accepted"; without one the request waits for
 //! its answer, and nothing can be said later. Mounted by the program.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
@@ -22,7 +24,7 @@ use crate::account::Account;
 use crate::gateway::{Gateway, Incoming, Receipt};
 use crate::message::{Attachment, Chat, ChatKind, Message, Sender};
 
-/// `POST /gateway/webhook/{account}`.
+/// `POST /gateway/webhook/{account}`. A refusal carries its [`GatewayError`] in an `Arc` among the extensions of the response.
 pub fn router(gateway: Gateway) -> Router {
     // Attachments come as base64, four letters for three bytes, and JSON may escape text up to six-fold.
     let limits = gateway.limits();
@@ -96,7 +98,10 @@ async fn receive(
             if !error.is_refusal() {
                 tracing::error!(error = %error, "a webhook message failed");
             }
-            (status, Json(Told::Refused { detail: error.to_string() })).into_response()
+            let mut response = (status, Json(Told::Refused { detail: error.to_string() })).into_response();
+            // For a program whose errors have a form of their own.
+            response.extensions_mut().insert(Arc::new(error));
+            response
         }
     }
 }

@@ -22,7 +22,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// A client as the sender wants it: it follows no redirect, because only the first address was allowed, and asks no proxy of
 /// the environment. The program adds its provider of cryptography.
-#[must_use]
 pub fn client() -> ClientBuilder {
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())

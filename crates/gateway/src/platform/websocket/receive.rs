@@ -4,6 +4,7 @@
 //! also listens. It is told `taken`, `refused` and `message`. The task belongs to the connection and inherits no context;
 //! each message enters the door by itself.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -100,17 +101,29 @@ impl Line {
     async fn serve(mut self, socket: WebSocket) {
         let (mut write, mut read) = socket.split();
         let (queue, mut outgoing) = mpsc::channel::<Outgoing>(QUEUE);
+        // Pings are answered in order, so the oldest that waits is the next that is answered.
+        let mut unanswered = VecDeque::new();
+        let mut number = 0_u64;
         loop {
             tokio::select! {
-                Some(Outgoing { frame, written }) = outgoing.recv() => {
-                    if write.send(Frame::Text(frame.into())).await.is_err() {
+                Some(Outgoing { frame, arrived }) = outgoing.recv() => {
+                    number += 1;
+                    let ping = Frame::Ping(number.to_be_bytes().to_vec().into());
+                    unanswered.push_back((number, arrived));
+                    if write.send(Frame::Text(frame.into())).await.is_err() || write.send(ping).await.is_err() {
                         break;
                     }
-                    let _ = written.send(());
                 }
                 frame = read.next() => {
                     let told = match frame {
                         Some(Ok(Frame::Text(text))) => self.hear(&text, &queue).await,
+                        Some(Ok(Frame::Pong(answer))) => {
+                            let upto = answer.as_ref().try_into().map_or(0, u64::from_be_bytes);
+                            while let Some((_, arrived)) = unanswered.pop_front_if(|(number, _)| *number <= upto) {
+                                let _ = arrived.send(());
+                            }
+                            continue;
+                        }
                         Some(Ok(Frame::Close(_)) | Err(_)) | None => break,
                         Some(Ok(_)) => continue,
                     };

@@ -1,6 +1,7 @@
 //! Answers to the sockets that listen to a chat.
 //!
-//! A connection is a queue to the task that owns its socket; a part counts as sent when that task has written it. Who is
+//! A connection is a queue to the task that owns its socket; a part counts as sent when the client has answered the ping that
+//! follows it, which every client does by itself. Who is
 //! reached is decided by the tenant of the delivery and the chat, so a route cannot lead to another tenant's socket. Without
 //! a listener the part waits for one.
 
@@ -19,17 +20,20 @@ use crate::platform::{Part, Platform, SendError, Sending};
 /// The longest part, in characters.
 const MAX_CHARS: usize = 16_000;
 
-/// A frame for a client, and where its writer says that it was written.
+/// A frame for a client, and where it is told that the client has it.
 pub(super) struct Outgoing {
     pub(super) frame: String,
-    pub(super) written: oneshot::Sender<()>,
+    pub(super) arrived: oneshot::Sender<()>,
 }
 
 /// The sockets that listen, by tenant and chat. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Connections {
-    listeners: Arc<Mutex<HashMap<(TenantId, String), Vec<Listener>>>>,
+    listeners: Arc<Mutex<Listeners>>,
 }
+
+/// By tenant and chat: two tenants may have one chat.
+type Listeners = HashMap<(TenantId, String), Vec<Listener>>;
 
 struct Listener {
     connection: u64,
@@ -71,7 +75,7 @@ impl Connections {
         there.map(|there| there.iter().map(|listener| listener.queue.clone()).collect()).unwrap_or_default()
     }
 
-    fn hold(&self) -> MutexGuard<'_, HashMap<(TenantId, String), Vec<Listener>>> {
+    fn hold(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,13 +132,19 @@ impl Platform for Sender {
                     redelivery: part.again,
                 };
                 let frame = serde_json::to_string(&frame).map_err(|_| SendError::Refused)?;
-                let mut heard = false;
+                let mut outcome = Err(SendError::Away);
                 for queue in connections.queues(tenant, route.chat()) {
-                    let (written, done) = oneshot::channel();
-                    let sent = queue.send(Outgoing { frame: frame.clone(), written }).await;
-                    heard |= sent.is_ok() && done.await.is_ok();
+                    let (arrived, has_arrived) = oneshot::channel();
+                    if queue.send(Outgoing { frame: frame.clone(), arrived }).await.is_err() {
+                        continue;
+                    }
+                    match has_arrived.await {
+                        Ok(()) => outcome = Ok(()),
+                        // It was on its way when the connection ended.
+                        Err(_) => outcome = outcome.or(Err(SendError::Unsure)),
+                    }
                 }
-                if heard { Ok(()) } else { Err(SendError::Away) }
+                outcome
             }
             .in_current_context(),
         )

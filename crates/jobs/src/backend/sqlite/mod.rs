@@ -37,6 +37,20 @@ impl Sqlite {
     }
 }
 
+/// When the oldest job that is not over was submitted, over all tenants, in milliseconds since the Unix epoch, UTC; `None`
+/// when every job is over. For operators who ask whether a key ring is as old as what it has to open: it names nobody.
+///
+/// # Errors
+/// What the store says.
+pub async fn oldest_live(control: &ControlDb) -> Result<Option<i64>, StoreError> {
+    let rows = control.engine();
+    let read = rows.read("look for the oldest job", |conn| {
+        let oldest = "SELECT min(created_at) FROM jobs WHERE finished_at IS NULL";
+        Ok(conn.query_row(oldest, [], |row| row.get(0))?)
+    });
+    read.await
+}
+
 impl Backend for Sqlite {
     async fn claim(&self, ask: Ask) -> Result<Claimed, StoreError> {
         self.rows.write("claim jobs", move |tx| claim::claim(tx, ask, now_millis())).await

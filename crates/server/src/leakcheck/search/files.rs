@@ -17,6 +17,9 @@ use crate::leakcheck::world::{World, tenant_name};
 /// The file that all tenants share, and its logs.
 const CONTROL: &str = "control.sqlite";
 
+/// A word of the key file that is at least so long is a key.
+const KEY: usize = 40;
+
 /// Reads every file. Canaries of the kinds `wanted` that may lie in clear must be found.
 ///
 /// # Errors
@@ -28,21 +31,26 @@ pub(in crate::leakcheck) fn look(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let owners: Vec<String> = (0..world.tenants()).map(|tenant| hash(&tenant_name(tenant))).collect();
+    let ring = ring(site)?;
     let mut held = BTreeSet::new();
     for path in files(site.folder(), &site.logs())? {
         let Some(bytes) = read(&path)? else { continue };
-        report.looked(Place::Files, 1);
         let name = path.strip_prefix(site.folder()).unwrap_or(&path).to_string_lossy().into_owned();
+        let place = place_of(&name);
+        report.looked(place, 1);
         let found = world.find(&bytes);
         let strange: Vec<Canary> = found
             .iter()
             .filter(|canary| !may_lie(**canary, &name, &owners[canary.cell.tenant]))
             .copied()
             .collect();
-        report.crossed(Place::Files, &strange, &format!("the file {name}"));
+        report.crossed(place, &strange, &format!("the file {name}"));
         held.extend(found);
         if secrets(site).any(|secret| memmem::find(&bytes, secret.as_bytes()).is_some()) {
-            report.crossing(Place::Files, format!("the secret of an API key is in the file {name}"));
+            report.crossing(place, format!("the secret of an API key is in the file {name}"));
+        }
+        if path != site.ring() && ring.iter().any(|key| memmem::find(&bytes, key).is_some()) {
+            report.crossing(place, format!("a key of the ring is in the file {name}"));
         }
     }
     let kinds = wanted.iter().filter(|kind| kind.disk() != Disk::Nowhere);
@@ -55,6 +63,18 @@ pub(in crate::leakcheck) fn look(
     Ok(())
 }
 
+/// What all tenants share is a place of its own.
+fn place_of(name: &str) -> Place {
+    if name.contains(CONTROL) || name.ends_with(".keys") { Place::Control } else { Place::Files }
+}
+
+/// The keys that seal what leaves a process, as they are written.
+fn ring(site: &Site) -> anyhow::Result<Vec<Vec<u8>>> {
+    let Some(text) = read(&site.ring())? else { return Ok(Vec::new()) };
+    let words = text.split(|byte| !byte.is_ascii_alphanumeric() && !b"+/=_-".contains(byte));
+    Ok(words.filter(|word| word.len() >= KEY).map(<[u8]>::to_vec).collect())
+}
+
 /// Whether a canary may lie in the file of that name; `owner` is what its tenant's files and folders are called.
 fn may_lie(canary: Canary, name: &str, owner: &str) -> bool {
     match canary.kind.disk() {
@@ -65,7 +85,7 @@ fn may_lie(canary: Canary, name: &str, owner: &str) -> bool {
 }
 
 /// How the store names what belongs to a tenant. Worked out here again, so that a mistake there is not repeated here.
-fn hash(tenant: &str) -> String {
+pub(super) fn hash(tenant: &str) -> String {
     Sha256::digest(tenant.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

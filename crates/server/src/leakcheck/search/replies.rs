@@ -20,13 +20,24 @@ pub(in crate::leakcheck) fn answered(
     report.asked(answer.is_reply());
     report.looked(Place::Answers, 1);
     if !answer.is_reply() {
-        let Answer { status, text } = answer;
+        let Answer { status, text, .. } = answer;
         report.gap(Place::Answers, format!("`{said}` in {} was answered {status}: {text}", place_of(cell)));
         return errors::look(world, &format!("`{said}` in {}", place_of(cell)), answer, report);
     }
     report.looked(Place::Replies, 1);
     let crossed = world.crossed(&answer.text, Reader::Owner(cell));
     report.crossed(Place::Replies, &crossed, &format!("the answer to `{said}` in {}", place_of(cell)));
+}
+
+/// An answer to a greeting, which nothing depends on but the session.
+pub(in crate::leakcheck) fn greeted(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
+    report.looked(Place::Answers, 1);
+    if !answer.is_reply() {
+        report
+            .gap(Place::Answers, format!("a greeting in {} was answered {}", place_of(cell), answer.status));
+    }
+    let crossed = world.crossed(&answer.text, Reader::Owner(cell));
+    report.crossed(Place::Replies, &crossed, &format!("the answer to a greeting in {}", place_of(cell)));
 }
 
 /// What `who` got for a turn of `cell`.

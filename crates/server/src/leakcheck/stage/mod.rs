@@ -2,8 +2,10 @@
 //! run it. It is modelled as a [`Site`], which is what lies on the disk, the processes that work on it, and two people
 //! of each tenant with their keys. Hops drive it; when it is struck only the site is left, to be searched.
 
+mod inbox;
 mod people;
 mod process;
+pub(super) mod settings;
 mod site;
 
 use std::collections::HashMap;
@@ -11,11 +13,13 @@ use std::collections::HashMap;
 use anyhow::Context;
 use indicatif::ProgressBar;
 
+pub(super) use inbox::{Inbox, Letter};
 pub(super) use people::{Answer, Caller, Say};
 pub(super) use site::Site;
 
 use super::canary::Cell;
 use super::report::Place;
+use super::talk::Hop;
 use super::world::World;
 use super::{Options, Report};
 use people::People;
@@ -28,20 +32,30 @@ pub(super) struct Stage {
     pub(super) bar: ProgressBar,
     /// Whose each turn is, by its id.
     turns: HashMap<String, Cell>,
+    inbox: Option<Inbox>,
 }
 
 impl Stage {
-    /// Makes the installation, issues the keys, and starts the server.
+    /// Makes the installation, issues the keys, and starts the server and, where a hop needs it, a worker.
     ///
     /// # Errors
     /// When a folder or a file cannot be written, or the server does not start.
     pub(super) async fn set(world: &World, options: &Options) -> anyhow::Result<Self> {
-        let site = Site::make(world, options).await?;
+        let inbox = match options.hops.contains(&Hop::Gateway) {
+            true => Some(Inbox::open().await?),
+            false => None,
+        };
+        let origin = inbox.as_ref().map(Inbox::origin);
+        let site = Site::make(world, options, origin.as_deref()).await?;
         let (server, started) = Process::start(&site, "serve", &["serve"]).await?;
         let url = started["url"].as_str().context("the server does not say where it listens")?;
         let people = people::all(&site, url)?;
+        let mut processes = vec![server];
+        if options.hops.iter().any(|hop| hop.needs_worker()) {
+            processes.push(Process::start(&site, "worker", &["worker"]).await?.0);
+        }
         let turns = HashMap::new();
-        Ok(Self { site, people, processes: vec![server], bar: options.bar.clone(), turns })
+        Ok(Self { site, people, processes, bar: options.bar.clone(), turns, inbox })
     }
 
     /// What lies on the disk.
@@ -57,6 +71,14 @@ impl Stage {
     /// A colleague of the same tenant, also of the same name everywhere.
     pub(super) fn lee(&self, tenant: usize) -> &Caller {
         &self.people[tenant].lee
+    }
+
+    /// Where answers of the gateway arrive.
+    ///
+    /// # Errors
+    /// When no hop has one.
+    pub(super) fn inbox(&mut self) -> anyhow::Result<&mut Inbox> {
+        self.inbox.as_mut().context("no hop of this run has an inbox")
     }
 
     /// Writes down whose a turn is.

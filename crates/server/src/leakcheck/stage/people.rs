@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::header::{ACCEPT, COOKIE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -42,6 +42,7 @@ pub(in crate::leakcheck) struct Say<'a> {
 /// One answer, as it came.
 pub(in crate::leakcheck) struct Answer {
     pub(in crate::leakcheck) status: StatusCode,
+    pub(in crate::leakcheck) headers: HeaderMap,
     pub(in crate::leakcheck) text: String,
 }
 
@@ -94,6 +95,37 @@ impl Caller {
         answer(self.request(Method::POST, &format!("/v1/sessions/{session}/turns")).json(body)).await
     }
 
+    /// Posts a body with these headers.
+    ///
+    /// # Errors
+    /// As [`say`](Self::say).
+    pub(in crate::leakcheck) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
+        let request = headers
+            .iter()
+            .fold(self.request(Method::POST, path), |request, (name, value)| request.header(*name, *value));
+        answer(request.json(body)).await
+    }
+
+    /// Posts these bytes as they are, with these headers and without the key.
+    ///
+    /// # Errors
+    /// As [`say`](Self::say).
+    pub(in crate::leakcheck) async fn deliver(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> anyhow::Result<Answer> {
+        let request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        answer(request.body(body)).await
+    }
+
     /// Calls a path without a body.
     ///
     /// # Errors
@@ -117,7 +149,7 @@ impl Caller {
 
 async fn answer(request: RequestBuilder) -> anyhow::Result<Answer> {
     let response = request.send().await.context("the server under check does not answer")?;
-    let status = response.status();
+    let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.context("the server under check broke off an answer")?;
-    Ok(Answer { status, text })
+    Ok(Answer { status, headers, text })
 }

@@ -42,7 +42,8 @@ impl Process {
             command.args(["--mutant", mutant.name()]);
         }
         // Settings in our environment would lead it out of the site.
-        command.env_clear().current_dir(site.folder()).kill_on_drop(true);
+        command.env_clear().envs(site.environment().iter().cloned());
+        command.current_dir(site.folder()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().with_context(|| format!("`{name}` cannot be started"))?;
         let stdout = child.stdout.take().context("a process without an output")?;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::TempDir;
 
+use super::settings;
 use crate::auth::admin::{self, Grant};
-use crate::config::{Config, FILE, LogFormat};
+use crate::config::FILE;
 use crate::leakcheck::Options;
 use crate::leakcheck::world::{World, tenant_name};
 
@@ -20,38 +21,25 @@ pub(in crate::leakcheck) struct Site {
     program: PathBuf,
     /// For each tenant a key for each of [`NAMES`].
     keys: Vec<[String; 2]>,
+    environment: Vec<(String, String)>,
 }
 
 impl Site {
-    /// Makes folder, configuration and keys.
-    pub(super) async fn make(world: &World, options: &Options) -> anyhow::Result<Self> {
+    /// Makes folder, configuration and keys. Answers of the gateway go to `inbox`, when there is one.
+    pub(super) async fn make(world: &World, options: &Options, inbox: Option<&str>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("haversack-leakcheck-")
             .tempdir()
             .context("no temporary folder can be made for the installation")?;
-        let mut site = Self { folder, program: options.program.clone(), keys: Vec::new() };
+        let environment = settings::environment(world);
+        let mut site = Self { folder, program: options.program.clone(), keys: Vec::new(), environment };
         std::fs::create_dir(site.logs())?;
-        let config = toml::to_string(&site.settings(world)).context("the configuration cannot be written")?;
+        site.write_pipelines()?;
+        let config =
+            toml::to_string(&site.settings(world, inbox)).context("the configuration cannot be written")?;
         std::fs::write(site.config(), config)?;
         site.issue(world).await?;
         Ok(site)
-    }
-
-    /// The product's own defaults, but for limits, which are not what is tried here, and for a log of everything.
-    fn settings(&self, world: &World) -> Config {
-        let mut config = Config::default();
-        config.server.bind = ([127, 0, 0, 1], 0).into();
-        config.server.demo_keys = Some(false);
-        config.store.path = self.data();
-        config.limits.requests_per_second = 1_000_000;
-        config.limits.burst = 1_000_000;
-        config.limits.concurrent_turns = 100_000;
-        config.limits.session_queue = 64;
-        config.telemetry.log = LogFormat::Json;
-        config.telemetry.filter = "debug".to_owned();
-        // The trees of the last step are looked at, and one step is a turn in each conversation.
-        config.telemetry.ring_turns = 1_000 + 2 * world.cells().count();
-        config
     }
 
     async fn issue(&mut self, world: &World) -> anyhow::Result<()> {
@@ -82,6 +70,11 @@ impl Site {
         self.folder().join("data")
     }
 
+    /// The key ring that seals what leaves a process.
+    pub(in crate::leakcheck) fn ring(&self) -> PathBuf {
+        self.folder().join("data.keys")
+    }
+
     /// Where each process writes its log.
     pub(in crate::leakcheck) fn logs(&self) -> PathBuf {
         self.folder().join("logs")
@@ -94,6 +87,11 @@ impl Site {
 
     pub(super) fn config(&self) -> PathBuf {
         self.folder().join(FILE)
+    }
+
+    /// What the processes have in their environment.
+    pub(super) fn environment(&self) -> &[(String, String)] {
+        &self.environment
     }
 
     pub(super) fn program(&self) -> &Path {

@@ -9,7 +9,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::json;
 
-use super::at_once;
+use super::{at_once, by_others};
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::search::{errors, handles, history, metrics, recall, replies, session_cache, spans};
@@ -18,7 +18,20 @@ use crate::leakcheck::world::World;
 
 pub(super) const PLANTS: &[Kind] = &[Kind::Fact, Kind::Attempt, Kind::Token, Kind::Secret];
 
-pub(super) const PLACES: &[Place] = &Place::ALL;
+pub(super) const PLACES: &[Place] = &[
+    Place::Answers,
+    Place::Replies,
+    Place::Errors,
+    Place::Recall,
+    Place::SessionCache,
+    Place::History,
+    Place::Spans,
+    Place::Logs,
+    Place::Metrics,
+    Place::Files,
+    Place::Handles,
+    Place::Control,
+];
 
 /// Something that everybody says.
 struct Step {
@@ -60,8 +73,8 @@ const LIST: Step =
     Step { key: "list", shared: true, events: true, words: |_, _| "What have I tried so far?".to_owned() };
 
 pub(super) fn requests(world: &World) -> usize {
-    // Four turns and a refused one, seven looks at turns, three at sessions; for each tenant its list of sessions.
-    world.cells().count() * 15 + world.tenants() + 1
+    // Four turns and a refused one, ten looks at turns, three at sessions; for each tenant its list of sessions.
+    world.cells().count() * 18 + world.tenants() + 1
 }
 
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
@@ -125,17 +138,15 @@ fn turn_or_none(answer: &Answer) -> String {
     turn_of(answer).unwrap_or_else(|| format!("turn_{:032}", 0))
 }
 
-/// Somebody who must not get what belongs to a conversation: the same name in the next tenant, and a colleague.
-fn others(world: &World, cell: Cell) -> [(&'static str, usize, bool); 2] {
-    [("the next tenant", (cell.tenant + 1) % world.tenants(), true), ("a colleague", cell.tenant, false)]
-}
-
 /// The owner sees the tree of a turn, the others see that there is none.
 async fn trees(world: &World, stage: &Stage, report: &mut Report, answers: &Answers) -> anyhow::Result<()> {
-    let looks =
-        answers.iter().map(|(cell, answer)| (*cell, format!("/v1/turns/{}/context", turn_or_none(answer))));
-    let seen = at_once(stage, looks.clone(), async |(cell, path): (Cell, String)| {
-        Ok((cell, stage.kim(cell.tenant).get(&path).await?))
+    let looks = answers.iter().flat_map(|(cell, answer)| {
+        let turn = turn_or_none(answer);
+        let paths = [format!("/v1/turns/{turn}/context"), format!("/v1/context/{turn}")];
+        paths.map(|path| (*cell, Method::GET, path))
+    });
+    let seen = at_once(stage, looks.clone(), async |(cell, method, path): (Cell, _, String)| {
+        Ok((cell, stage.kim(cell.tenant).call(method, &path).await?))
     });
     for (cell, tree) in seen.await? {
         spans::own(world, cell, &tree, report);
@@ -155,25 +166,13 @@ async fn turns_of_others(
 ) -> anyhow::Result<()> {
     let looks = answers.iter().flat_map(|(cell, answer)| {
         let turn = turn_or_none(answer);
-        [(*cell, format!("/v1/turns/{turn}")), (*cell, format!("/v1/turns/{turn}/events"))]
+        let paths = [format!("/v1/turns/{turn}"), format!("/v1/turns/{turn}/events")];
+        paths.map(|path| (*cell, Method::GET, path))
     });
     for (cell, who, answer) in by_others(world, stage, looks).await? {
         replies::foreign(world, cell, who, &answer, report);
     }
     Ok(())
-}
-
-async fn by_others(
-    world: &World,
-    stage: &Stage,
-    looks: impl Iterator<Item = (Cell, String)>,
-) -> anyhow::Result<Vec<(Cell, &'static str, Answer)>> {
-    let tries = looks.flat_map(|(cell, path)| others(world, cell).map(|other| (cell, path.clone(), other)));
-    at_once(stage, tries, async |(cell, path, (who, tenant, same_name)): (Cell, String, _)| {
-        let caller = if same_name { stage.kim(tenant) } else { stage.lee(tenant) };
-        Ok((cell, who, caller.get(&path).await?))
-    })
-    .await
 }
 
 /// A body that is refused is not repeated.

@@ -1,0 +1,90 @@
+//! Messages become turns: what the gateway takes in is answered by the same turns as a request. Tenant, principal, session
+//! and reply route were bound at the gateway's door, and go through the turn's own; nothing of them is chosen here. The gateway calls
+//! it, once a message.
+
+use haversack::well_known::{CANCEL, SESSION_ID};
+use haversack_gateway::message::Message;
+use haversack_gateway::{Arrival, Reply, Responder, Responding, Unanswered};
+
+use crate::code::Code;
+use crate::problem::Fault;
+use crate::turns::{NewTurn, Turns};
+
+/// Answers with the turns of an engine.
+pub(super) struct Answers {
+    pub(super) turns: Turns,
+}
+
+impl Responder for Answers {
+    fn respond(&self, arrival: Arrival) -> Responding {
+        let turns = self.turns.clone();
+        Box::pin(async move { answer(&turns, &arrival).await.map_err(|fault| unanswered(&fault)) })
+    }
+}
+
+async fn answer(turns: &Turns, arrival: &Arrival) -> Result<Reply, Fault> {
+    let message = arrival.message().map(said);
+    let new = NewTurn {
+        session: SESSION_ID.get()?,
+        message: message.map_err(Fault::from)?,
+        // The same message again, after a crash, is the same turn.
+        idempotency_key: Some(arrival.idempotency_key()),
+    };
+    let (turn, cancel) = (turns.submit(new)?, CANCEL.get()?);
+    let outcome = tokio::select! {
+        outcome = turn.outcome() => outcome,
+        () = cancel.cancelled() => {
+            turn.cancel();
+            turn.outcome().await
+        }
+    };
+    Ok(Reply::new(outcome?.text.clone()))
+}
+
+/// What the turn is told. Attachments are named: the models here read text, and whoever sent one is not left to wonder.
+fn said(message: &Message) -> String {
+    message.attachments.iter().fold(message.text.clone(), |text, attachment| {
+        format!("{text}\n[attachment `{}`, {} bytes, was not read]", attachment.name, attachment.bytes.len())
+    })
+}
+
+/// What the sender hears of a turn without a reply: fixed words and the code, and nothing of why.
+fn unanswered(fault: &Fault) -> Unanswered {
+    let told = match fault.code() {
+        Code::TurnCancelled => return Unanswered::Stopped,
+        Code::ShuttingDown => "We are restarting. Send your message again in a moment.",
+        Code::QueueFull | Code::TenantLimit => {
+            "Too much is going on here. Send your message again in a moment."
+        }
+        Code::TurnTimedOut | Code::ModelTimedOut => {
+            "This took too long and was stopped. Send your message again."
+        }
+        Code::TurnInterrupted => "The work on your message was interrupted. Send it again.",
+        Code::SessionTaken => "This conversation belongs to somebody else.",
+        code => {
+            if code.status().is_server_error() {
+                tracing::error!(%code, cause = fault.causes(), "a message has no reply");
+            }
+            return Unanswered::Failed { told: format!("Your message could not be answered ({code}).") };
+        }
+    };
+    Unanswered::Failed { told: format!("{told} ({})", fault.code()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_hears_fixed_words_and_never_a_cause() {
+        for code in Code::ALL {
+            let fault = Fault::caused(*code, "detail-canary", std::io::Error::other("cause-canary"));
+            match unanswered(&fault) {
+                Unanswered::Stopped => assert_eq!(*code, Code::TurnCancelled),
+                Unanswered::Failed { told } => {
+                    assert!(told.contains(code.id()) && !told.contains("canary"), "{told}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The gateway's routes: messages as signed requests, and sockets. A webhook's signature is its authentication; a socket has an
+//! API key like any request. What the gateway refuses becomes a problem like every other.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use haversack_gateway::platform::webhook;
+use haversack_gateway::platform::websocket::{self, Authenticate, Peer};
+use haversack_gateway::{Gateway, GatewayError};
+use http::StatusCode;
+
+use super::json::whole;
+use super::{App, access};
+use crate::code::Code;
+use crate::problem::Fault;
+
+/// `POST /gateway/webhook/{account}` and `GET /gateway/ws`.
+pub(super) fn routes(app: &App, gateway: &Gateway) -> Router<App> {
+    let webhooks = webhook::router(gateway.clone())
+        .layer(from_fn(refusals))
+        .layer(from_fn_with_state(app.clone(), body));
+    let sockets = websocket::router(gateway.clone(), authenticate(app))
+        .route_layer(from_fn_with_state(app.clone(), access::authenticate));
+    webhooks.merge(sockets).with_state(())
+}
+
+/// The body within its time, and not larger than a message with attachments may be: the gateway has a limit of its own.
+async fn body(State(app): State<App>, request: Request, next: Next) -> Result<Response, Fault> {
+    let (parts, body) = request.into_parts();
+    let bytes = whole(&app, &parts.headers, body, GATEWAY_BYTES).await?;
+    Ok(next.run(Request::from_parts(parts, bytes.into())).await)
+}
+
+/// What one message may weigh with its attachments, as base64.
+const GATEWAY_BYTES: usize = 8 * 1024 * 1024;
+
+/// What the gateway refuses, as a problem with its code.
+async fn refusals(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<Arc<GatewayError>>().and_then(Arc::into_inner) {
+        return Fault::from(error).into_response();
+    }
+    match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Fault::new(Code::BodyTooLarge, "The message is larger than this server takes.").into_response()
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Fault::new(Code::MethodNotAllowed, "This path does not take this method.").into_response()
+        }
+        _ => response,
+    }
+}
+
+/// Who is at the other end of a socket: whose key it is. The key was looked at before, with its refusals; here it is asked
+/// whose.
+fn authenticate(app: &App) -> Authenticate {
+    let app = app.clone();
+    Arc::new(move |headers| {
+        let app = app.clone();
+        Box::pin(async move {
+            let caller = app.keyring.authenticate(&headers).await.ok()?;
+            Some(Peer { tenant: caller.tenant, principal: caller.principal })
+        })
+    })
+}

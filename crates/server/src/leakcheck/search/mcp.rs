@@ -1,0 +1,31 @@
+//! MCP: a call answers whoever made it, with what is theirs, and a connection is nobody else's.
+
+use super::{errors, place_of};
+use crate::leakcheck::canary::{Cell, Kind};
+use crate::leakcheck::report::{Place, Report};
+use crate::leakcheck::stage::Answer;
+use crate::leakcheck::world::World;
+
+/// The answer of a tool that was asked for the fact of a conversation. Others' facts in it are found with the replies.
+pub(in crate::leakcheck) fn recalled(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
+    report.looked(Place::Recall, 1);
+    if !answer.text.contains(&world.word(cell, Kind::Fact)) {
+        report.gap(Place::Recall, format!("a tool in {} does not get its own fact", place_of(cell)));
+    }
+}
+
+/// What `who` got on a connection of `cell`.
+pub(in crate::leakcheck) fn foreign(
+    world: &World,
+    cell: Cell,
+    who: &str,
+    answer: &Answer,
+    report: &mut Report,
+) {
+    report.looked(Place::Replies, 1);
+    if answer.status.is_success() {
+        let detail = format!("{who} was answered on a connection of {}", place_of(cell));
+        report.crossing(Place::Replies, detail);
+    }
+    errors::look(world, &format!("{who} of {}", place_of(cell)), answer, report);
+}
