@@ -206,16 +206,16 @@ impl Agents {
         work.instrument(span).in_current_context()
     }
 
-    /// Every tool that there is, the crews included: for whoever offers them elsewhere.
-    #[must_use]
-    pub fn toolbox(&self) -> &Toolbox {
-        &self.shared.tools
-    }
-
     /// The tool of this name, whichever specialist has it.
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<&dyn Tool> {
         self.shared.tools.get(name).map(|tool| &**tool)
+    }
+
+    /// Every tool that there is, the crews included: for whoever offers them elsewhere.
+    #[must_use]
+    pub fn toolbox(&self) -> &Toolbox {
+        &self.shared.tools
     }
 
     /// The history of the context's principal.

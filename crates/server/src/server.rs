@@ -36,8 +36,8 @@ pub struct Server {
     serving: Serving,
     gateway: gateway::Running,
     worker: Option<Working>,
-    mcp: Option<McpServer>,
     relaying: tokio::task::JoinHandle<()>,
+    mcp: Option<McpServer>,
     grace: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Server {
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
         let relaying = haversack::spawn_detached(relay(engine.clone()));
-        Ok(Self { address, engine, serving, gateway, worker, mcp, relaying, grace })
+        Ok(Self { address, engine, serving, gateway, worker, relaying, mcp, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -109,10 +109,10 @@ impl Server {
         if let Some(worker) = self.worker {
             worker.stop().await;
         }
+        self.gateway.stop().await;
         if let Some(mcp) = self.mcp {
             mcp.close();
         }
-        self.gateway.stop().await;
         self.serving.stop().await;
         self.engine.close(Duration::ZERO).await?;
         Ok(())

@@ -75,6 +75,7 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 fn check(source: &Source, out: &Output) -> Result<(), Fault> {
     let loaded = source.load()?;
     loaded.config.check()?;
+    crate::gateway::accounts(&loaded.config.gateway)?;
     let file = loaded.file.as_deref();
     out.value(&Checked { ok: true, file });
     match file {

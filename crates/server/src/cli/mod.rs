@@ -10,6 +10,7 @@ pub mod config;
 pub mod context;
 pub mod doctor;
 pub mod explain;
+pub mod gateway;
 pub mod in_process;
 pub mod init;
 pub mod jobs;
@@ -87,6 +88,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Let many tenants use an installation of its own, and search for anything that crosses between them.
     Leakcheck(leakcheck::Args),
+    /// Explain, list and answer messages of other platforms, or talk as one.
+    Gateway(gateway::Args),
     /// Explain an error code.
     Explain(explain::Args),
 }
@@ -130,6 +133,7 @@ fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => restore::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Leakcheck(args) => leakcheck::run(args, out),
+        Command::Gateway(args) => gateway::run(args, out),
         Command::Explain(args) => explain::run(args, out),
     }
 }

@@ -22,3 +22,12 @@ pub fn program() -> std::io::Result<std::path::PathBuf> {
 pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
+
+/// Lets this process find what no door bound about a session, such as the chat, in its environment: for a command line that
+/// a session started, and for nothing that serves several people.
+pub fn allow_session() {
+    let found =
+        |name: &str| name.starts_with("HAVERSACK_SESSION_").then(|| std::env::var(name).ok()).flatten();
+    // A second command in one process finds it allowed.
+    let _ = haversack::env::allow(found);
+}

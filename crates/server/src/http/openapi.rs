@@ -19,8 +19,9 @@ use crate::problem::Problem;
         turns::start, turns::show, turns::events, traces::show, traces::trace,
         sessions::list, sessions::show, sessions::delete, sessions::close,
         jobs::post, jobs::list, jobs::show, jobs::events, jobs::cancel, jobs::redrive,
+        deliveries::list,
         pipelines::list, pipelines::start, pipelines::runs, pipelines::show, pipelines::log, pipelines::retry,
-        pipelines::cancel, deliveries::list,
+        pipelines::cancel,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
     components(schemas(

@@ -17,7 +17,7 @@ use super::{
 use crate::code::Code;
 use crate::problem::Fault;
 
-/// The whole HTTP surface; with `mcp`, also at `/mcp`.
+/// The whole HTTP surface: also messages of other platforms, and with `mcp` the endpoint at `/mcp`.
 pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> Router {
     let mut behind_a_key = Router::new()
         .route("/v1/sessions", get(sessions::list))

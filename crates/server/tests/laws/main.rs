@@ -11,6 +11,7 @@ mod cancel;
 mod cli;
 mod config;
 mod drain;
+mod gateway;
 mod harness;
 mod idempotency;
 mod jobs;

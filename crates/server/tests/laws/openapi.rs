@@ -109,8 +109,8 @@ async fn every_documented_path_has_a_route() {
         for method in operations.as_object().unwrap().keys() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let path = path.replace("{code}", "HV0001").replace("{session}", "s").replace("{turn}", "t");
-            let path =
-                path.replace("{id}", "i").replace("{job}", "j").replace("{name}", "n").replace("{run}", "r");
+            let path = path.replace("{id}", "i").replace("{job}", "j");
+            let path = path.replace("{name}", "n").replace("{run}", "r");
             let response = server.request(method.clone(), &path, &kim).send().await.unwrap();
             let text = response.text().await.unwrap();
             assert!(!text.contains("HV0215") && !text.contains("HV0216"), "{method} {path}: {text}");

@@ -7,6 +7,7 @@ use crate::auth::name::session_name;
 use crate::cli::client::{Event, Reply};
 use crate::cli::config::Source;
 use crate::cli::in_process::{InProcess, Log, Who};
+use crate::config::process;
 use crate::problem::Fault;
 use crate::turns::{NewTurn, Patience};
 
@@ -19,6 +20,7 @@ impl Local {
     /// # Errors
     /// As [`InProcess::open`].
     pub(super) async fn open(source: &Source, who: &Who) -> anyhow::Result<Self> {
+        process::allow_session();
         Ok(Self(InProcess::open(source, who, "chat", Log::Off).await?))
     }
 

@@ -4,7 +4,7 @@
 use haversack_pipeline::Parameters;
 use haversack_pipeline::run::{RunId, RunView};
 use haversack_pipeline::run_log::Event;
-use http::Method;
+use reqwest::Method;
 use serde_json::json;
 
 use super::watch::Watch;

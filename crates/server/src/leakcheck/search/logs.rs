@@ -7,7 +7,7 @@ use anyhow::Context;
 use memchr::memmem;
 use serde::Deserialize;
 
-use super::place_of;
+use super::{mcp, place_of};
 use crate::leakcheck::canary::{Cell, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Site;
@@ -23,6 +23,11 @@ struct Line<'a> {
     tenant: Option<&'a str>,
     session: Option<&'a str>,
     turn: Option<&'a str>,
+    #[serde(default)]
+    target: &'a str,
+    request: Option<&'a str>,
+    #[serde(default)]
+    fields: HashMap<&'a str, std::borrow::Cow<'a, str>>,
 }
 
 /// Reads the logs of all processes. `turns` says whose each turn is.
@@ -50,7 +55,10 @@ pub(in crate::leakcheck) fn look(
         }
         for line in log.lines() {
             match serde_json::from_str(line) {
-                Ok(line) => belongs(&line, turns, report),
+                Ok(line) => {
+                    belongs(&line, turns, report);
+                    called(&line, report);
+                }
                 Err(_) => report.gap(Place::Logs, format!("a line of the log {name} is not one of ours")),
             }
         }
@@ -66,6 +74,15 @@ fn belongs(line: &Line<'_>, turns: &HashMap<String, Cell>, report: &mut Report) 
     if tenant || session {
         let detail = format!("a line about a turn in {} is in another's name", place_of(*cell));
         report.crossing(Place::Logs, detail);
+    }
+}
+
+/// A call over MCP is written down under its own request, and not under the one that began the connection.
+fn called(line: &Line<'_>, report: &mut Report) {
+    let call = line.target.starts_with("haversack_mcp")
+        && line.fields.get("method").is_some_and(|method| *method == "tools/call");
+    if call && line.request.is_some_and(|request| request.starts_with(mcp::BEGUN)) {
+        report.crossing(Place::Logs, "a call over MCP was made as the request that began its connection");
     }
 }
 

@@ -44,10 +44,9 @@ pub(super) fn requests(world: &World) -> usize {
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
     let stage = &*stage;
     let started = at_once(stage, rounds(world), async |cell: Cell| {
-        let body = json!({ "parameters": { "word": world.word(cell, Kind::Parameter) } });
-        let (path, key) = (format!("/v1/pipelines/{ROUND}/runs"), key(cell));
-        let headers = [("Idempotency-Key", key.as_str())];
-        Ok((cell, stage.kim(cell.tenant).post(&path, &headers, &body).await?))
+        let word = world.word(cell, Kind::Parameter);
+        let body = json!({ "key": key(cell), "parameters": { "word": word } });
+        Ok((cell, stage.kim(cell.tenant).post(&format!("/v1/pipelines/{ROUND}/runs"), &[], &body).await?))
     });
     let mut runs = Vec::new();
     for (cell, answer) in started.await? {
