@@ -23,7 +23,10 @@ use crate::work::{self, Work};
 
 /// Everything behind the boundary. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     store: Store,
     memory: Memory,
     agents: Agents,
@@ -100,57 +103,57 @@ impl Engine {
         let metrics = telemetry.metrics().clone();
         let long = LongSessions::new(agents.clone(), work.clone(), config.memory.summarise_after_turns);
         let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone(), long);
-        Ok(Self { store, memory, agents, turns, keys, desk, work, mcp, journal, telemetry })
+        Ok(Self(Arc::new(Parts { store, memory, agents, turns, keys, desk, work, mcp, journal, telemetry })))
     }
 
     /// The open data folder.
     pub fn store(&self) -> &Store {
-        &self.store
+        &self.0.store
     }
 
     /// The memory layers.
     pub fn memory(&self) -> &Memory {
-        &self.memory
+        &self.0.memory
     }
 
     /// The agents and their history.
     pub fn agents(&self) -> &Agents {
-        &self.agents
+        &self.0.agents
     }
 
     /// The live turns.
     pub fn turns(&self) -> &Turns {
-        &self.turns
+        &self.0.turns
     }
 
     /// The key ring that seals what leaves the process.
     pub fn keys(&self) -> &KeyFile {
-        &self.keys
+        &self.0.keys
     }
 
     /// What of the gateway outlives a turn.
     pub fn desk(&self) -> &Desk {
-        &self.desk
+        &self.0.desk
     }
 
     /// Jobs, pipelines, and the worker that does them.
     pub fn work(&self) -> &Work {
-        &self.work
+        &self.0.work
     }
 
     /// What is offered to MCP clients.
     pub fn mcp(&self) -> &Mcp {
-        &self.mcp
+        &self.0.mcp
     }
 
     /// What was done, and where each piece of it hangs.
     pub fn journal(&self) -> &Journal {
-        &self.journal
+        &self.0.journal
     }
 
     /// Spans, metrics, log.
     pub fn telemetry(&self) -> &Telemetry {
-        &self.telemetry
+        &self.0.telemetry
     }
 
     /// Lets running turns finish for `grace`, cancels the rest, and closes the store.
@@ -158,9 +161,9 @@ impl Engine {
     /// # Errors
     /// The store's faults while it closes; every answered turn is stored all the same.
     pub async fn close(&self, grace: Duration) -> Result<(), Fault> {
-        self.turns.drain(grace).await;
-        self.journal.settle(LAST_ROWS).await;
-        Ok(self.store.close().await?)
+        self.0.turns.drain(grace).await;
+        self.0.journal.settle(LAST_ROWS).await;
+        Ok(self.0.store.close().await?)
     }
 }
 

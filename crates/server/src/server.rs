@@ -125,7 +125,7 @@ async fn relay(engine: Engine) {
         Ok(0) => {}
         Ok(jobs) => tracing::info!(jobs, "jobs that were stored before the last stop are queued now"),
         Err(fault) => {
-            tracing::warn!(code = %fault.code(), "no outbox was relayed; the next start tries again")
+            tracing::warn!(code = %fault.code(), "no outbox was relayed; the next start tries again");
         }
     }
 }

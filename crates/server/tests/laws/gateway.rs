@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
+use futures_util::{SinkExt, StreamExt};
 use haversack_gateway::platform::webhook::{SigningSecret, sign};
 use haversack_server::config::{Config, LogFormat};
 use haversack_server::server::Options;
@@ -18,6 +19,9 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::harness::{Gated, TestServer, client, json_of, problem, start_with, start_with_options};
 use super::program::{Program, command, lines, run, run_with, settled, stderr, stdout};
@@ -33,7 +37,11 @@ struct Inbox {
 
 impl Inbox {
     async fn open() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0").await
+    }
+
+    async fn at(address: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}/answers", listener.local_addr().unwrap());
         let inbox = Self { url, answers: watch::Sender::new(Vec::new()) };
         let app = Router::new().route("/answers", post(take)).with_state(inbox.clone());
@@ -392,6 +400,72 @@ async fn a_stop_delivers_what_was_said() {
     }
     server.server.shutdown().await.unwrap();
     assert_eq!(inbox.now().len(), 8, "nothing that was taken is left unsaid");
+}
+
+/// What could not be delivered when the server was killed goes out from the next one, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_waits_survives_kill_nine() {
+    let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("haversack.toml"), with_export(here.path(), false)).unwrap();
+    let arguments = ["--bind", "127.0.0.1:0"];
+    let data = here.path().join("data");
+    let environment =
+        [("HAVERSACK_STORE__PATH", data.to_str().unwrap()), ("HAVERSACK_SERVER__DEMO_KEYS", "true")];
+    // Nobody listens there yet.
+    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let mut first = Program::serve(here.path(), &arguments, &environment);
+    let said = "Remember that our account manager is Robin Vega.";
+    let callback = format!("http://{address}/answers");
+    let post = Post::new("northwind-desk", "m-1", "t-1", said, Some(&callback));
+    json_of(post.send(first.url()).await, StatusCode::ACCEPTED).await;
+    settled(async || {
+        let list = client().get(format!("{}/v1/deliveries", first.url())).bearer_auth(first.key("northwind"));
+        let list: Value = list.send().await.unwrap().json().await.unwrap();
+        let first = &list["deliveries"][0];
+        (first["state"] == "pending" && first["attempts"] == 1).then_some(())
+    })
+    .await;
+    first.kill_nine();
+    let inbox = Inbox::at(&address.to_string()).await;
+    let second = Program::serve(here.path(), &arguments, &environment);
+    let answers = inbox.has(1).await;
+    assert_eq!(
+        (&answers[0]["thread"], &answers[0]["redelivery"]),
+        (&json!("t-1"), &json!(false)),
+        "{answers:?}"
+    );
+    let again = json_of(post.send(second.url()).await, StatusCode::OK).await;
+    assert_eq!(again["status"], "duplicate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_speaks_as_its_key_and_hears_its_own_answers() {
+    let server = desk().await;
+    let url = format!("{}/gateway/ws", server.server.url().replace("http://", "ws://"));
+    let mut sockets = Vec::new();
+    for (tenant, name) in [("acme", "Vega"), ("zeta", "Lund")] {
+        let key = server.key(tenant, "kim").await;
+        let mut request = url.clone().into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {}", key.text).parse().unwrap());
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        let text = format!("Remember that our account manager is Robin {name}.");
+        let say = json!({ "type": "say", "id": "1", "chat": "desk", "text": text });
+        socket.send(Message::text(say.to_string())).await.unwrap();
+        sockets.push((socket, name));
+    }
+    for (mut socket, name) in sockets {
+        let message = loop {
+            let frame = socket.next().await.unwrap().unwrap();
+            let Ok(Ok(told)) = frame.to_text().map(serde_json::from_str::<Value>) else { continue };
+            if told["type"] == "message" {
+                break told;
+            }
+        };
+        assert!(message["text"].as_str().unwrap().contains(name), "{message}");
+    }
+    server.server.shutdown().await.unwrap();
 }
 
 #[test]
