@@ -32,6 +32,8 @@ DAY_SIGNING_SECRET=$(head -c 24 /dev/urandom | base64)
 DAY_PLANT_TOKEN="plant-$(head -c 8 /dev/urandom | od -An -tx1 | tr -d ' \n')"
 python3 day.py inbox answers.jsonl >inbox.port &
 inbox=$!
+until [ -s inbox.port ]; do sleep 0.1; done
+sed -i "s#http://127.0.0.1:1\"#http://127.0.0.1:$(cat inbox.port)\"#" haversack.toml
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 url="http://127.0.0.1:$port"
 export HAVERSACK_SERVER__BIND="127.0.0.1:$port"
@@ -55,20 +57,16 @@ echo "listens on $url"
 
 say "A ticket arrives at the desk, signed, in the thread T-42"
 ticket=$(python3 day.py send "$url/gateway/webhook/desk" "{
-    \"chat\": {\"id\": \"floor\", \"name\": \"The floor\", \"type\": \"group\"}, \"thread\": \"T-42\",
+    \"chat\": {\"id\": \"floor\", \"name\": \"The floor\", \"type\": \"direct\"}, \"thread\": \"T-42\",
     \"sender\": {\"id\": \"u-17\", \"name\": \"Kim\"}, \"callback\": \"http://127.0.0.1:$(cat inbox.port)/answers\",
-    \"text\": \"Please research why pump P-7 stops at night, and prepare the shift report.\"}")
+    \"text\": \"Please research why pump P-7 stops at night. Prepare the shift report.\"}")
 echo "$ticket"
 python3 day.py wait answers.jsonl 1
 
 say "The server is killed, in the middle of its day, and started again"
-kill -9 $server
-wait $server 2>/dev/null || true
+{ kill -9 $server && wait $server; } 2>/dev/null || true
 up
-job=$("$HAVERSACK" --json jobs ls --server "$url" | python3 -c '
-import json, sys
-listed = json.load(sys.stdin)
-print(next(job["id"] for job in listed["jobs"]))')
+job=$("$HAVERSACK" --json jobs ls --server "$url" | python3 -c 'import json, sys; print(json.loads(sys.stdin.readline())["id"])')
 echo "the job of the ticket waits: $job"
 
 say "A worker process does it, in the context of the ticket, with the tenant's secret"

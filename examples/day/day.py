@@ -14,6 +14,7 @@ import os
 import pathlib
 import sys
 import time
+import urllib.error
 import urllib.request
 
 SECRET = os.environ["DAY_SIGNING_SECRET"].encode()
@@ -54,8 +55,11 @@ def send(url: str, text: str) -> None:
         "webhook-timestamp": moment,
         "webhook-signature": signature(name, moment, body),
     }
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
-        print(name, answer.status, answer.read().decode())
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+            print(name, answer.status, answer.read().decode())
+    except urllib.error.HTTPError as refused:
+        sys.exit(f"{refused.code}: {refused.read().decode()}")
 
 
 def wait(file: str, count: int) -> None:

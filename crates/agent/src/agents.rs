@@ -212,6 +212,12 @@ impl Agents {
         self.shared.tools.get(name).map(|tool| &**tool)
     }
 
+    /// Every tool that there is, the crews included: for whoever offers them elsewhere.
+    #[must_use]
+    pub fn toolbox(&self) -> &Toolbox {
+        &self.shared.tools
+    }
+
     /// The history of the context's principal.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::check::{Finding, Problem, join};
+use crate::node::{CommandType, Dag, Node, Reducer};
+use crate::pipeline::Pipeline;
 use crate::secrets::{self, Secrets};
 use crate::step::{Functions, StepRunner};
 
@@ -96,6 +99,69 @@ impl PipelineOptions {
     pub fn runner(mut self, kind: impl Into<String>, runner: Arc<dyn StepRunner>) -> Self {
         self.runners.insert(kind.into(), runner);
         self
+    }
+
+    /// What of the pipeline a program with these settings cannot run: functions, runners and reducers that are not
+    /// registered. What is wrong with the graph itself is found when it is read.
+    #[must_use]
+    pub fn check(&self, pipeline: &Pipeline) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.unregistered("", pipeline.dag(), &mut findings);
+        findings
+    }
+
+    fn unregistered(&self, path: &str, dag: &Dag, findings: &mut Vec<Finding>) {
+        for step in &dag.steps {
+            let path = join(path, &step.name);
+            let unknown = |text: String| Finding {
+                step: path.clone(),
+                problem: Problem::NotRegistered,
+                text,
+                line: None,
+            };
+            match &step.node {
+                Node::Task(task) => {
+                    let known = match &task.command_type {
+                        CommandType::Shell | CommandType::Python => Ok(()),
+                        CommandType::Function => self.functions.check(&task.command),
+                        CommandType::Runner(kind) => match self.runners.get(kind) {
+                            Some(runner) => runner.check(&task.command),
+                            None => Err(format!(
+                                "nothing in this program runs steps of the kind `{kind}`; there are {}",
+                                self.kinds()
+                            )),
+                        },
+                    };
+                    findings.extend(known.err().map(unknown));
+                }
+                Node::Parallel { branches, .. } => {
+                    branches
+                        .iter()
+                        .for_each(|(name, dag)| self.unregistered(&join(&path, name), dag, findings));
+                }
+                Node::Map { branch, reducer, .. } => {
+                    if let Reducer::Function(name) = reducer {
+                        findings.extend(self.functions.check(name).err().map(unknown));
+                    }
+                    self.unregistered(&path, branch, findings);
+                }
+                Node::Conditional { branches, default, .. } => {
+                    branches
+                        .iter()
+                        .for_each(|(name, dag)| self.unregistered(&join(&path, name), dag, findings));
+                    if let Some(default) = default {
+                        self.unregistered(&join(&path, "default"), default, findings);
+                    }
+                }
+                Node::Loop { branch, .. } => self.unregistered(&path, branch, findings),
+                Node::Stub | Node::Success | Node::Fail => {}
+            }
+        }
+    }
+
+    fn kinds(&self) -> String {
+        let registered = self.runners.keys().map(String::as_str);
+        ["shell", "python", "function"].into_iter().chain(registered).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -16,13 +16,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::catalog::RunFolder;
-use crate::check::{Finding, Problem, join};
-use crate::node::{CommandType, Dag, Node, Reducer};
+use crate::check::Finding;
 use crate::parameters::{Parameters, digest, hex};
 use crate::pipeline::Pipeline;
 use crate::run::{Executor, Live, RunId, RunStatus, RunView};
 use crate::run_log::{self, Event, Follow, NewRun};
-use crate::step::StepRunner;
 use crate::{PipelineError, PipelineOptions};
 
 /// Pipelines over one store. Cheap to clone.
@@ -65,9 +63,7 @@ impl Pipelines {
     /// wrong with the graph itself is found when it is read.
     #[must_use]
     pub fn check(&self, pipeline: &Pipeline) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        self.unregistered("", pipeline.dag(), &mut findings);
-        findings
+        self.shared.settings.check(pipeline)
     }
 
     /// Starts a run under the caller's key: checks it and writes it down. Nothing is executed yet. A second start under
@@ -313,60 +309,5 @@ impl Pipelines {
             parameters: text.map_err(|_| PipelineError::Internal("parameters are not JSON"))?,
             trace,
         })
-    }
-
-    fn unregistered(&self, path: &str, dag: &Dag, findings: &mut Vec<Finding>) {
-        let settings = &self.shared.settings;
-        for step in &dag.steps {
-            let path = join(path, &step.name);
-            let unknown = |text: String| Finding {
-                step: path.clone(),
-                problem: Problem::NotRegistered,
-                text,
-                line: None,
-            };
-            match &step.node {
-                Node::Task(task) => {
-                    let known = match &task.command_type {
-                        CommandType::Shell | CommandType::Python => Ok(()),
-                        CommandType::Function => settings.functions.check(&task.command),
-                        CommandType::Runner(kind) => match settings.runners.get(kind) {
-                            Some(runner) => runner.check(&task.command),
-                            None => Err(format!(
-                                "nothing in this program runs steps of the kind `{kind}`; there are {}",
-                                self.kinds()
-                            )),
-                        },
-                    };
-                    findings.extend(known.err().map(unknown));
-                }
-                Node::Parallel { branches, .. } => {
-                    branches
-                        .iter()
-                        .for_each(|(name, dag)| self.unregistered(&join(&path, name), dag, findings));
-                }
-                Node::Map { branch, reducer, .. } => {
-                    if let Reducer::Function(name) = reducer {
-                        findings.extend(settings.functions.check(name).err().map(unknown));
-                    }
-                    self.unregistered(&path, branch, findings);
-                }
-                Node::Conditional { branches, default, .. } => {
-                    branches
-                        .iter()
-                        .for_each(|(name, dag)| self.unregistered(&join(&path, name), dag, findings));
-                    if let Some(default) = default {
-                        self.unregistered(&join(&path, "default"), default, findings);
-                    }
-                }
-                Node::Loop { branch, .. } => self.unregistered(&path, branch, findings),
-                Node::Stub | Node::Success | Node::Fail => {}
-            }
-        }
-    }
-
-    fn kinds(&self) -> String {
-        let registered = self.shared.settings.runners.keys().map(String::as_str);
-        ["shell", "python", "function"].into_iter().chain(registered).collect::<Vec<_>>().join(", ")
     }
 }

@@ -13,6 +13,7 @@ use haversack_store::{KeyFile, Store, StoreOptions, Synchronous};
 
 use crate::config::{self, Config};
 use crate::gateway;
+use crate::mcp::Mcp;
 use crate::problem::Fault;
 use crate::telemetry::journal::Keep;
 use crate::telemetry::{Journal, Telemetry};
@@ -30,6 +31,7 @@ pub struct Engine {
     keys: KeyFile,
     desk: Desk,
     work: Work,
+    mcp: Mcp,
     journal: Journal,
     telemetry: Telemetry,
 }
@@ -92,11 +94,13 @@ impl Engine {
             .tools(haversack_gateway::tool::tools(&desk))
             .background(before.runner())
             .build()?;
-        let work = before.with(config, &store, &agents, &journal, desk.ledger());
+        let mut work = before.with(config, &store, &agents, &journal, desk.ledger());
+        let mcp = Mcp::new(config, &agents, work.jobs())?;
+        work.handlers(|handlers| mcp.handlers(handlers));
         let metrics = telemetry.metrics().clone();
         let long = LongSessions::new(agents.clone(), work.clone(), config.memory.summarise_after_turns);
         let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone(), long);
-        Ok(Self { store, memory, agents, turns, keys, desk, work, journal, telemetry })
+        Ok(Self { store, memory, agents, turns, keys, desk, work, mcp, journal, telemetry })
     }
 
     /// The open data folder.
@@ -132,6 +136,11 @@ impl Engine {
     /// Jobs, pipelines, and the worker that does them.
     pub fn work(&self) -> &Work {
         &self.work
+    }
+
+    /// What is offered to MCP clients.
+    pub fn mcp(&self) -> &Mcp {
+        &self.mcp
     }
 
     /// What was done, and where each piece of it hangs.

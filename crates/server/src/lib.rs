@@ -12,6 +12,7 @@ pub mod engine;
 mod gateway;
 pub mod http;
 pub mod leakcheck;
+pub mod mcp;
 pub mod operator;
 mod panics;
 pub mod problem;

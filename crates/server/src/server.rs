@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haversack_agent::model::ChatModel;
+use haversack_mcp::McpServer;
 
 use crate::auth::admin;
 use crate::code::Code;
@@ -36,6 +37,7 @@ pub struct Server {
     gateway: gateway::Running,
     worker: Option<Working>,
     relaying: tokio::task::JoinHandle<()>,
+    mcp: Option<McpServer>,
     grace: Duration,
 }
 
@@ -71,12 +73,13 @@ impl Server {
             return Err(demo_keys_exposed(address));
         }
         let gateway = gateway::over(&engine);
+        let mcp = engine.mcp().endpoint();
         let app = App::new(engine.clone(), limits.clone(), &jobs);
-        let serving = listener.serve(router(app, &gateway), &limits);
+        let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
         let relaying = haversack::spawn_detached(relay(engine.clone()));
-        Ok(Self { address, engine, serving, gateway, worker, relaying, grace })
+        Ok(Self { address, engine, serving, gateway, worker, relaying, mcp, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -107,6 +110,9 @@ impl Server {
             worker.stop().await;
         }
         self.gateway.stop().await;
+        if let Some(mcp) = self.mcp {
+            mcp.close();
+        }
         self.serving.stop().await;
         self.engine.close(Duration::ZERO).await?;
         Ok(())

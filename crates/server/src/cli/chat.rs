@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::client::{Client, Event, Message, Reply, key};
 use super::config::Source;
+use super::in_process::Who;
 use super::output::{Output, plain};
 use crate::auth::name::session_name;
 use crate::problem::Fault;
@@ -25,17 +26,13 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
     /// Talk to this server; without it an engine runs in this process.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["tenant", "principal"])]
     server: Option<String>,
     /// The API key for the server; better in the variable than here, where other users of the machine see it.
     #[arg(long, value_name = "KEY", env = "HAVERSACK_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// Without a server: whose data.
-    #[arg(long, value_name = "NAME", default_value = "local", conflicts_with = "server")]
-    tenant: String,
-    /// Without a server: who speaks.
-    #[arg(long, value_name = "NAME", default_value = "me", conflicts_with = "server")]
-    principal: String,
+    #[command(flatten)]
+    who: Who,
     #[command(flatten)]
     source: Source,
 }
@@ -66,7 +63,7 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     haversack::block_on(&super::runtime()?, async {
         let listener = match &args.server {
             Some(url) => Listener::Server(Client::new(url, &key(args.key.as_deref())?)?),
-            None => Listener::Here(Local::open(&args.source, &args.tenant, &args.principal).await?),
+            None => Listener::Here(Local::open(&args.source, &args.who).await?),
         };
         let talked = match args.message {
             Some(text) => listener.say(&session, &text, out).await.map_err(Into::into),

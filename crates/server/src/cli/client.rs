@@ -200,11 +200,32 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let answer = self.request(Method::GET, path).send().await.map_err(ClientError::Unreachable)?;
+        read(self.request(Method::GET, path)).await
+    }
+
+    /// Listens to a resource and calls `on_event` with the data of each event, until the server ends the stream.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn listen<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut on_event: impl FnMut(&T),
+    ) -> Result<(), ClientError> {
+        let request = self.request(Method::GET, path).header(ACCEPT, "text/event-stream");
+        let answer = request.send().await.map_err(ClientError::Unreachable)?;
         if !answer.status().is_success() {
             return Err(problem(answer).await);
         }
-        answer.json().await.map_err(|error| ClientError::Strange(error.to_string()))
+        let strange = |error: &dyn std::fmt::Display| ClientError::Strange(error.to_string());
+        let (mut parser, mut chunks) = (Parser::default(), answer.bytes_stream());
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(ClientError::Unreachable)?;
+            for event in parser.push(&chunk).map_err(|error| strange(&error))? {
+                on_event(&serde_json::from_str(&event.data).map_err(|error| strange(&error))?);
+            }
+        }
+        Ok(())
     }
 
     /// Runs a turn and waits for its reply.
@@ -334,6 +355,15 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
     }
+}
+
+/// Sends a request and reads the JSON of its answer.
+async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ClientError> {
+    let answer = request.send().await.map_err(ClientError::Unreachable)?;
+    if !answer.status().is_success() {
+        return Err(problem(answer).await);
+    }
+    answer.json().await.map_err(|error| ClientError::Strange(error.to_string()))
 }
 
 /// Reads the problem document of a refusal.

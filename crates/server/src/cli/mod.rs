@@ -11,11 +11,14 @@ pub mod context;
 pub mod doctor;
 pub mod explain;
 pub mod gateway;
+pub mod in_process;
 pub mod init;
 pub mod jobs;
 pub mod keys;
 pub mod leakcheck;
+pub mod mcp;
 pub mod output;
+pub mod pipeline;
 pub mod replay;
 pub mod restore;
 pub mod serve;
@@ -61,6 +64,10 @@ pub enum Command {
     Worker(worker::Args),
     /// Talk to an agent, in process or on a server.
     Chat(chat::Args),
+    /// Check, run, follow and retry pipelines, in process or on a server.
+    Pipeline(pipeline::Args),
+    /// Offer the tools of the agents to an MCP client.
+    Mcp(mcp::Args),
     /// Play recorded conversations against a server and check their expectations.
     Replay(replay::Args),
     /// Write a commented configuration file.
@@ -114,6 +121,8 @@ fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args, out),
         Command::Worker(args) => worker::run(args, out),
         Command::Chat(args) => chat::run(args, out),
+        Command::Pipeline(args) => pipeline::run(args, out),
+        Command::Mcp(args) => mcp::run(args, out),
         Command::Replay(args) => replay::run(args, out),
         Command::Init(args) => init::run(args, out),
         Command::Keys(args) => keys::run(args, out),

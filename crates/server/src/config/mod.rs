@@ -162,6 +162,7 @@ impl Config {
         if self.limits.message_bytes > self.limits.body_bytes {
             return Err(invalid("`limits.message_bytes` is larger than `limits.body_bytes`".into()));
         }
+        self.mcp.allowed().map_err(|error| invalid(format!("[mcp] {error}")))?;
         let headers = self.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
         let secrets = self.pipelines.secrets.values().flat_map(BTreeMap::values);
         let signing = self.gateway.accounts.iter().flat_map(|account| &account.secrets);

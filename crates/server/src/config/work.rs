@@ -100,6 +100,16 @@ pub struct Mcp {
     pub origins: Vec<String>,
 }
 
+impl Mcp {
+    /// Who may name this server.
+    ///
+    /// # Errors
+    /// The first entry that is no host or no origin.
+    pub fn allowed(&self) -> Result<haversack_mcp::Allowed, haversack_mcp::AllowedError> {
+        haversack_mcp::Allowed::besides_loopback(self.hosts.iter().cloned(), self.origins.iter().cloned())
+    }
+}
+
 impl Keys {
     /// Where the key file is, for the data folder `data`.
     pub fn path(&self, data: &Path) -> PathBuf {

@@ -12,6 +12,7 @@ mod limits;
 mod listener;
 mod openapi;
 mod outermost;
+mod pipelines;
 mod prefer;
 mod router;
 mod schema;

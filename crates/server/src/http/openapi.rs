@@ -5,7 +5,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{deliveries, health, jobs, schema, sessions, traces, turns, wire};
+use super::{deliveries, health, jobs, pipelines, schema, sessions, traces, turns, wire};
 use crate::problem::Problem;
 
 #[derive(OpenApi)]
@@ -20,6 +20,8 @@ use crate::problem::Problem;
         sessions::list, sessions::show, sessions::delete, sessions::close,
         jobs::post, jobs::list, jobs::show, jobs::events, jobs::cancel, jobs::redrive,
         deliveries::list,
+        pipelines::list, pipelines::start, pipelines::runs, pipelines::show, pipelines::log, pipelines::retry,
+        pipelines::cancel,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
     components(schemas(
@@ -27,6 +29,8 @@ use crate::problem::Problem;
         schema::Reply, schema::ToolUse, schema::MemoryReport, schema::Manifest, schema::ManifestEntry,
         schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
         schema::SessionClosed, deliveries::DeliveryView, deliveries::DeliveryList, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
+        pipelines::RunRequest, pipelines::PipelineList, pipelines::PipelineEntry, pipelines::Run, pipelines::RunList,
+        pipelines::RunLog, pipelines::RunEvent,
     )),
     modifiers(&ApiKey),
     tags(
@@ -35,6 +39,7 @@ use crate::problem::Problem;
         (name = "sessions", description = "What was said before."),
         (name = "jobs", description = "Work that outlives its request."),
         (name = "deliveries", description = "What was to be said on other platforms."),
+        (name = "pipelines", description = "Start runs and see what became of them."),
         (name = "operations", description = "For those who run the server; no key needed."),
     )
 )]

@@ -3,18 +3,23 @@
 //! id.
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use haversack::ContextLayer;
 use haversack_gateway::Gateway;
+use haversack_mcp::McpServer;
+use http::StatusCode;
 
-use super::{App, access, deliveries, gateway, health, jobs, openapi, outermost, sessions, traces, turns};
+use super::{
+    App, access, deliveries, gateway, health, jobs, openapi, outermost, pipelines, sessions, traces, turns,
+};
 use crate::code::Code;
 use crate::problem::Fault;
 
-/// The whole HTTP surface.
-pub(crate) fn router(app: App, messages: &Gateway) -> Router {
-    let behind_a_key = Router::new()
+/// The whole HTTP surface: also messages of other platforms, and with `mcp` the endpoint at `/mcp`.
+pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> Router {
+    let mut behind_a_key = Router::new()
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{session}", get(sessions::show).delete(sessions::delete))
         .route("/v1/sessions/{session}/turns", post(turns::start))
@@ -28,7 +33,17 @@ pub(crate) fn router(app: App, messages: &Gateway) -> Router {
         .route("/v1/jobs/{job}", get(jobs::show).delete(jobs::cancel))
         .route("/v1/jobs/{job}/events", get(jobs::events))
         .route("/v1/jobs/{job}/redrive", post(jobs::redrive))
-        .method_not_allowed_fallback(no_method)
+        .route("/v1/pipelines", get(pipelines::list))
+        .route("/v1/pipelines/{name}/runs", post(pipelines::start))
+        .route("/v1/runs", get(pipelines::runs))
+        .route("/v1/runs/{run}", get(pipelines::show).delete(pipelines::cancel))
+        .route("/v1/runs/{run}/log", get(pipelines::log))
+        .route("/v1/runs/{run}/retry", post(pipelines::retry))
+        .method_not_allowed_fallback(no_method);
+    if let Some(mcp) = mcp {
+        behind_a_key = behind_a_key.nest("/mcp", mcp.router().layer(map_response(refusal)).with_state(()));
+    }
+    let behind_a_key = behind_a_key
         // Layers run from the last one to the first: the key before the door.
         .route_layer(ContextLayer::new(access::door))
         .route_layer(from_fn_with_state(app.clone(), access::authenticate));
@@ -45,6 +60,15 @@ pub(crate) fn router(app: App, messages: &Gateway) -> Router {
         .fallback(no_route)
         .layer(from_fn_with_state(app.clone(), outermost::answer))
         .with_state(app)
+}
+
+/// The transport refuses a `Host` or an `Origin` in words of its own, and nothing else with this status.
+async fn refusal(response: Response) -> Response {
+    if response.status() != StatusCode::FORBIDDEN {
+        return response;
+    }
+    let detail = "The request names a host or an origin that is not allowed; `[mcp] hosts` and `origins` list those that are.";
+    Fault::new(Code::OriginRefused, detail).into_response()
 }
 
 async fn no_route() -> Fault {

@@ -42,7 +42,8 @@ pub struct BadFilter {
 }
 
 /// The filter of the log. A bare level is for our own modules, with warnings of everybody else; anything with a `=`
-/// stands as it is. Model clients are off unless named: they may quote what they send.
+/// stands as it is. Model clients are off unless named, and the MCP
+/// transport says no more than errors: they may quote what they send.
 ///
 /// # Errors
 /// [`BadFilter`] when it is neither.
@@ -57,6 +58,7 @@ pub fn filter(text: &str) -> Result<Targets, BadFilter> {
     Ok(Targets::new()
         .with_default(others)
         .with_target("genai", tracing::level_filters::LevelFilter::OFF)
+        .with_target("rmcp", level.min(tracing::level_filters::LevelFilter::ERROR))
         .with_target(OWN, level))
 }
 

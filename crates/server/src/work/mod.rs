@@ -114,5 +114,5 @@ fn options(config: &Config, runs: &Path, agents: &Agents) -> PipelineOptions {
         .secrets(pipelines::secrets(&config.pipelines))
         .path(config.pipelines.child_path.clone())
         .code(env!("CARGO_PKG_VERSION"))
-        .runner("tool", Arc::new(ToolSteps(agents.clone())))
+        .runner(pipelines::TOOL_STEPS, Arc::new(ToolSteps(agents.clone())))
 }

@@ -15,7 +15,8 @@ use haversack_jobs::{Args, Failure, Handlers, NewJob};
 use haversack_pipeline::run::{RunId, RunStatus, RunView};
 use haversack_pipeline::secrets::{self, Secret};
 use haversack_pipeline::{
-    Parameters, Pipeline, PipelineError, Pipelines, StepCall, StepFailure, StepFuture, StepOutput, StepRunner,
+    Parameters, Pipeline, PipelineError, PipelineOptions, Pipelines, StepCall, StepFailure, StepFuture,
+    StepOutput, StepRunner,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,15 @@ impl Catalogue {
         Ok(names)
     }
 
+    /// The files of the pipelines, in the order of their names.
+    ///
+    /// # Errors
+    /// As [`names`](Self::names).
+    pub fn files(&self) -> Result<Vec<PathBuf>, Fault> {
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
+        Ok(self.names()?.iter().map(|name| folder.join(format!("{name}.yaml"))).collect())
+    }
+
     /// The pipeline of this name.
     ///
     /// # Errors
@@ -95,11 +105,32 @@ impl Catalogue {
 /// [`Code::PipelineNotFound`] when it cannot be read, [`Code::PipelineInvalid`].
 pub fn read(path: &Path) -> Result<Pipeline, Fault> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or("pipeline");
-    Pipeline::from_yaml(name, &text).map_err(|error| {
+    Pipeline::from_yaml(&name_of(path), &text).map_err(|error| {
         let place = path.file_name().unwrap_or_default().display();
         Fault::new(Code::PipelineInvalid, format!("{place}: {error}"))
     })
+}
+
+/// Everything that is wrong with the pipeline in a file, also what this program could not run; empty when it is as it must
+/// be. Opens nothing but the file.
+///
+/// # Errors
+/// [`Code::PipelineNotFound`] when it cannot be read.
+pub fn check(path: &Path) -> Result<Vec<String>, Fault> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    Ok(match Pipeline::from_yaml(&name_of(path), &text) {
+        Ok(pipeline) => {
+            // Only the kind of a runner is looked at, so nobody needs to be there for it.
+            let known = PipelineOptions::new("").runner(TOOL_STEPS, Arc::new(Absent));
+            known.check(&pipeline).iter().map(ToString::to_string).collect()
+        }
+        Err(PipelineError::Invalid(findings)) => findings.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
+    })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().and_then(|name| name.to_str()).unwrap_or("pipeline").to_owned()
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
@@ -121,6 +152,19 @@ pub(super) fn secrets(config: &config::Pipelines) -> Arc<dyn secrets::Secrets> {
             }
         }
     })
+}
+
+/// The kind of steps that run a tool of the agents.
+pub(super) const TOOL_STEPS: &str = "tool";
+
+/// Stands where a runner would, for a check.
+#[derive(Debug)]
+struct Absent;
+
+impl StepRunner for Absent {
+    fn run(&self, _: StepCall) -> StepFuture {
+        Box::pin(async { Err(StepFailure::new("nothing runs in a check")) })
+    }
 }
 
 /// Runs a tool of the agents as a step, `command_type: tool`: its arguments are the parameters that the step sees.
@@ -178,12 +222,30 @@ fn failure(error: PipelineError) -> Failure {
     }
 }
 
+/// The longest text of an output, and how many outputs are named, in what is told of a run. The run has them whole.
+const LONGEST: usize = 400;
+const MOST: usize = 20;
+
 /// The end of a run in words, for whoever asked for it.
-fn told(run: &RunView) -> String {
+pub fn told(run: &RunView) -> String {
     let name = &run.pipeline;
-    match run.status {
-        RunStatus::Succeeded => format!("The pipeline {name} succeeded."),
-        status => format!("The pipeline {name} ended as {}.", status.name()),
+    match (run.status, &run.reason) {
+        (RunStatus::Succeeded, _) => {
+            let given =
+                run.outputs.iter().take(MOST).map(|(name, value)| format!(" {name}: {}", short(value)));
+            let given = given.collect::<Vec<_>>().join(",");
+            format!("The pipeline {name} succeeded.{given}")
+        }
+        (status, Some(reason)) => format!("The pipeline {name} ended as {}: {reason}", status.name()),
+        (status, None) => format!("The pipeline {name} ended as {}.", status.name()),
+    }
+}
+
+fn short(value: &serde_json::Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} [...]", &text[..end]),
+        None => text,
     }
 }
 
@@ -199,20 +261,58 @@ pub async fn start(
     parameters: Parameters,
     key: RunId,
 ) -> Result<haversack_pipeline::Started, Fault> {
+    let started = begin(work, pipeline, parameters, key).await?;
+    submit(work, &started.run).await?;
+    Ok(started)
+}
+
+/// Executes a run here and now, as a unit of the journal; a run that has ended is told as it ended. In the
+/// context of this call.
+///
+/// # Errors
+/// The pipeline's faults. A run that fails is none: its view says so.
+///
+/// # Cancellation
+/// Dropping the future ends what the run started; the next call of the same key goes on with it.
+pub async fn execute(work: &Work, journal: &Journal, run: &RunId) -> Result<RunView, Fault> {
+    let id = run.as_str().to_owned();
+    Ok(journal.unit(Kind::Run, &id, async { work.pipelines().execute(run).await }).await?)
+}
+
+/// Writes a run down without submitting anything. A key that names a run of another pipeline is refused.
+///
+/// # Errors
+/// The pipeline's faults; [`Code::RunRefused`].
+pub async fn begin(
+    work: &Work,
+    pipeline: &Pipeline,
+    parameters: Parameters,
+    key: RunId,
+) -> Result<haversack_pipeline::Started, Fault> {
     let started = work.pipelines().start(pipeline, parameters, key).await?;
-    if !started.run.status.is_ended() {
-        submit(work, &started.run.run).await?;
+    if started.run.pipeline != pipeline.name() {
+        return Err(Fault::new(
+            Code::RunRefused,
+            "This key names a run of another pipeline; choose another key.",
+        ));
     }
     Ok(started)
 }
 
-/// Submits the job that executes a run, unless one is under way.
+/// Submits the job that executes a run that waits for one, unless that is done already. One that is under way has its job,
+/// which can be driven again.
 ///
 /// # Errors
 /// The jobs' faults.
-pub async fn submit(work: &Work, run: &RunId) -> Result<(), Fault> {
-    let job = RunJob { run: run.as_str().to_owned() };
-    work.submit(NewJob::new(RUN, &job)?.key(run.as_str())).await?;
+pub async fn submit(work: &Work, run: &RunView) -> Result<(), Fault> {
+    if run.status != RunStatus::Pending {
+        return Ok(());
+    }
+    let job = RunJob { run: run.run.as_str().to_owned() };
+    // The number of the last event tells one try from the next: the job of the one before may still be at its last words,
+    // and would take this one for itself.
+    let key = format!("{}.{}", run.run, run.last_event);
+    work.submit(NewJob::new(RUN, &job)?.key(key)).await?;
     Ok(())
 }
 
@@ -257,7 +357,8 @@ impl Seat {
     /// first one's run.
     async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
         let (pipelines, journal) = self.0.get().ok_or(ToolError::NotStarted(None))?;
-        let key = JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh())?;
+        let key =
+            JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
         let started = pipelines.start(pipeline, parameters, key).await.map_err(not_started)?;
         let id = started.run.run.as_str().to_owned();
@@ -266,10 +367,10 @@ impl Seat {
     }
 }
 
-/// A name for a run that no job names.
-fn fresh() -> Result<String, ToolError> {
+/// A name for a run that nobody names.
+pub(crate) fn fresh() -> Result<String, getrandom::Error> {
     let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(not_started)?;
+    getrandom::fill(&mut bytes)?;
     Ok(format!("run-{}", crate::auth::key::hex(&bytes)))
 }
 

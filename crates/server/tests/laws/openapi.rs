@@ -77,10 +77,17 @@ fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
         "/openapi.json",
         "/readyz",
         "/v1/context/{id}",
+        "/v1/deliveries",
         "/v1/jobs",
         "/v1/jobs/{job}",
         "/v1/jobs/{job}/events",
         "/v1/jobs/{job}/redrive",
+        "/v1/pipelines",
+        "/v1/pipelines/{name}/runs",
+        "/v1/runs",
+        "/v1/runs/{run}",
+        "/v1/runs/{run}/log",
+        "/v1/runs/{run}/retry",
         "/v1/sessions",
         "/v1/sessions/{session}",
         "/v1/sessions/{session}/close",
@@ -103,6 +110,7 @@ async fn every_documented_path_has_a_route() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let path = path.replace("{code}", "HV0001").replace("{session}", "s").replace("{turn}", "t");
             let path = path.replace("{id}", "i").replace("{job}", "j");
+            let path = path.replace("{name}", "n").replace("{run}", "r");
             let response = server.request(method.clone(), &path, &kim).send().await.unwrap();
             let text = response.text().await.unwrap();
             assert!(!text.contains("HV0215") && !text.contains("HV0216"), "{method} {path}: {text}");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::intent::{Intent, intent};
 use super::lead::strip_lead;
 use super::plan::Item;
-use super::sentence::Clause;
+use super::sentence::{Clause, clauses};
 use super::vocabulary::listed;
 use crate::model::ChatRequest;
 use crate::tool::{arguments_for, phrase_in};
@@ -19,19 +19,22 @@ use crate::words::tokens;
 const POLITE: &str = "please can could would will you i we want need like to also just must should us me let's \
     kindly i'd";
 
-/// The call of the first tool that the clause asks for, with the whole message as its text.
+/// The call of the first tool that the clause asks for, with what was said as its text.
 pub(super) fn asked_for(clause: &Clause, request: &ChatRequest) -> Option<Item> {
     let mut able = request.tools.iter().filter(|tool| !tool.when.is_empty()).peekable();
     able.peek()?;
     let stripped = strip_lead(&clause.text).0;
     let words = tokens(stripped);
     let polite = words.iter().take_while(|word| listed(POLITE, &word.lower)).count();
+    // A message that says one thing is given as it stands, one that says several as the part that asks.
+    let whole = request.last_user_text();
+    let text = if clauses(whole).len() == 1 { whole } else { clause.text.as_str() };
     able.find_map(|tool| {
         let place = phrase_in(&tool.when, &words)?;
         let asks = clause.asked
             || place.start <= polite
             || !matches!(intent(clause), Intent::Tell { .. } | Intent::Problem);
-        let arguments = asks.then(|| arguments_for(tool, request.last_user_text())).flatten()?;
+        let arguments = asks.then(|| arguments_for(tool, text)).flatten()?;
         Some(Item::Use { tool: tool.name.clone(), arguments })
     })
 }

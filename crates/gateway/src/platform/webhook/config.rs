@@ -83,7 +83,8 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// Hosts that may be called back: `hooks.example.com`, `*.example.com`, `http://127.0.0.1:8080`.
+/// Hosts that may be called back: `hooks.example.com`, `*.example.com`, `http://127.0.0.1:8080`, and with any port
+/// `http://127.0.0.1:*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct Callbacks(Vec<Pattern>);
@@ -93,7 +94,14 @@ struct Pattern {
     scheme: String,
     host: String,
     below: bool,
-    port: Option<u16>,
+    port: Port,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Any,
+    /// This one; without a number that of the scheme.
+    Is(Option<u16>),
 }
 
 impl Callbacks {
@@ -136,12 +144,14 @@ impl Pattern {
         let bad = || GatewayError::Config(format!("`{text}` is no host that can be called back"));
         let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
         let (below, rest) = rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
+        let (any_port, rest) = rest.strip_suffix(":*").map_or((false, rest), |rest| (true, rest));
         // What is not a bare host with a port would be a pattern that means something else than it says.
         let url = Url::parse(&format!("{scheme}://{rest}/")).map_err(|_| bad())?;
         let bare =
             url.path() == "/" && url.query().is_none() && url.username().is_empty() && !rest.contains('*');
         let host = url.host_str().filter(|_| bare && matches!(scheme, "http" | "https")).ok_or_else(bad)?;
-        Ok(Self { scheme: scheme.to_owned(), host: host.to_owned(), below, port: url.port() })
+        let port = if any_port { Port::Any } else { Port::Is(url.port()) };
+        Ok(Self { scheme: scheme.to_owned(), host: host.to_owned(), below, port })
     }
 
     fn fits(&self, url: &Url) -> bool {
@@ -152,7 +162,11 @@ impl Pattern {
             }
             false => host == self.host,
         };
-        host_fits && url.scheme() == self.scheme && url.port() == self.port
+        let port_fits = match self.port {
+            Port::Any => true,
+            Port::Is(port) => url.port() == port,
+        };
+        host_fits && url.scheme() == self.scheme && port_fits
     }
 }
 
@@ -182,6 +196,17 @@ mod tests {
         ] {
             assert!(callbacks.allow(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn any_port_of_a_host_may_be_allowed() {
+        let callbacks = Callbacks::new(["http://127.0.0.1:*"]).unwrap();
+        assert!(
+            callbacks.allow("http://127.0.0.1:4711/x").is_ok()
+                && callbacks.allow("http://127.0.0.1/").is_ok()
+        );
+        assert!(callbacks.allow("http://127.0.0.2:4711/x").is_err());
+        assert!(callbacks.allow("https://127.0.0.1:4711/x").is_err());
     }
 
     #[test]

@@ -77,7 +77,8 @@ pub(in crate::leakcheck) fn look(
     report.looked(Place::Children, 1);
     let digest = Sha256::digest(token(world, cell.tenant).as_bytes());
     if given.trim() != digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>() {
-        report.crossing(Place::Children, format!("a child in {place} was given another secret under its name"));
+        report
+            .crossing(Place::Children, format!("a child in {place} was given another secret under its name"));
     }
     let note = std::fs::read_to_string(folder.join("catalog/note.txt")).unwrap_or_default();
     report.looked(Place::Catalogs, 1);
@@ -107,7 +108,8 @@ fn folder_of(world: &World, cell: Cell, runs: &Path) -> anyhow::Result<Option<Pa
 /// What the children printed: their environments again, with the secret taken out.
 fn printed(world: &World, cell: Cell, folder: &Path, report: &mut Report) -> anyhow::Result<()> {
     let attempts = folder.join("attempts");
-    let listed = std::fs::read_dir(&attempts).with_context(|| format!("cannot list {}", attempts.display()))?;
+    let listed =
+        std::fs::read_dir(&attempts).with_context(|| format!("cannot list {}", attempts.display()))?;
     for attempt in listed {
         for file in std::fs::read_dir(attempt?.path())? {
             let path = file?.path();
@@ -135,6 +137,7 @@ fn environment(world: &World, cell: Cell, seen: &str, report: &mut Report) {
     let crossed = world.crossed(seen, Reader::Owner(cell));
     report.crossed(Place::Children, &crossed, &format!("a child in {place}"));
     if world.names_other(seen, Some(cell.tenant)) {
-        report.crossing(Place::Children, format!("the environment of a child in {place} names another tenant"));
+        report
+            .crossing(Place::Children, format!("the environment of a child in {place} names another tenant"));
     }
 }

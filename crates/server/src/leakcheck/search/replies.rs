@@ -33,7 +33,8 @@ pub(in crate::leakcheck) fn answered(
 pub(in crate::leakcheck) fn greeted(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
     report.looked(Place::Answers, 1);
     if !answer.is_reply() {
-        report.gap(Place::Answers, format!("a greeting in {} was answered {}", place_of(cell), answer.status));
+        report
+            .gap(Place::Answers, format!("a greeting in {} was answered {}", place_of(cell), answer.status));
     }
     let crossed = world.crossed(&answer.text, Reader::Owner(cell));
     report.crossed(Place::Replies, &crossed, &format!("the answer to a greeting in {}", place_of(cell)));

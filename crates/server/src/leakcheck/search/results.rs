@@ -37,7 +37,8 @@ pub(in crate::leakcheck) fn refused(
     report: &mut Report,
 ) {
     let place = place_of(cell);
-    report.gap(Place::Results, format!("`{what}` in {place} was answered {}: {}", answer.status, answer.text));
+    report
+        .gap(Place::Results, format!("`{what}` in {place} was answered {}: {}", answer.status, answer.text));
     errors::look(world, &format!("`{what}` in {place}"), answer, report);
 }
 

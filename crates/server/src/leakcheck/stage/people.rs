@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::header::{ACCEPT, COOKIE, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::TempDir;
 
+use super::settings;
 use crate::auth::admin::{self, Grant};
 use crate::config::FILE;
-use super::settings;
 use crate::leakcheck::Options;
 use crate::leakcheck::world::{World, tenant_name};
 
@@ -26,11 +26,7 @@ pub(in crate::leakcheck) struct Site {
 
 impl Site {
     /// Makes folder, configuration and keys. Answers of the gateway go to `inbox`, when there is one.
-    pub(super) async fn make(
-        world: &World,
-        options: &Options,
-        inbox: Option<&str>,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn make(world: &World, options: &Options, inbox: Option<&str>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("haversack-leakcheck-")
             .tempdir()
@@ -40,7 +36,8 @@ impl Site {
         std::fs::create_dir(site.logs())?;
         site.write_pipelines()?;
         site.write_handbooks(world)?;
-        let config = toml::to_string(&site.settings(world, inbox)).context("the configuration cannot be written")?;
+        let config =
+            toml::to_string(&site.settings(world, inbox)).context("the configuration cannot be written")?;
         std::fs::write(site.config(), config)?;
         site.issue(world).await?;
         Ok(site)

@@ -25,8 +25,7 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
         format!("Please remember that the access word of ward {} is {fact}.", cell.session)
     };
     say(world, stage, report, "crew-tell", tell).await?;
-    let research =
-        |cell: Cell| format!("Please research: what is the access word of ward {}?", cell.session);
+    let research = |cell: Cell| format!("Please research: what is the access word of ward {}?", cell.session);
     let found = say(world, stage, report, "crew-research", research).await?;
     for (cell, answer) in &found {
         recall::answered(world, *cell, answer, report);

@@ -59,7 +59,12 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
                 true => expected += answers,
                 false => report.gap(
                     Place::Answers,
-                    format!("`{id}` in {} was answered {}: {}", cell.session_name(), answer.status, answer.text),
+                    format!(
+                        "`{id}` in {} was answered {}: {}",
+                        cell.session_name(),
+                        answer.status,
+                        answer.text
+                    ),
                 ),
             }
         }
@@ -98,12 +103,7 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// A message that another tenant signed is refused, and its words are not repeated.
-async fn forged(
-    world: &World,
-    stage: &Stage,
-    report: &mut Report,
-    origin: &str,
-) -> anyhow::Result<()> {
+async fn forged(world: &World, stage: &Stage, report: &mut Report, origin: &str) -> anyhow::Result<()> {
     let answers = at_once(stage, world.cells(), async |cell: Cell| {
         let next = (cell.tenant + 1) % world.tenants();
         let text = world.word(cell, Kind::Attempt);

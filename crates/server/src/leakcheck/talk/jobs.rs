@@ -72,8 +72,7 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
     foreign(world, stage, report, &posted).await?;
     lists(world, stage, report).await?;
     for cell in world.cells() {
-        let session =
-            stage.kim(cell.tenant).get(&format!("/v1/sessions/{}", cell.session_name())).await?;
+        let session = stage.kim(cell.tenant).get(&format!("/v1/sessions/{}", cell.session_name())).await?;
         let expected = posted.iter().filter(|job| job.cell == cell && job.what != OUTSIDE).count();
         notices::look(world, cell, &session, expected, report);
         stage.bar.inc(1);
@@ -148,7 +147,9 @@ async fn ended(
 ) -> anyhow::Result<Vec<(Cell, Answer)>> {
     let ends = at_once(stage, posted, async |job: &Posted| {
         let kim = stage.kim(job.cell.tenant);
-        let over = |answer: &Answer| !matches!(answer.json()["state"].as_str(), Some("queued" | "running" | "retrying"));
+        let over = |answer: &Answer| {
+            !matches!(answer.json()["state"].as_str(), Some("queued" | "running" | "retrying"))
+        };
         let end = until(kim, &format!("/v1/jobs/{}", job.id), over).await?;
         Ok((job.cell, end, kim.get(&format!("/v1/context/{}", job.id)).await?))
     });
@@ -162,12 +163,7 @@ async fn ended(
 }
 
 /// Nobody else sees a job, listens to it, calls it off, or sees what it caused.
-async fn foreign(
-    world: &World,
-    stage: &Stage,
-    report: &mut Report,
-    posted: &[Posted],
-) -> anyhow::Result<()> {
+async fn foreign(world: &World, stage: &Stage, report: &mut Report, posted: &[Posted]) -> anyhow::Result<()> {
     let tries = posted.iter().flat_map(|Posted { cell, id, .. }| {
         [(*cell, Method::GET, format!("/v1/jobs/{id}")), (*cell, Method::DELETE, format!("/v1/jobs/{id}"))]
     });

@@ -14,8 +14,15 @@ use crate::leakcheck::world::World;
 
 pub(super) const PLANTS: &[Kind] = &[Kind::Fact, Kind::Attempt];
 
-pub(super) const PLACES: &[Place] =
-    &[Place::Answers, Place::Replies, Place::Recall, Place::Errors, Place::Logs, Place::Files, Place::Control];
+pub(super) const PLACES: &[Place] = &[
+    Place::Answers,
+    Place::Replies,
+    Place::Recall,
+    Place::Errors,
+    Place::Logs,
+    Place::Files,
+    Place::Control,
+];
 
 /// The revision of the protocol that has connections.
 const REVISION: &str = "2025-11-25";
@@ -52,10 +59,11 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
         mcp::recalled(world, cell, &answer, report);
     }
     let tries = connections.iter().flat_map(|one| others(world, one.0).map(|other| (one, other)));
-    let foreign = at_once(stage, tries, async |((cell, id), (who, tenant, same_name)): (&(Cell, String), _)| {
-        let caller = if same_name { stage.kim(tenant) } else { stage.lee(tenant) };
-        Ok((*cell, who, call(caller, *cell, id, "recall", &recall(*cell)).await?))
-    });
+    let foreign =
+        at_once(stage, tries, async |((cell, id), (who, tenant, same_name)): (&(Cell, String), _)| {
+            let caller = if same_name { stage.kim(tenant) } else { stage.lee(tenant) };
+            Ok((*cell, who, call(caller, *cell, id, "recall", &recall(*cell)).await?))
+        });
     for (cell, who, answer) in foreign.await? {
         mcp::foreign(world, cell, who, &answer, report);
     }

@@ -140,11 +140,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks for `path` until `over` says that this is the end, or for as long as anybody would.
-async fn until(
-    caller: &Caller,
-    path: &str,
-    over: impl Fn(&Answer) -> bool,
-) -> anyhow::Result<Answer> {
+async fn until(caller: &Caller, path: &str, over: impl Fn(&Answer) -> bool) -> anyhow::Result<Answer> {
     let began = Instant::now();
     loop {
         let answer = caller.get(path).await?;

@@ -60,7 +60,8 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
     }
     let ends = at_once(stage, &runs, async |(cell, run): &(Cell, String)| {
         let kim = stage.kim(cell.tenant);
-        let over = |answer: &Answer| !answer.text.contains("\"pending\"") && !answer.text.contains("\"running\"");
+        let over =
+            |answer: &Answer| !answer.text.contains("\"pending\"") && !answer.text.contains("\"running\"");
         let end = until(kim, &format!("/v1/runs/{run}"), over).await?;
         Ok((*cell, end, kim.get(&format!("/v1/runs/{run}/log")).await?))
     });

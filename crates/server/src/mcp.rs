@@ -1,0 +1,80 @@
+//! The MCP endpoint: which tools clients see, and the server that speaks for them. Agents have further tools, for the
+//! conversation that they are in; those are not offered here. The server shows the offer, and every worker performs those
+//! calls of it that are answered later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haversack_agent::{Agents, tool};
+use haversack_jobs::{Handlers, Jobs};
+use haversack_mcp::{JobTasks, McpOptions, McpServer, Offer, TaskMode};
+
+use crate::code::Code;
+use crate::config::Config;
+use crate::problem::Fault;
+
+/// What is offered to MCP clients, and how. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mcp {
+    offer: Offer,
+    tasks: Offer,
+    store: JobTasks,
+    options: McpOptions,
+    enabled: bool,
+}
+
+impl Mcp {
+    /// The tools that stand for themselves: those of memory and knowledge, crews, and pipelines.
+    ///
+    /// # Errors
+    /// [`Code::ConfigInvalid`] for a host or an origin that is none.
+    pub(crate) fn new(config: &Config, agents: &Agents, jobs: &Jobs) -> Result<Self, Fault> {
+        let invalid =
+            |error: &dyn std::fmt::Display| Fault::new(Code::ConfigInvalid, format!("[mcp] {error}"));
+        let crews = config.agent.crews.iter().map(|crew| crew.name.as_str());
+        let pipelines = config.pipelines.tools.iter().map(|tool| tool.name.as_str());
+        let names: Vec<&str> = tool::NAMES.into_iter().chain(crews).chain(pipelines).collect();
+        let toolbox = agents.toolbox();
+        let offer = Offer::new().of(toolbox, names.iter().copied()).map_err(|error| invalid(&error))?;
+        let long = |name: &&&str| {
+            toolbox.get(name).is_some_and(|tool| tool.background().is_some() || tool.time_limit().is_some())
+        };
+        let mut tasks = offer.clone();
+        for name in names.iter().filter(long) {
+            tasks = tasks.in_background(name, TaskMode::Optional).map_err(|error| invalid(&error))?;
+        }
+        let options = McpOptions {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            allowed: config.mcp.allowed().map_err(|error| invalid(&error))?,
+            call_timeout: config.jobs.timeout(),
+            message_bytes: config.limits.body_bytes,
+            task_ttl: Some(config.jobs.result_ttl()),
+            task_poll: POLL,
+            ..McpOptions::default()
+        };
+        let store = JobTasks::new(jobs.clone()).timeout(config.jobs.timeout()).keep(config.jobs.result_ttl());
+        Ok(Self { offer, tasks, store, options, enabled: config.mcp.enabled })
+    }
+
+    /// Lets a worker with these handlers perform what clients fetch later.
+    pub(crate) fn handlers(&self, handlers: Handlers) -> Handlers {
+        JobTasks::on(handlers, &self.tasks)
+    }
+
+    /// The endpoint over HTTP; `None` when the configuration turns it off.
+    pub(crate) fn endpoint(&self) -> Option<McpServer> {
+        let store = Arc::new(self.store.clone());
+        self.enabled.then(|| McpServer::with_tasks(self.tasks.clone(), self.options.clone(), store))
+    }
+
+    /// A server for one client of this process. It has no worker, so every call is answered at once.
+    ///
+    /// # Errors
+    /// [`Code::Internal`], which cannot happen: nothing of the offer demands tasks.
+    pub(crate) fn alone(&self) -> Result<McpServer, Fault> {
+        McpServer::new(self.offer.clone(), self.options.clone()).map_err(Fault::internal)
+    }
+}
+
+/// How often clients should ask for a task.
+const POLL: Duration = Duration::from_millis(500);

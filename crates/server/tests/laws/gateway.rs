@@ -1,0 +1,515 @@
+//! The gateway of a server: what a person writes on another platform is answered there, by the same turns as a request, and
+//! nowhere else. Messages are signed and answers arrive at a real listener; servers and workers are killed for real.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use haversack_gateway::platform::webhook::{SigningSecret, sign};
+use haversack_server::config::{Config, LogFormat};
+use haversack_server::server::Options;
+use haversack_server::telemetry::{Telemetry, TraceTree};
+use haversack_store::now_millis;
+use http::{HeaderMap, StatusCode};
+use reqwest::Response;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::harness::{Gated, TestServer, client, json_of, problem, start_with, start_with_options};
+use super::program::{Program, command, lines, run, run_with, settled, stderr, stdout};
+
+const SECRET: &str = "a secret of sixteen bytes and more";
+
+/// The other side: it takes answers, and keeps those that are signed.
+#[derive(Clone)]
+struct Inbox {
+    url: String,
+    answers: watch::Sender<Vec<Value>>,
+}
+
+impl Inbox {
+    async fn open() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/answers", listener.local_addr().unwrap());
+        let inbox = Self { url, answers: watch::Sender::new(Vec::new()) };
+        let app = Router::new().route("/answers", post(take)).with_state(inbox.clone());
+        haversack::spawn_detached(async move { axum::serve(listener, app).await.unwrap() });
+        inbox
+    }
+
+    /// The answers, as soon as there are this many.
+    async fn has(&self, many: usize) -> Vec<Value> {
+        self.answers.subscribe().wait_for(|answers| answers.len() >= many).await.unwrap().clone()
+    }
+
+    fn now(&self) -> Vec<Value> {
+        self.answers.borrow().clone()
+    }
+}
+
+async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let header = |name: &str| headers[name].to_str().unwrap();
+    let (id, time) = (header(sign::ID), header(sign::TIME).parse().unwrap());
+    let secrets = [SigningSecret::parse(SECRET).unwrap()];
+    let genuine = sign::verify(&secrets, id, time, &body, header(sign::SIGNATURE), 300, now_millis() / 1000);
+    assert!(genuine.is_ok(), "an answer is signed");
+    let mut answer: Value = serde_json::from_slice(&body).unwrap();
+    answer["id"] = id.into();
+    inbox.answers.send_modify(|answers| answers.push(answer));
+    StatusCode::NO_CONTENT
+}
+
+/// An account of each tenant, over webhooks, in which `u-1` is `kim`.
+fn accounts(here: &Path, tenants: &[String]) -> String {
+    std::fs::write(here.join("secret"), SECRET).unwrap();
+    let account = |tenant: &String| {
+        format!(
+            "[[gateway.accounts]]\nname = \"{tenant}-desk\"\nplatform = \"webhook\"\ntenant = \"{tenant}\"\n\
+             users = {{ u-1 = \"kim\" }}\nsecrets = [\"file:{}\"]\ncallbacks = [\"http://127.0.0.1:*\"]\n",
+            here.join("secret").display()
+        )
+    };
+    tenants.iter().map(account).collect()
+}
+
+fn configured(config: &mut Config, tenants: &[String]) {
+    let here = config.store.path.parent().unwrap().to_owned();
+    let text = accounts(&here, tenants);
+    config.gateway = Config::parse(&here.join("haversack.toml"), &text, []).unwrap().gateway;
+    (config.limits.requests_per_second, config.limits.burst) = (100_000, 100_000);
+}
+
+async fn desk() -> TestServer {
+    start_with(|config| configured(config, &["acme".to_owned()]), None).await
+}
+
+/// A message that somebody sends.
+#[derive(Clone)]
+struct Post {
+    account: String,
+    id: String,
+    body: Value,
+    secret: &'static str,
+}
+
+impl Post {
+    fn new(account: &str, id: &str, thread: &str, text: &str, callback: Option<&str>) -> Self {
+        let body = json!({
+            "chat": { "id": "c-1", "type": "direct" },
+            "thread": thread,
+            "sender": { "id": "u-1", "name": "Kim" },
+            "text": text,
+            "callback": callback,
+        });
+        Self { account: account.to_owned(), id: id.to_owned(), body, secret: SECRET }
+    }
+
+    async fn send(&self, url: &str) -> Response {
+        let (body, time) = (self.body.to_string(), now_millis() / 1000);
+        let secret = SigningSecret::parse(self.secret).unwrap();
+        let signature = sign::sign(&secret, &self.id, time, body.as_bytes());
+        client()
+            .post(format!("{url}/gateway/webhook/{}", self.account))
+            .header("content-type", "application/json")
+            .header(sign::ID, &self.id)
+            .header(sign::TIME, time.to_string())
+            .header(sign::SIGNATURE, signature)
+            .body(body)
+            .send()
+            .await
+            .unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_message_is_answered_in_its_thread_and_once() {
+    let (server, inbox) = (desk().await, Inbox::open().await);
+    let said = "Remember that our account manager is Robin Vega.";
+    let post = Post::new("acme-desk", "msg-1", "t-7", said, Some(&inbox.url));
+    let told = json_of(post.send(&server.server.url()).await, StatusCode::ACCEPTED).await;
+    assert_eq!(told["status"], "accepted");
+    let answer = inbox.has(1).await.remove(0);
+    assert!(answer["text"].as_str().unwrap().contains("Robin Vega"), "{answer}");
+    let place = ["account", "chat", "thread", "in_reply_to"].map(|part| answer[part].as_str().unwrap());
+    assert_eq!(place, ["acme-desk", "c-1", "t-7", "msg-1"]);
+
+    let again = json_of(post.send(&server.server.url()).await, StatusCode::OK).await;
+    assert_eq!(again["status"], "duplicate");
+    // Who waits on the line hears the answer there; that it came last says that the replay said nothing.
+    let waits = Post::new("acme-desk", "msg-2", "t-8", "Who is our account manager?", None);
+    let told = json_of(waits.send(&server.server.url()).await, StatusCode::OK).await;
+    assert!(
+        told["text"].as_str().unwrap().contains("Robin Vega"),
+        "what kim said is kim's in every thread: {told}"
+    );
+    server.server.shutdown().await.unwrap();
+    assert_eq!(inbox.now().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_a_problem_with_its_code() {
+    let server = desk().await;
+    let url = server.server.url();
+    let good = Post::new("acme-desk", "m", "t", "hello", None);
+    problem(Post { secret: "another secret of some length", ..good.clone() }.send(&url).await, "HV0802")
+        .await;
+    problem(Post { account: "nobody".to_owned(), ..good.clone() }.send(&url).await, "HV0802").await;
+    let mut stranger = good.clone();
+    stranger.body["sender"]["id"] = "u-2".into();
+    problem(stranger.send(&url).await, "HV0803").await;
+    let mut elsewhere = good.clone();
+    elsewhere.body["callback"] = "http://169.254.169.254/".into();
+    problem(elsewhere.send(&url).await, "HV0804").await;
+    let nothing = Post { body: json!([]), ..good.clone() };
+    problem(nothing.send(&url).await, "HV0804").await;
+    let mut huge = good.clone();
+    huge.body["text"] = "x".repeat(9 << 20).into();
+    problem(huge.send(&url).await, "HV0210").await;
+    let get = client().get(format!("{url}/gateway/webhook/acme-desk")).send().await.unwrap();
+    problem(get, "HV0216").await;
+    let socket = client().get(format!("{url}/gateway/ws")).send().await.unwrap();
+    problem(socket, "HV0201").await;
+    // None of it kept the message from being taken.
+    json_of(good.send(&url).await, StatusCode::OK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_messages_over_twenty_tenants_cross_nowhere() {
+    let tenants: Vec<String> = (0..20).map(|tenant| format!("tenant-{tenant}")).collect();
+    let named = tenants.clone();
+    let server = start_with(move |config| configured(config, &named), None).await;
+    let (url, inbox) = (server.server.url(), Inbox::open().await);
+    let posts = tenants.iter().flat_map(|tenant| {
+        let inbox = &inbox;
+        (0..10).map(move |thread| {
+            // Ids, chats, senders and threads have the same names everywhere; only what is said differs.
+            let said = format!("Remember that our account manager is {}.", who(tenant, thread));
+            let callback = Some(inbox.url.as_str());
+            Post::new(
+                &format!("{tenant}-desk"),
+                &format!("m-{thread}"),
+                &format!("t-{thread}"),
+                &said,
+                callback,
+            )
+        })
+    });
+    let sent = futures_util::future::join_all(posts.map(|post| {
+        let url = url.clone();
+        async move { post.send(&url).await.status() }
+    }));
+    assert!(sent.await.iter().all(|status| *status == StatusCode::ACCEPTED));
+    let answers = inbox.has(200).await;
+    let mut seen = BTreeSet::new();
+    for answer in &answers {
+        let text = |part: &str| answer[part].as_str().unwrap();
+        let tenant = text("account").strip_suffix("-desk").unwrap();
+        let thread: usize = text("thread").strip_prefix("t-").unwrap().parse().unwrap();
+        assert!(text("text").contains(&who(tenant, thread)), "{answer}");
+        assert_eq!(text("in_reply_to"), format!("m-{thread}"));
+        assert!(seen.insert((tenant.to_owned(), thread)), "said once: {answer}");
+    }
+    assert_eq!(seen.len(), 200);
+}
+
+/// A name that no other tenant and no other thread has.
+fn who(tenant: &str, thread: usize) -> String {
+    format!(
+        "Robin {}{}",
+        ["Vega", "Lund", "Haas"][thread % 3],
+        tenant.len() * 1_000_000 + number(tenant) * 100 + thread
+    )
+}
+
+fn number(tenant: &str) -> usize {
+    tenant.rsplit('-').next().unwrap().parse().unwrap()
+}
+
+/// A message, its turn, the job that the turn began, the run, and both answers: one tree, from whichever end it is asked for, and nobody
+/// else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_and_all_that_it_causes_are_one_tree() {
+    let server = start_with_options(|config| {
+        let here = config.store.path.parent().unwrap().to_owned();
+        let (bind, path) = (config.server.bind, config.store.path.clone());
+        let text = with_export(&here, true);
+        *config = Config::parse(&here.join("haversack.toml"), &text, []).unwrap();
+        (config.server.bind, config.store.path) = (bind, path);
+        config.telemetry.log = LogFormat::Off;
+        Options { telemetry: Telemetry::install(&config.telemetry).unwrap_or_default(), ..Options::default() }
+    })
+    .await;
+    std::fs::write(server.folder.path().join("go"), "").unwrap();
+    let (url, inbox) = (server.server.url(), Inbox::open().await);
+    let kim = server.key("northwind", "kim").await;
+    Post::new("northwind-desk", "msg-tree", "t-1", "Please run the export.", Some(&inbox.url))
+        .send(&url)
+        .await;
+    let answers = inbox.has(2).await;
+    assert!(answers.iter().all(|answer| answer["thread"] == "t-1"), "{answers:?}");
+    let tree = |id: String| {
+        let (server, kim) = (&server, &kim);
+        async move {
+            let answer = server.get(kim, &format!("/v1/context/{id}")).await;
+            (answer.status() == StatusCode::OK)
+                .then_some(answer.json::<TraceTree>().await)
+                .and_then(Result::ok)
+        }
+    };
+    let kinds = |tree: &TraceTree| {
+        let mut kinds = BTreeMap::new();
+        for work in tree.work.iter().filter(|work| work.ended_at.is_some()) {
+            *kinds.entry(work.kind.clone()).or_insert(0) += 1;
+        }
+        kinds
+    };
+    let expected = BTreeMap::from([("delivery", 2), ("job", 1), ("run", 1), ("turn", 1)]);
+    let expected = expected.into_iter().map(|(kind, many)| (kind.to_owned(), many)).collect();
+    let whole =
+        settled(async || tree("msg-tree".to_owned()).await.filter(|tree| kinds(tree) == expected)).await;
+    assert_eq!(whole.request.as_deref(), Some("msg-tree"));
+    for work in &whole.work {
+        assert_eq!(tree(work.id.clone()).await.unwrap().trace, whole.trace, "{}", work.kind);
+    }
+    let turn = whole.work.iter().find(|work| work.kind == "turn").unwrap();
+    let job = whole.work.iter().find(|work| work.kind == "job").unwrap();
+    assert_eq!(job.parent.as_deref(), Some(turn.span.as_str()), "the turn caused the job");
+    let sam = server.key("northwind", "sam").await;
+    problem(server.get(&sam, "/v1/context/msg-tree").await, "HV0218").await;
+
+    let list = json_of(server.get(&kim, "/v1/deliveries").await, StatusCode::OK).await;
+    let states: Vec<_> =
+        list["deliveries"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
+    assert_eq!(states, ["delivered", "delivered"], "{list}");
+    assert!(!list.to_string().contains("export"), "no words: {list}");
+    let none = json_of(server.get(&sam, "/v1/deliveries").await, StatusCode::OK).await;
+    assert_eq!(none, json!({ "deliveries": [] }));
+    problem(server.get(&kim, "/v1/deliveries?limit=0").await, "HV0212").await;
+}
+
+/// A pipeline that agents run in the background, and that waits for the file `go`.
+fn with_export(here: &Path, embedded: bool) -> String {
+    let folder = here.join("pipelines");
+    std::fs::create_dir_all(&folder).unwrap();
+    let yaml = format!(
+        "dag:\n  start_at: wait\n  steps:\n    wait:\n      type: task\n      command_type: shell\n      \
+         command: while [ ! -e '{}' ]; do sleep 0.02; done\n      next: success\n    success: {{type: success}}\n    \
+         fail: {{type: fail}}\n",
+        here.join("go").display()
+    );
+    std::fs::write(folder.join("export.yaml"), yaml).unwrap();
+    format!(
+        "[jobs]\nembedded_worker = {embedded}\n[pipelines]\nfolder = \"{}\"\n{}\
+         [[pipelines.tools]]\nname = \"export\"\npipeline = \"export\"\ndescription = \"Exports the orders.\"\n\
+         when = [\"run the export\"]\n\
+         [[agent.specialists]]\nname = \"helper\"\ndescription = \"Helps.\"\nprompt = \"Help.\"\n\
+         tools = [\"export\", \"remember\", \"recall\", \"note_attempt\"]\n",
+        folder.display(),
+        accounts(here, &["northwind".to_owned(), "contoso".to_owned()])
+    )
+}
+
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A background tool that a turn began tells its end in the thread that asked, although the server was killed meanwhile, another
+/// process did the work, and somebody else wrote in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_background_tool_answers_in_its_thread_after_kill_nine() {
+    let here = tempfile::tempdir().unwrap();
+    let data = here.path().join("data");
+    std::fs::write(here.path().join("haversack.toml"), with_export(here.path(), false)).unwrap();
+    let environment =
+        [("HAVERSACK_STORE__PATH", data.to_str().unwrap()), ("HAVERSACK_SERVER__DEMO_KEYS", "true")];
+    let arguments = ["--bind", "127.0.0.1:0"];
+    let inbox = Inbox::open().await;
+
+    let mut first = Program::serve(here.path(), &arguments, &environment);
+    let asks = Post::new("northwind-desk", "m-1", "t-asks", "Please run the export.", Some(&inbox.url));
+    json_of(asks.send(first.url()).await, StatusCode::ACCEPTED).await;
+    let promised = inbox.has(1).await;
+    assert!(promised[0]["text"].as_str().unwrap().contains("job_"), "{promised:?}");
+    // Heard is not settled: killed in between, it would be said once more, with the mark.
+    settled(async || {
+        let list = client().get(format!("{}/v1/deliveries", first.url())).bearer_auth(first.key("northwind"));
+        let list: Value = list.send().await.unwrap().json().await.unwrap();
+        (list["deliveries"][0]["state"] == "delivered").then_some(())
+    })
+    .await;
+    first.kill_nine();
+
+    let second = Program::serve(here.path(), &arguments, &environment);
+    let other = Post::new(
+        "northwind-desk",
+        "m-2",
+        "t-other",
+        "Remember that our account manager is Robin Vega.",
+        Some(&inbox.url),
+    );
+    json_of(other.send(second.url()).await, StatusCode::ACCEPTED).await;
+    assert_eq!(inbox.has(2).await[1]["thread"], "t-other");
+    let mut worker = command(here.path());
+    worker.args(["--json", "worker"]).env("HAVERSACK_STORE__PATH", &data);
+    let _worker =
+        Worker(worker.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    std::fs::write(here.path().join("go"), "").unwrap();
+    let answers = inbox.has(3).await;
+    assert_eq!(
+        (&answers[2]["thread"], &answers[2]["in_reply_to"]),
+        (&json!("t-asks"), &json!("m-1")),
+        "{answers:?}"
+    );
+    assert!(answers[2]["text"].as_str().unwrap().contains("succeeded"), "{answers:?}");
+    // The same message, sent again to the server of today, is known.
+    let again = json_of(asks.send(second.url()).await, StatusCode::OK).await;
+    assert_eq!(again["status"], "duplicate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_delivers_what_was_said() {
+    let (server, inbox) = (desk().await, Inbox::open().await);
+    let url = server.server.url();
+    for number in 0..8 {
+        let (id, thread) = (format!("m-{number}"), format!("t-{number}"));
+        let post = Post::new(
+            "acme-desk",
+            &id,
+            &thread,
+            "Remember that our account manager is Robin Vega.",
+            Some(&inbox.url),
+        );
+        json_of(post.send(&url).await, StatusCode::ACCEPTED).await;
+    }
+    server.server.shutdown().await.unwrap();
+    assert_eq!(inbox.now().len(), 8, "nothing that was taken is left unsaid");
+}
+
+#[test]
+fn the_command_says_to_which_conversation_a_message_belongs_and_why() {
+    let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("haversack.toml"), accounts(here.path(), &["acme".to_owned()])).unwrap();
+    // No secret is read for it.
+    std::fs::remove_file(here.path().join("secret")).unwrap();
+    let flags = [
+        "--json",
+        "gateway",
+        "explain",
+        "--account",
+        "acme-desk",
+        "--group",
+        "--chat",
+        "c",
+        "--user",
+        "u",
+        "--thread",
+        "t",
+    ];
+    let explained = run(here.path(), &flags);
+    let by_flags = lines(&explained).remove(0);
+    assert_eq!(by_flags["shared"], true, "{by_flags}");
+    assert!(
+        by_flags["parts"].as_array().unwrap().iter().all(|part| !part["why"].as_str().unwrap().is_empty())
+    );
+    let message = r#"{"chat":{"id":"c","type":"group"},"thread":"t","sender":{"id":"u"},"text":"hello"}"#;
+    let by_message =
+        run(here.path(), &["--json", "gateway", "explain", "--account", "acme-desk", "--message", message]);
+    assert_eq!(lines(&by_message), [by_flags]);
+    let unknown = run(here.path(), &["gateway", "explain", "--account", "x", "--chat", "c", "--user", "u"]);
+    assert!(stderr(&unknown).contains("HV0801"), "{}", stderr(&unknown));
+}
+
+#[test]
+fn a_stranger_is_let_in_by_an_operator_and_the_audit_says_so() {
+    let here = tempfile::tempdir().unwrap();
+    let account = "[[gateway.accounts]]\nname = \"tty\"\nplatform = \"terminal\"\ntenant = \"acme\"\nunknown = \"pair\"\n";
+    std::fs::write(here.path().join("haversack.toml"), account).unwrap();
+    let talk = ["gateway", "terminal", "--account", "tty", "--user", "u-9"];
+    let said = "Remember that our account manager is Robin Vega.\n";
+    let told = stdout(&run_with(here.path(), &talk, said));
+    let code = told.trim().rsplit(' ').next().unwrap().to_owned();
+    let waits = lines(&run(here.path(), &["--json", "gateway", "pair", "ls"]));
+    assert_eq!(
+        (waits[0]["user"].as_str(), waits[0]["code"].as_str()),
+        (Some("u-9"), Some(code.as_str())),
+        "{told}"
+    );
+    let wrong = run(here.path(), &["gateway", "pair", "confirm", "AAAAAAAA", "--principal", "kim"]);
+    assert!(stderr(&wrong).contains("HV0803"), "{}", stderr(&wrong));
+    assert!(run(here.path(), &["gateway", "pair", "confirm", &code, "--principal", "kim"]).status.success());
+    let told = stdout(&run_with(here.path(), &talk, said));
+    assert!(told.contains("Robin Vega"), "{told}");
+    assert!(run(here.path(), &["gateway", "pair", "revoke", "--account", "tty", "u-9"]).status.success());
+    let told = stdout(&run_with(here.path(), &talk, said));
+    assert!(told.contains("not known"), "{told}");
+    let control = haversack_store::sqlite::Connection::open(here.path().join("data/control.sqlite")).unwrap();
+    let audited: i64 = control
+        .query_row("SELECT count(*) FROM audit WHERE action LIKE 'gateway.pair.%'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(audited, 3, "also what was refused");
+}
+
+#[test]
+fn a_bad_account_is_found_before_anything_starts() {
+    for (wrong, why) in [
+        ("platform = \"pigeon\"\ntenant = \"acme\"\n", "platform"),
+        ("platform = \"webhook\"\ntenant = \"acme\"\n", "secret"),
+        ("platform = \"terminal\"\ntenant = \"acme\"\nusers = { u = \"operator:root\" }\n", "operator"),
+        ("platform = \"terminal\"\ntenant = \"acme\"\ncallbacks = [\"no host\"]\n", "host"),
+    ] {
+        let here = tempfile::tempdir().unwrap();
+        let text = format!("[[gateway.accounts]]\nname = \"a\"\n{wrong}");
+        std::fs::write(here.path().join("haversack.toml"), text).unwrap();
+        let checked = run(here.path(), &["config", "check"]);
+        let said = stderr(&checked);
+        assert!(!checked.status.success() && said.contains("HV0101") && said.contains(why), "{why}: {said}");
+    }
+}
+
+/// Two threads at once: the second message arrives while the first is being answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_goes_where_its_message_came_from_and_not_where_the_last_one_did() {
+    #[cfg(feature = "mutants")]
+    if std::env::var("HAVERSACK_LAWS_MUTANT").is_ok_and(|name| name == "reply-route") {
+        haversack::mutants::enable(haversack::mutants::Mutant::ReplyRoute);
+    }
+    let (model, inbox) = (Gated::closed(), Inbox::open().await);
+    let server = start_with(|config| configured(config, &["acme".to_owned()]), Some(model.clone())).await;
+    let url = server.server.url();
+    let said = |name: &str| format!("Remember that our account manager is Robin {name}.");
+    Post::new("acme-desk", "m-1", "t-1", &said("Vega"), Some(&inbox.url)).send(&url).await;
+    model.called(1).await;
+    Post::new("acme-desk", "m-2", "t-2", &said("Lund"), Some(&inbox.url)).send(&url).await;
+    model.called(2).await;
+    model.open();
+    for answer in inbox.has(2).await {
+        let expected = if answer["text"].as_str().unwrap().contains("Vega") { "t-1" } else { "t-2" };
+        assert_eq!(answer["thread"], expected, "{answer}");
+    }
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn a_reply_that_goes_where_the_last_message_came_from_is_seen() {
+    let holds = |mutant: bool| {
+        let mut law = std::process::Command::new(std::env::current_exe().unwrap());
+        law.args([
+            "--exact",
+            "gateway::an_answer_goes_where_its_message_came_from_and_not_where_the_last_one_did",
+        ]);
+        if mutant {
+            law.env("HAVERSACK_LAWS_MUTANT", "reply-route");
+        }
+        law.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    };
+    assert!(holds(false) && !holds(true));
+}

@@ -1,0 +1,328 @@
+//! Pipelines: what the command line and a server make of them. Real files, real children, real workers.
+
+use std::path::{Path, PathBuf};
+
+use haversack_server::config::{Config, PipelineTool};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::harness::{Key, TestServer, json_of, problem, start_with};
+use super::program::{lines, run, settled, stderr, stdout};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pipelines").canonicalize().unwrap()
+}
+
+/// A step that runs a shell command, and the end.
+fn one(command: &str, returns: &str) -> String {
+    format!(
+        "dag:\n  start_at: only\n  steps:\n    only:\n      type: task\n      command_type: shell\n      \
+         command: |\n        {command}\n      returns: [{returns}]\n      next: done\n    done: {{type: success}}\n"
+    )
+}
+
+/// A server with the pipelines of this folder.
+async fn serving(folder: &Path) -> TestServer {
+    start_with(|config| config.pipelines.folder = Some(folder.to_owned()), None).await
+}
+
+async fn begin(server: &TestServer, key: &Key, name: &str, body: Value) -> reqwest::Response {
+    server.request(Method::POST, &format!("/v1/pipelines/{name}/runs"), key).json(&body).send().await.unwrap()
+}
+
+/// The run once it has ended.
+async fn ended(server: &TestServer, key: &Key, run: &str) -> Value {
+    settled(async || {
+        let view = json_of(server.get(key, &format!("/v1/runs/{run}")).await, StatusCode::OK).await;
+        (!view["ended_at"].is_null()).then_some(view)
+    })
+    .await
+}
+
+#[test]
+fn every_example_passes_the_check_and_mistakes_come_all_at_once() {
+    let here = tempfile::tempdir().unwrap();
+    let mut files: Vec<String> = std::fs::read_dir(examples())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+        .filter(|path| path.ends_with(".yaml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 20, "{files:?}");
+    let arguments: Vec<&str> =
+        ["--json", "pipeline", "check"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let checked = run(here.path(), &arguments);
+    assert!(checked.status.success(), "{}", stdout(&checked));
+    assert!(lines(&checked).iter().all(|line| line["mistakes"] == json!([])));
+    assert_eq!(lines(&checked).len(), files.len());
+
+    // The configured folder, and it opens no data folder.
+    let folder = examples();
+    let config = format!("[pipelines]\nfolder = {:?}\n", folder.to_str().unwrap());
+    std::fs::write(here.path().join("haversack.toml"), config).unwrap();
+    let checked = run(here.path(), &["--json", "pipeline", "check"]);
+    assert_eq!(lines(&checked).len(), files.len(), "{}", stderr(&checked));
+    assert!(!here.path().join("data").exists());
+
+    let bad = "dag:\n  start_at: a\n  steps:\n    a: {type: stub, next: nowhere}\n    b: {type: stub, next: done}\n    \
+               c: {type: task, command_type: rocket, command: x, next: done}\n    done: {type: success}\n";
+    std::fs::write(here.path().join("bad.yaml"), bad).unwrap();
+    std::fs::write(here.path().join("worse.yaml"), "dag: [").unwrap();
+    let checked =
+        run(here.path(), &["pipeline", "check", "bad.yaml", "worse.yaml", &files[0], "absent.yaml"]);
+    let text = stdout(&checked);
+    assert_eq!(checked.status.code(), Some(2), "{text}");
+    for part in ["nowhere", "bad.yaml", "worse.yaml", "absent.yaml"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(text.matches("\n  ").count() >= 4, "every mistake of every file: {text}");
+    let rocket = "dag:\n  start_at: c\n  steps:\n    c: {type: task, command_type: rocket, command: x, next: done}\n    \
+                  done: {type: success}\n";
+    std::fs::write(here.path().join("rocket.yaml"), rocket).unwrap();
+    let checked = run(here.path(), &["pipeline", "check", "rocket.yaml"]);
+    assert!(stdout(&checked).contains("`rocket`"), "what the program cannot run: {}", stdout(&checked));
+}
+
+#[test]
+fn a_pipeline_runs_in_process_with_an_exit_code_and_is_tried_again() {
+    let here = tempfile::tempdir().unwrap();
+    let file = here.path().join("sum.yaml");
+    std::fs::write(&file, one("test -e /PLACE && echo '{\"rows\": 12}' > \"$HAVERSACK_RETURNS\"", "rows"))
+        .unwrap();
+    let flag = here.path().join("flag");
+    let text = std::fs::read_to_string(&file).unwrap().replace("/PLACE", flag.to_str().unwrap());
+    std::fs::write(&file, text).unwrap();
+
+    let failed = run(here.path(), &["--json", "pipeline", "run", "sum.yaml", "--key", "k", "-p", "day=1"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+    let view = &lines(&failed)[0];
+    assert_eq!((&view["status"], &view["parameters"]), (&"failed".into(), &json!({ "day": 1 })));
+    assert_eq!(view["principal"], "me");
+    let read = run(here.path(), &["pipeline", "log", "k"]);
+    assert!(stdout(&read).contains("only: attempt 1"), "{}", stdout(&read));
+
+    std::fs::write(&flag, "").unwrap();
+    let retried = run(here.path(), &["pipeline", "retry", "k"]);
+    assert!(retried.status.success(), "{}", stderr(&retried));
+    assert!(stdout(&retried).contains("rows") && stdout(&retried).contains("12"), "{}", stdout(&retried));
+    // It has ended: the key gives what there is, and there is nothing to try again.
+    let again = run(here.path(), &["--json", "pipeline", "run", "sum.yaml", "--key", "k"]);
+    assert_eq!(lines(&again)[0]["outputs"], json!({ "rows": 12 }));
+    let nothing = run(here.path(), &["pipeline", "retry", "k"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(stderr(&nothing).contains("HV0705"), "{}", stderr(&nothing));
+    // Another tenant of the same folder has no such run.
+    let foreign = run(here.path(), &["pipeline", "log", "k", "--tenant", "other"]);
+    assert!(stderr(&foreign).contains("HV0703"), "{}", stderr(&foreign));
+    let unknown = run(here.path(), &["pipeline", "run", "nothing"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", stderr(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_started_by_a_request_and_executed_by_a_worker() {
+    let server = serving(&examples()).await;
+    let kim = server.key("acme", "kim").await;
+    let list = json_of(server.get(&kim, "/v1/pipelines").await, StatusCode::OK).await;
+    let linear = &list["pipelines"].as_array().unwrap().iter().find(|one| one["name"] == "linear").unwrap();
+    assert_eq!(linear["runnable"], true);
+    assert!(linear["description"].as_str().unwrap().contains("stub"));
+
+    for (name, outputs) in [
+        ("map", json!({ "collected": [1, 4, 9], "squared": [1, 4, 9] })),
+        ("conditional", json!({ "prize": "a cup", "side": "heads" })),
+        ("loop", json!({ "sum": 6, "enough": true })),
+    ] {
+        let started = begin(&server, &kim, name, json!({ "key": format!("{name}-1") })).await;
+        assert_eq!(started.headers()["location"], format!("/v1/runs/{name}-1"));
+        json_of(started, StatusCode::ACCEPTED).await;
+        let view = ended(&server, &kim, &format!("{name}-1")).await;
+        assert_eq!((&view["status"], &view["principal"]), (&"succeeded".into(), &"kim".into()), "{view}");
+        for (output, value) in outputs.as_object().unwrap() {
+            assert_eq!(&view["outputs"][output], value, "{name}: {view}");
+        }
+        let again = begin(&server, &kim, name, json!({ "key": format!("{name}-1") })).await;
+        assert_eq!(json_of(again, StatusCode::OK).await["ended_at"], view["ended_at"], "the first run");
+    }
+    // A parameter goes before the pipeline's own; without a key the run gets a name.
+    let started = begin(&server, &kim, "map", json!({ "parameters": { "chunks": [5] } })).await;
+    let run = json_of(started, StatusCode::ACCEPTED).await["run"].as_str().unwrap().to_owned();
+    assert_eq!(ended(&server, &kim, &run).await["outputs"]["squared"], json!([25]));
+
+    let runs = json_of(server.get(&kim, "/v1/runs?status=succeeded").await, StatusCode::OK).await;
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 4);
+    let runs = json_of(server.get(&kim, "/v1/runs?status=failed").await, StatusCode::OK).await;
+    assert_eq!(runs["runs"], json!([]));
+
+    for (name, body, code) in [
+        ("absent", json!({}), "HV0702"),
+        ("..%2Flinear", json!({}), "HV0702"),
+        ("linear", json!({ "key": "a b" }), "HV0212"),
+        ("linear", json!({ "keys": "a" }), "HV0212"),
+        ("linear", json!({ "parameters": { "PATH": "/tmp" } }), "HV0705"),
+        ("linear", json!({ "key": "map-1" }), "HV0705"),
+    ] {
+        problem(begin(&server, &kim, name, body).await, code).await;
+    }
+    problem(server.get(&kim, "/v1/runs?status=lost").await, "HV0212").await;
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_another_tenant_is_as_unknown_as_one_that_never_was() {
+    let server = serving(&examples()).await;
+    let (kim, sam) = (server.key("acme", "kim").await, server.key("contoso", "sam").await);
+    json_of(begin(&server, &kim, "linear", json!({ "key": "mine" })).await, StatusCode::ACCEPTED).await;
+    ended(&server, &kim, "mine").await;
+    let detail = async |method: Method, path: String| {
+        let answer = server.request(method, &path, &sam).send().await.unwrap();
+        serde_json::from_str::<Value>(&problem(answer, "HV0703").await).unwrap()["detail"].clone()
+    };
+    for (method, rest) in
+        [(Method::GET, ""), (Method::DELETE, ""), (Method::GET, "/log"), (Method::POST, "/retry")]
+    {
+        let foreign = detail(method.clone(), format!("/v1/runs/mine{rest}")).await;
+        assert_eq!(foreign, detail(method, format!("/v1/runs/never{rest}")).await);
+    }
+    let runs = json_of(server.get(&sam, "/v1/runs").await, StatusCode::OK).await;
+    assert_eq!(runs["runs"], json!([]));
+    // The name is theirs to use as well.
+    json_of(begin(&server, &sam, "linear", json!({ "key": "mine" })).await, StatusCode::ACCEPTED).await;
+    assert_eq!(ended(&server, &sam, "mine").await["principal"], "sam");
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_read_in_pages_and_as_a_stream_that_goes_on_after_a_break() {
+    let server = serving(&examples()).await;
+    let kim = server.key("acme", "kim").await;
+    begin(&server, &kim, "linear", json!({ "key": "r.1" })).await;
+    // The stream ends with the run, whoever reads it first.
+    let stream = async |last: Option<&str>| {
+        let mut request =
+            server.request(Method::GET, "/v1/runs/r.1/log", &kim).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        request.send().await.unwrap()
+    };
+    let text = stream(None).await.text().await.unwrap();
+    let ids: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    let view = ended(&server, &kim, "r.1").await;
+    let count = view["last_event"].as_u64().unwrap();
+    let all: Vec<String> = (1..=count).map(|number| format!("r.1.{number}")).collect();
+    assert_eq!(ids, all, "every event, once, in order");
+    assert!(text.contains("event: ended"), "{text}");
+    let rest = stream(Some("r.1.3")).await.text().await.unwrap();
+    assert!(
+        rest.starts_with("id: r.1.4\n") || rest.contains("id: r.1.4\n") && !rest.contains("id: r.1.3\n"),
+        "{rest}"
+    );
+    assert_eq!(stream(Some(all.last().unwrap())).await.status(), StatusCode::NO_CONTENT);
+    problem(stream(Some("other.1")).await, "HV0212").await;
+
+    let (mut after, mut numbers) = (Some(0), Vec::new());
+    while let Some(from) = after {
+        let path = format!("/v1/runs/r.1/log?limit=2&after={from}");
+        let page = json_of(server.get(&kim, &path).await, StatusCode::OK).await;
+        numbers
+            .extend(page["events"].as_array().unwrap().iter().map(|event| event["number"].as_u64().unwrap()));
+        after = page["after"].as_u64();
+    }
+    assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_cancelled_with_its_children_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("began");
+    let wait = format!("test -e {0} || {{ touch {0}; exec sleep 600; }}", mark.display());
+    std::fs::write(folder.path().join("slow.yaml"), one(&wait, "")).unwrap();
+    let server = serving(folder.path()).await;
+    let kim = server.key("acme", "kim").await;
+    begin(&server, &kim, "slow", json!({ "key": "r" })).await;
+    settled(async || mark.exists().then_some(())).await;
+    let delete = async || server.request(Method::DELETE, "/v1/runs/r", &kim).send().await.unwrap();
+    let asked = json_of(delete().await, StatusCode::ACCEPTED).await;
+    assert_eq!(asked["cancel_requested"], true);
+    assert_eq!(ended(&server, &kim, "r").await["status"], "cancelled");
+    json_of(delete().await, StatusCode::OK).await;
+    let retry = async || server.request(Method::POST, "/v1/runs/r/retry", &kim).send().await.unwrap();
+    // At once: the job of the first try may not have been written down as ended yet.
+    json_of(retry().await, StatusCode::ACCEPTED).await;
+    assert_eq!(ended(&server, &kim, "r").await["status"], "succeeded");
+    problem(retry().await, "HV0705").await;
+    problem(delete().await, "HV0705").await;
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_turn_asked_for_hangs_under_its_job_and_its_children_are_in_the_same_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let tell = "printf '{\"rows\": 12, \"trace\": \"%s\"}' \"$TRACEPARENT\" > \"$HAVERSACK_RETURNS\"";
+    std::fs::write(folder.path().join("export.yaml"), one(tell, "rows, trace")).unwrap();
+    let server = start_with(
+        |config: &mut Config| {
+            config.pipelines.folder = Some(folder.path().to_owned());
+            config.pipelines.tools = vec![PipelineTool {
+                name: "export".to_owned(),
+                pipeline: "export".to_owned(),
+                description: "Exports the orders of the day.".to_owned(),
+                when: vec!["run the export".to_owned()],
+            }];
+            config.agent.specialists[0].tools.push("export".to_owned());
+        },
+        None,
+    )
+    .await;
+    let kim = server.key("acme", "kim").await;
+    let reply = server.turn(&kim, "s", "Please run the export.").send().await.unwrap();
+    let turn = json_of(reply, StatusCode::OK).await["turn"].as_str().unwrap().to_owned();
+    // The end of the run comes back into the session, with what it gave.
+    settled(async || {
+        let session = server.get(&kim, "/v1/sessions/s").await.text().await.unwrap();
+        session.contains("The pipeline export succeeded. rows: 12").then_some(())
+    })
+    .await;
+    let runs = json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await;
+    let run = &runs["runs"][0];
+    let parent = run["outputs"]["trace"].as_str().unwrap().to_owned();
+    let trace = settled(async || {
+        let trace = json_of(server.get(&kim, &format!("/v1/context/{turn}")).await, StatusCode::OK).await;
+        let done = |work: &Value| work["kind"] != "job" || !work["ended_at"].is_null();
+        let work = trace["work"].as_array().unwrap();
+        (work.iter().any(|work| work["kind"] == "run") && work.iter().all(done)).then_some(trace)
+    })
+    .await;
+    let of = |kind: &str| trace["work"].as_array().unwrap().iter().find(|work| work["kind"] == kind).unwrap();
+    let (turned, job, ran) = (of("turn"), of("job"), of("run"));
+    assert_eq!((&ran["id"], &ran["parent"]), (&run["run"], &job["span"]), "{trace}");
+    assert!(!job["parent"].is_null() && turned["id"] == turn.as_str(), "{trace}");
+    assert_eq!((&run["trace"], parent.split('-').nth(1)), (&trace["trace"], trace["trace"].as_str()));
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_runs_on_a_server_what_the_server_has() {
+    let server = serving(&examples()).await;
+    let kim = server.key("acme", "kim").await;
+    let (folder, url, key) = (server.folder.path().to_owned(), server.server.url(), kim.text.clone());
+    let on_server = move |arguments: &[&str]| {
+        let all: Vec<&str> = arguments.iter().copied().chain(["--server", &url, "--api-key", &key]).collect();
+        run(&folder, &all)
+    };
+    let ran = haversack::spawn_blocking(move || {
+        let ran = on_server(&["--json", "pipeline", "run", "map", "-p", "chunks=[2]", "--key", "k"]);
+        let failed = on_server(&["pipeline", "run", "step_fails"]);
+        let log = on_server(&["--json", "pipeline", "log", "k"]);
+        let file = on_server(&["pipeline", "run", "./map.yaml"]);
+        (ran, failed, log, file)
+    });
+    let (ran, failed, log, file) = ran.await.unwrap();
+    assert!(ran.status.success(), "{}", stderr(&ran));
+    assert_eq!(lines(&ran)[0]["outputs"]["squared"], json!([4]));
+    assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+    assert_eq!(lines(&log).last().unwrap()["event"], "ended");
+    assert_eq!(file.status.code(), Some(2), "{}", stderr(&file));
+    server.server.shutdown().await.unwrap();
+}
