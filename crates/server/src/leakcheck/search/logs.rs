@@ -8,7 +8,7 @@ use memchr::memmem;
 use serde::Deserialize;
 
 use super::{mcp, place_of};
-use crate::leakcheck::canary::{Cell, Reader};
+use crate::leakcheck::canary::{Canary, Cell, Kind, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Site;
 use crate::leakcheck::world::{World, tenant_name};
@@ -40,28 +40,33 @@ pub(in crate::leakcheck) fn look(
     turns: &HashMap<String, Cell>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let mut named_any = false;
     for entry in std::fs::read_dir(site.logs()).context("cannot list the logs")? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = std::fs::read(&path).with_context(|| format!("cannot read {name}"))?;
         let log = String::from_utf8_lossy(&log);
         report.looked(Place::Logs, log.lines().count());
-        report.crossed(Place::Logs, &world.crossed(&log, Reader::Nobody), &format!("the log {name}"));
+        let crossed = world.crossed(&log, Reader::Nobody).into_iter();
+        let crossed: Vec<Canary> = crossed.filter(|canary| canary.kind != Kind::Chat).collect();
+        report.crossed(Place::Logs, &crossed, &format!("the log {name}"));
         if secrets(site).any(|secret| memmem::find(log.as_bytes(), secret.as_bytes()).is_some()) {
             report.crossing(Place::Logs, format!("the secret of an API key is in the log {name}"));
         }
-        if !world.names_other(&log, None) {
-            report.gap(Place::Logs, format!("the log {name} names no tenant at all: is it whole?"));
-        }
-        for line in log.lines() {
-            match serde_json::from_str(line) {
+        named_any |= world.names_other(&log, None);
+        for text in log.lines() {
+            match serde_json::from_str(text) {
                 Ok(line) => {
                     belongs(&line, turns, report);
+                    named(world, text, &line, report);
                     called(&line, report);
                 }
                 Err(_) => report.gap(Place::Logs, format!("a line of the log {name} is not one of ours")),
             }
         }
+    }
+    if !named_any {
+        report.gap(Place::Logs, "no log names a tenant at all: are they whole?");
     }
     Ok(())
 }
@@ -75,6 +80,14 @@ fn belongs(line: &Line<'_>, turns: &HashMap<String, Cell>, report: &mut Report) 
         let detail = format!("a line about a turn in {} is in another's name", place_of(*cell));
         report.crossing(Place::Logs, detail);
     }
+}
+
+/// A thread of a platform is a session's name, and stands in lines of its own tenant alone.
+fn named(world: &World, text: &str, line: &Line<'_>, report: &mut Report) {
+    let of_others =
+        |canary: &Canary| line.tenant.is_none_or(|tenant| tenant != tenant_name(canary.cell.tenant));
+    let strange: Vec<Canary> = world.find(text.as_bytes()).into_iter().filter(of_others).collect();
+    report.crossed(Place::Logs, &strange, "a line of a log in another's name");
 }
 
 /// A call over MCP is written down under its own request, and not under the one that began the connection.
