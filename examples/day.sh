@@ -64,13 +64,9 @@ echo "$ticket"
 python3 day.py wait answers.jsonl 1
 
 say "The server is killed, in the middle of its day, and started again"
-kill -9 $server
-wait $server 2>/dev/null || true
+{ kill -9 $server && wait $server; } 2>/dev/null || true
 up
-job=$("$HAVERSACK" --json jobs ls --server "$url" | python3 -c '
-import json, sys
-listed = json.load(sys.stdin)
-print(next(job["id"] for job in listed["jobs"]))')
+job=$("$HAVERSACK" --json jobs ls --server "$url" | python3 -c 'import json, sys; print(json.loads(sys.stdin.readline())["id"])')
 echo "the job of the ticket waits: $job"
 
 say "A worker process does it, in the context of the ticket, with the tenant's secret"

@@ -14,8 +14,13 @@ use leakcheck::{check, check_in};
 fn no_canary_crosses() {
     let report = check(&["--tenants", "20", "--sessions", "10"]);
     assert!(report.is_clean(), "{report}");
-    let hop = report.hop("http");
-    assert_eq!((hop["asked"].as_u64(), hop["answered"].as_u64()), (Some(800), Some(800)), "{report}");
+    let asked =
+        [("http", 800), ("crew", 400), ("jobs", 500), ("pipelines", 100), ("mcp", 600), ("gateway", 600)];
+    for (name, count) in asked {
+        let hop = report.hop(name);
+        let counts = (hop["asked"].as_u64(), hop["answered"].as_u64());
+        assert_eq!(counts, (Some(count), Some(count)), "{name}: {report}");
+    }
 }
 
 #[test]

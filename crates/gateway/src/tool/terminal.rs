@@ -50,6 +50,8 @@ pub fn terminal(processes: Processes, approvals: Approvals) -> impl Tool {
             if command.trim().is_empty() || command.len() > MAX_BYTES {
                 return Err(ToolError::Refused("a command has 1 to 16384 bytes"));
             }
+            // A command works for a conversation: without one nothing is run, in the foreground either.
+            SESSION_KEY.with(|_| ())?;
             let options = processes.options();
             let later = CAN_DELIVER_LATER.get()?;
             // The promise is not made where it cannot be kept, before anybody is asked or anything is run.

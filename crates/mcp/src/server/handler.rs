@@ -130,7 +130,13 @@ impl Handler {
         let Arrival { caller, cancel, limit, visit, _outer } = self.arrive(&context)?;
         let work = visit.run(|| {
             let span = tracing::info_span!(parent: &caller.span, "mcp", method, tool = tracing::field::Empty);
-            answer(limit).instrument(span)
+            let answering = answer(limit);
+            let told = async move {
+                let answered = answering.await;
+                tracing::debug!(method, ok = answered.is_ok(), "a message was answered");
+                answered
+            };
+            told.instrument(span)
         });
         let work = visit.wrap(work);
         let answered = until_cancelled(work, context.ct, cancel, self.parts.options.cancel_grace).await;

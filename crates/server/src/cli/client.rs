@@ -203,31 +203,6 @@ impl Client {
         read(self.request(Method::GET, path)).await
     }
 
-    /// Listens to a resource and calls `on_event` with the data of each event, until the server ends the stream.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn listen<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        mut on_event: impl FnMut(&T),
-    ) -> Result<(), ClientError> {
-        let request = self.request(Method::GET, path).header(ACCEPT, "text/event-stream");
-        let answer = request.send().await.map_err(ClientError::Unreachable)?;
-        if !answer.status().is_success() {
-            return Err(problem(answer).await);
-        }
-        let strange = |error: &dyn std::fmt::Display| ClientError::Strange(error.to_string());
-        let (mut parser, mut chunks) = (Parser::default(), answer.bytes_stream());
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(ClientError::Unreachable)?;
-            for event in parser.push(&chunk).map_err(|error| strange(&error))? {
-                on_event(&serde_json::from_str(&event.data).map_err(|error| strange(&error))?);
-            }
-        }
-        Ok(())
-    }
-
     /// Runs a turn and waits for its reply.
     ///
     /// # Errors
@@ -297,11 +272,7 @@ impl Client {
             Some(body) => request.json(body),
             None => request,
         };
-        let answer = request.send().await.map_err(ClientError::Unreachable)?;
-        if !answer.status().is_success() {
-            return Err(problem(answer).await);
-        }
-        answer.json().await.map_err(|error| ClientError::Strange(error.to_string()))
+        read(request).await
     }
 
     /// Calls `on_event` with the data of each event of a stream, until the server ends it. A stream that breaks is

@@ -21,6 +21,8 @@ pub enum Kind {
     Parameter,
     /// The id of a chat or a thread on a message platform.
     Chat,
+    /// What the handbook of a tenant says.
+    Handbook,
 }
 
 /// Who may see a canary in an answer.
@@ -47,7 +49,7 @@ pub(super) enum Disk {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fact,
         Self::Attempt,
         Self::JobArgument,
@@ -56,6 +58,7 @@ impl Kind {
         Self::FileContent,
         Self::Parameter,
         Self::Chat,
+        Self::Handbook,
     ];
 
     /// What it is called in a report.
@@ -69,6 +72,7 @@ impl Kind {
             Self::FileContent => "file content",
             Self::Parameter => "parameter",
             Self::Chat => "chat id",
+            Self::Handbook => "handbook",
         }
     }
 
@@ -83,12 +87,13 @@ impl Kind {
             Self::FileContent => "ca",
             Self::Parameter => "pa",
             Self::Chat => "ra",
+            Self::Handbook => "ha",
         }
     }
 
     pub(super) const fn audience(self) -> Audience {
         match self {
-            Self::Fact => Audience::Tenant,
+            Self::Fact | Self::Handbook => Audience::Tenant,
             Self::Attempt | Self::JobArgument | Self::FileContent | Self::Parameter | Self::Chat => {
                 Audience::Session
             }
@@ -98,7 +103,7 @@ impl Kind {
 
     pub(super) const fn disk(self) -> Disk {
         match self {
-            Self::Fact | Self::Attempt | Self::FileContent => Disk::Own,
+            Self::Fact | Self::Attempt | Self::FileContent | Self::Handbook => Disk::Own,
             Self::Parameter | Self::Chat => Disk::Control,
             Self::JobArgument | Self::Token | Self::Secret => Disk::Nowhere,
         }

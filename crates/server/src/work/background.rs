@@ -96,6 +96,7 @@ pub(super) fn handlers(handlers: Handlers, agents: Agents, results: Results) -> 
         let (agents, results) = (agents.clone(), results.clone());
         async move {
             let output = agents.run_tool(&job.tool, job.arguments).await.map_err(failure)?;
+            tracing::debug!("a tool was run in the background");
             let text = output.into_text();
             results.bring(&job.tool, &text).await?;
             Ok(text)

@@ -204,6 +204,7 @@ pub(super) fn handlers(
             let id = run.as_str().to_owned();
             let ended = journal.unit(Kind::Run, &id, async { pipelines.execute(&run).await }).await;
             let ended = ended.map_err(failure)?;
+            tracing::debug!(run = %id, status = ended.status.name(), "a run was executed");
             results.bring(&ended.pipeline, &told(&ended)).await?;
             match ended.status {
                 RunStatus::Succeeded => Ok(ended),

@@ -51,6 +51,14 @@ pub(in crate::leakcheck) fn ended(
     }
 }
 
+/// What the next tenant got for the run of `cell`, under whose name it has a run of its own.
+pub(in crate::leakcheck) fn same_name(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
+    let next = Cell { tenant: (cell.tenant + 1) % world.tenants(), session: cell.session };
+    report.looked(Place::Results, 1);
+    let crossed = world.crossed(&answer.text, Reader::Owner(next));
+    report.crossed(Place::Results, &crossed, &format!("{}, who has a run of that name", place_of(next)));
+}
+
 /// The folder of the run of a conversation.
 ///
 /// # Errors
@@ -69,7 +77,7 @@ pub(in crate::leakcheck) fn look(
     };
     for name in SEEN {
         match std::fs::read_to_string(folder.join("catalog").join(name)) {
-            Ok(seen) => environment(world, cell, &seen, report),
+            Ok(seen) => environment(world, cell, &seen, name == SEEN[0], report),
             Err(_) => report.gap(Place::Children, format!("a child in {place} wrote down no environment")),
         }
     }
@@ -123,7 +131,8 @@ fn printed(world: &World, cell: Cell, folder: &Path, report: &mut Report) -> any
 }
 
 /// An environment as a child wrote it down.
-fn environment(world: &World, cell: Cell, seen: &str, report: &mut Report) {
+/// Commands have the parameters in it, scripts have them in a file.
+fn environment(world: &World, cell: Cell, seen: &str, parameters: bool, report: &mut Report) {
     report.looked(Place::Children, 1);
     let place = place_of(cell);
     let names = seen.lines().filter_map(|line| line.split_once('=').map(|(name, _)| name));
@@ -131,7 +140,7 @@ fn environment(world: &World, cell: Cell, seen: &str, report: &mut Report) {
     if strange > 0 {
         report.crossing(Place::Children, format!("a child in {place} has {strange} variables of ours"));
     }
-    if !seen.contains(&world.word(cell, Kind::Parameter)) {
+    if parameters && !seen.contains(&world.word(cell, Kind::Parameter)) {
         report.gap(Place::Children, format!("a child in {place} does not see its parameter"));
     }
     let crossed = world.crossed(seen, Reader::Owner(cell));

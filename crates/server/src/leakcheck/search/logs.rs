@@ -7,8 +7,8 @@ use anyhow::Context;
 use memchr::memmem;
 use serde::Deserialize;
 
-use super::place_of;
-use crate::leakcheck::canary::{Cell, Reader};
+use super::{mcp, place_of};
+use crate::leakcheck::canary::{Canary, Cell, Kind, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Site;
 use crate::leakcheck::world::{World, tenant_name};
@@ -23,6 +23,11 @@ struct Line<'a> {
     tenant: Option<&'a str>,
     session: Option<&'a str>,
     turn: Option<&'a str>,
+    #[serde(default)]
+    target: &'a str,
+    request: Option<&'a str>,
+    #[serde(default)]
+    fields: HashMap<&'a str, std::borrow::Cow<'a, str>>,
 }
 
 /// Reads the logs of all processes. `turns` says whose each turn is.
@@ -35,25 +40,33 @@ pub(in crate::leakcheck) fn look(
     turns: &HashMap<String, Cell>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let mut named_any = false;
     for entry in std::fs::read_dir(site.logs()).context("cannot list the logs")? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = std::fs::read(&path).with_context(|| format!("cannot read {name}"))?;
         let log = String::from_utf8_lossy(&log);
         report.looked(Place::Logs, log.lines().count());
-        report.crossed(Place::Logs, &world.crossed(&log, Reader::Nobody), &format!("the log {name}"));
+        let crossed = world.crossed(&log, Reader::Nobody).into_iter();
+        let crossed: Vec<Canary> = crossed.filter(|canary| canary.kind != Kind::Chat).collect();
+        report.crossed(Place::Logs, &crossed, &format!("the log {name}"));
         if secrets(site).any(|secret| memmem::find(log.as_bytes(), secret.as_bytes()).is_some()) {
             report.crossing(Place::Logs, format!("the secret of an API key is in the log {name}"));
         }
-        if !world.names_other(&log, None) {
-            report.gap(Place::Logs, format!("the log {name} names no tenant at all: is it whole?"));
-        }
-        for line in log.lines() {
-            match serde_json::from_str(line) {
-                Ok(line) => belongs(&line, turns, report),
+        named_any |= world.names_other(&log, None);
+        for text in log.lines() {
+            match serde_json::from_str(text) {
+                Ok(line) => {
+                    belongs(&line, turns, report);
+                    named(world, text, &line, report);
+                    called(&line, report);
+                }
                 Err(_) => report.gap(Place::Logs, format!("a line of the log {name} is not one of ours")),
             }
         }
+    }
+    if !named_any {
+        report.gap(Place::Logs, "no log names a tenant at all: are they whole?");
     }
     Ok(())
 }
@@ -66,6 +79,23 @@ fn belongs(line: &Line<'_>, turns: &HashMap<String, Cell>, report: &mut Report) 
     if tenant || session {
         let detail = format!("a line about a turn in {} is in another's name", place_of(*cell));
         report.crossing(Place::Logs, detail);
+    }
+}
+
+/// A thread of a platform is a session's name, and stands in lines of its own tenant alone.
+fn named(world: &World, text: &str, line: &Line<'_>, report: &mut Report) {
+    let of_others =
+        |canary: &Canary| line.tenant.is_none_or(|tenant| tenant != tenant_name(canary.cell.tenant));
+    let strange: Vec<Canary> = world.find(text.as_bytes()).into_iter().filter(of_others).collect();
+    report.crossed(Place::Logs, &strange, "a line of a log in another's name");
+}
+
+/// A call over MCP is written down under its own request, and not under the one that began the connection.
+fn called(line: &Line<'_>, report: &mut Report) {
+    let call = line.target.starts_with("haversack_mcp")
+        && line.fields.get("method").is_some_and(|method| *method == "tools/call");
+    if call && line.request.is_some_and(|request| request.starts_with(mcp::BEGUN)) {
+        report.crossing(Place::Logs, "a call over MCP was made as the request that began its connection");
     }
 }
 

@@ -6,6 +6,9 @@ use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
 use crate::leakcheck::world::World;
 
+/// How the request is called that begins a connection. No call is made by it.
+pub(in crate::leakcheck) const BEGUN: &str = "mcp-initialize";
+
 /// The answer of a tool that was asked for the fact of a conversation. Others' facts in it are found with the replies.
 pub(in crate::leakcheck) fn recalled(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
     report.looked(Place::Recall, 1);

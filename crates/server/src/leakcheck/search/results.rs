@@ -8,15 +8,20 @@ use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
 use crate::leakcheck::world::{World, tenant_name};
 
-/// Jobs that have ended, as their owners see them. Where a `fact` was asked for, it must be there.
-pub(in crate::leakcheck) fn ended(world: &World, ends: &[(Cell, Answer)], fact: bool, report: &mut Report) {
+/// Jobs that have ended, as their owners see them. What was asked for must be there.
+pub(in crate::leakcheck) fn ended(
+    world: &World,
+    ends: &[(Cell, Answer)],
+    asked: Option<Kind>,
+    report: &mut Report,
+) {
     for (cell, end) in ends {
         report.looked(Place::Results, 1);
         let place = place_of(*cell);
         if end.json()["state"] != "succeeded" {
             report.gap(Place::Results, format!("a job in {place} did not succeed: {}", end.text));
-        } else if fact && !end.text.contains(&world.word(*cell, Kind::Fact)) {
-            report.gap(Place::Results, format!("a job in {place} does not get its own fact"));
+        } else if let Some(kind) = asked.filter(|kind| !end.text.contains(&world.word(*cell, *kind))) {
+            report.gap(Place::Results, format!("a job in {place} does not get its own {}", kind.name()));
         }
         let crossed = world.crossed(&end.text, Reader::Owner(*cell));
         report.crossed(Place::Results, &crossed, &format!("the result of a job in {place}"));

@@ -88,7 +88,8 @@ impl Site {
         config.telemetry.ring_turns = 1_000 + 2 * world.cells().count();
         config.jobs.embedded_worker = false;
         config.jobs.concurrency = AT_ONCE;
-        config.jobs.tools = ["remember", "recall"].map(str::to_owned).to_vec();
+        config.jobs.tools = ["remember", "recall", "search_knowledge"].map(str::to_owned).to_vec();
+        config.agent.tools.knowledge = Some(self.knowledge());
         config.pipelines.folder = Some(self.pipelines());
         config.pipelines.secrets = (0..world.tenants()).map(secrets).collect();
         config.pipelines.tools = vec![PipelineTool {
@@ -120,6 +121,28 @@ impl Site {
             std::fs::write(self.pipelines().join(name).with_extension("yaml"), text)?;
         }
         Ok(())
+    }
+
+    /// Writes a handbook for each tenant, which says of each ward what another tenant's says otherwise.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write_handbooks(&self, world: &World) -> anyhow::Result<()> {
+        for tenant in 0..world.tenants() {
+            let folder = self.knowledge().join(tenant_name(tenant));
+            std::fs::create_dir_all(&folder)?;
+            let section = |cell: Cell| {
+                let code = world.word(cell, Kind::Handbook);
+                format!("## Door of ward {0}\n\nThe door code of ward {0} is {code}.\n\n", cell.session)
+            };
+            let text: String = world.cells().filter(|cell| cell.tenant == tenant).map(section).collect();
+            std::fs::write(folder.join("doors.md"), format!("# Doors\n\n{text}"))?;
+        }
+        Ok(())
+    }
+
+    fn knowledge(&self) -> std::path::PathBuf {
+        self.folder().join("knowledge")
     }
 
     fn pipelines(&self) -> std::path::PathBuf {

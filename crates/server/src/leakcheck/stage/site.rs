@@ -35,6 +35,7 @@ impl Site {
         let mut site = Self { folder, program: options.program.clone(), keys: Vec::new(), environment };
         std::fs::create_dir(site.logs())?;
         site.write_pipelines()?;
+        site.write_handbooks(world)?;
         let config =
             toml::to_string(&site.settings(world, inbox)).context("the configuration cannot be written")?;
         std::fs::write(site.config(), config)?;

@@ -57,13 +57,18 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
     };
     let mut posted = post(world, stage, report, "remember", true, remember).await?;
     let told = ended(world, stage, report, &posted).await?;
-    results::ended(world, &told, false, report);
+    results::ended(world, &told, None, report);
     let within = post(world, stage, report, "recall", true, recall).await?;
-    let without = post(world, stage, report, "recall", false, recall).await?;
-    posted.extend(within);
-    posted.extend(without);
-    let found = ended(world, stage, report, &posted[world.cells().count()..]).await?;
-    results::ended(world, &found, true, report);
+    let search = |cell: Cell| {
+        let argument = world.word(cell, Kind::JobArgument);
+        json!({ "query": format!("door code of ward {} {argument}", cell.session) })
+    };
+    let without = post(world, stage, report, "search_knowledge", false, search).await?;
+    let (found, again) =
+        (ended(world, stage, report, &within).await?, ended(world, stage, report, &without).await?);
+    results::ended(world, &found, Some(Kind::Fact), report);
+    results::ended(world, &again, Some(Kind::Handbook), report);
+    posted.extend(within.into_iter().chain(without));
     foreign(world, stage, report, &posted).await?;
     lists(world, stage, report).await?;
     for cell in world.cells() {

@@ -77,18 +77,14 @@ async fn begin(caller: &Caller, cell: Cell) -> anyhow::Result<Answer> {
     let info = json!({ "name": "leakcheck", "version": "1" });
     let parameters = json!({ "protocolVersion": REVISION, "capabilities": {}, "clientInfo": info });
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": parameters });
-    let answer = post(caller, &request(cell, "initialize"), &[], &message).await?;
+    let request = |what: &str| format!("{what}-{}-{}", cell.tenant, cell.session);
+    let answer = post(caller, &request(mcp::BEGUN), &[], &message).await?;
     if let Some(id) = answer.headers.get(SESSION).and_then(|id| id.to_str().ok()) {
         let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         let headers = [(SESSION, id), ("mcp-protocol-version", REVISION)];
-        post(caller, &request(cell, "initialized"), &headers, &ready).await?;
+        post(caller, &request("mcp-ready"), &headers, &ready).await?;
     }
     Ok(answer)
-}
-
-/// The request that a call is made by, as its caller names it.
-pub(in crate::leakcheck) fn request(cell: Cell, what: &str) -> String {
-    format!("mcp-{what}-{}-{}", cell.tenant, cell.session)
 }
 
 async fn everyone(
@@ -124,7 +120,7 @@ async fn call(
     let named = cell.session_name();
     let headers =
         [(SESSION, id), ("mcp-protocol-version", REVISION), (haversack_mcp::SESSION_HEADER, named.as_str())];
-    post(caller, &request(cell, tool), &headers, &message).await
+    post(caller, &format!("mcp-{tool}-{}-{}", cell.tenant, cell.session), &headers, &message).await
 }
 
 async fn post(

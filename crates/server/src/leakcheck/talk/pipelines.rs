@@ -16,15 +16,8 @@ use crate::leakcheck::world::World;
 
 pub(super) const PLANTS: &[Kind] = &[];
 
-pub(super) const PLACES: &[Place] = &[
-    Place::Results,
-    Place::Children,
-    Place::Catalogs,
-    Place::Errors,
-    Place::Logs,
-    Place::Files,
-    Place::Control,
-];
+pub(super) const PLACES: &[Place] =
+    &[Place::Results, Place::Children, Place::Catalogs, Place::Logs, Place::Files, Place::Control];
 
 /// The conversations that have a run: every second one, because children take their time.
 fn rounds(world: &World) -> impl Iterator<Item = Cell> + Clone + use<> {
@@ -44,10 +37,9 @@ pub(super) fn requests(world: &World) -> usize {
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
     let stage = &*stage;
     let started = at_once(stage, rounds(world), async |cell: Cell| {
-        let body = json!({ "parameters": { "word": world.word(cell, Kind::Parameter) } });
-        let (path, key) = (format!("/v1/pipelines/{ROUND}/runs"), key(cell));
-        let headers = [("Idempotency-Key", key.as_str())];
-        Ok((cell, stage.kim(cell.tenant).post(&path, &headers, &body).await?))
+        let word = world.word(cell, Kind::Parameter);
+        let body = json!({ "key": key(cell), "parameters": { "word": word } });
+        Ok((cell, stage.kim(cell.tenant).post(&format!("/v1/pipelines/{ROUND}/runs"), &[], &body).await?))
     });
     let mut runs = Vec::new();
     for (cell, answer) in started.await? {
@@ -64,9 +56,13 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
         let over =
             |answer: &Answer| !answer.text.contains("\"pending\"") && !answer.text.contains("\"running\"");
         let end = until(kim, &format!("/v1/runs/{run}"), over).await?;
-        Ok((*cell, end, kim.get(&format!("/v1/runs/{run}/log")).await?))
+        let next = stage.kim((cell.tenant + 1) % world.tenants());
+        let paths = [format!("/v1/runs/{run}"), format!("/v1/runs/{run}/log")];
+        let theirs = [next.get(&paths[0]).await?, next.get(&paths[1]).await?];
+        Ok((*cell, end, kim.get(&paths[1]).await?, theirs))
     });
-    for (cell, end, log) in ends.await? {
+    for (cell, end, log, theirs) in ends.await? {
+        theirs.iter().for_each(|answer| children::same_name(world, cell, answer, report));
         report.asked(end.text.contains("\"succeeded\""));
         children::ended(world, cell, &end, &log, report);
     }
