@@ -91,7 +91,7 @@ fn kill_and_count(rounds: usize) {
 
     // Every job that was answered for comes to its end.
     let begun = std::time::Instant::now();
-    haversack::block_on(&runtime, all_succeeded(&server.url, &keys, &posted));
+    let quarantined = haversack::block_on(&runtime, all_succeeded(&server.url, &keys, &posted));
     let waited = begun.elapsed();
     for worker in &mut workers {
         worker.kill(&log);
@@ -100,7 +100,7 @@ fn kill_and_count(rounds: usize) {
     let read = read(&log, &posted);
     println!(
         "{rounds} rounds: {killed_workers} workers and {killed_servers} servers killed; {} jobs answered for, all done, the \
-         last {} ms after the last round; {} beginnings of {} jobs, {} of them again after a kill, the shortest time \
+         last {} ms after the last round, {quarantined} of them driven again out of quarantine; {} beginnings of {} jobs, {} of them again after a kill, the shortest time \
          between two of one job {:?} ms with a lease of {} ms",
         posted.len(),
         waited.as_millis(),
@@ -132,11 +132,14 @@ async fn post(url: String, keys: Vec<String>) -> HashMap<String, usize> {
     posted
 }
 
-async fn all_succeeded(url: &str, keys: &[String], posted: &HashMap<String, usize>) {
+/// Waits until every job has its result; how many had been put into quarantine, because so many of their workers were
+/// killed. Those are not lost: their owner drives them again, here as there.
+async fn all_succeeded(url: &str, keys: &[String], posted: &HashMap<String, usize>) -> usize {
     let http = client();
-    for (job, tenant) in posted {
+    let mut quarantined = 0;
+    for (id, tenant) in posted {
         loop {
-            let request = http.get(format!("{url}/v1/jobs/{job}")).bearer_auth(&keys[*tenant]);
+            let request = http.get(format!("{url}/v1/jobs/{id}")).bearer_auth(&keys[*tenant]);
             let response = request.send().await.expect("an answer");
             let status = response.status();
             let job: Value = response.json().await.expect("json");
@@ -146,12 +149,20 @@ async fn all_succeeded(url: &str, keys: &[String], posted: &HashMap<String, usiz
                     assert_eq!(job["result"], format!("tenant-{tenant}"), "{job}");
                     break;
                 }
+                Some("quarantined") => {
+                    let path = format!("{url}/v1/jobs/{id}/redrive");
+                    let redriven =
+                        http.post(path).bearer_auth(&keys[*tenant]).send().await.expect("an answer");
+                    assert!(redriven.status().is_success(), "{}", redriven.status());
+                    quarantined += 1;
+                }
                 Some("queued" | "running" | "retrying") => {}
                 other => panic!("{other:?}: {job}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+    quarantined
 }
 
 struct Read {
