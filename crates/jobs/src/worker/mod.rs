@@ -33,6 +33,9 @@ use crate::{DEFAULT_QUEUE, Handlers, JobError, Jobs, random};
 /// The longest sleep of an idle worker. It is woken by what happens; this is for clocks that jump.
 const NAP: Duration = Duration::from_secs(30);
 
+/// The pause between two looks at more tenants than one look goes through, when the last one found nothing due.
+const BREATH: Duration = Duration::from_millis(20);
+
 /// How a worker works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerOptions {
@@ -199,7 +202,14 @@ impl Claims {
                     Ok(Taken { count, next_at, more }) => {
                         outage.over("claim jobs");
                         if more {
-                            continue;
+                            // Between the parts of a long lap a stop is heard; and where a part had nothing that is
+                            // due, others may write before the next one.
+                            let pause = if count == 0 { BREATH } else { Duration::ZERO };
+                            tokio::select! {
+                                biased;
+                                () = &mut shutdown => return,
+                                () = tokio::time::sleep(pause) => continue,
+                            }
                         }
                         idle = count < free && self.ask.per_tenant.is_none();
                         if let Some(at) = next_at {

@@ -66,3 +66,26 @@ async fn what_does_not_end_is_given_back_without_losing_an_attempt() {
     assert_eq!(outcome, succeeded((1, 2)));
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn a_stop_is_heard_while_more_tenants_wait_than_one_look_goes_through() {
+    let place = Place::fresh();
+    for tenant in 0..300 {
+        caller(&format!("tenant-{tenant:03}"), "ada")
+            .wrap(async {
+                let later = NewJob::new("work", &()).unwrap().delay(Duration::from_secs(3600));
+                submit(&place.jobs, later).await;
+            })
+            .await;
+    }
+    let (notes, mut heard) = Notes::new();
+    let work = move || {
+        notes.add("begun");
+        async { Ok::<_, Failure>(()) }
+    };
+    let worker = place.work(Handlers::new().on("work", work));
+    // One that is due, behind all of them in the order of the lap: it is found, so the worker is on its lap.
+    caller("zulu", "ada").wrap(async { submit(&place.jobs, NewJob::new("work", &()).unwrap()).await }).await;
+    heard.recv().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), worker.stop()).await.expect("the worker stops");
+}
