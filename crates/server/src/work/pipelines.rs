@@ -148,7 +148,13 @@ pub(super) fn secrets(config: &config::Pipelines) -> Arc<dyn secrets::Secrets> {
             let Some(reference) = reference else { return Ok(None) };
             match config::read_secret(&reference) {
                 Ok(secret) => Ok(Some(Secret::new(secret.expose()))),
-                Err(why) => Err(secrets::SecretsError(format!("{reference}: {why}"))),
+                Err(why) => {
+                    // Where the secret should be is the operator's business; the run's log is the tenant's.
+                    tracing::error!(%reference, why, "a secret of a pipeline cannot be read");
+                    Err(secrets::SecretsError(
+                        "it is configured and cannot be read; ask the operator".to_owned(),
+                    ))
+                }
             }
         }
     })
