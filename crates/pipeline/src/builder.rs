@@ -185,7 +185,7 @@ impl StepBuilder {
         self.task(|task| task.secrets.extend(names.into_iter().map(Into::into)))
     }
 
-    /// Which parameters a command finds in its environment; all, unless said.
+    /// Which parameters a command finds in its environment; unless said, all that the pipeline itself names.
     pub fn parameters<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
         self.task(|task| task.parameters = Some(names.into_iter().map(Into::into).collect()))
     }

@@ -12,7 +12,7 @@
 //! dag:
 //!   start_at: greet
 //!   steps:
-//!     greet: {type: task, command_type: shell, command: 'echo hello $name', next: done}
+//!     greet: {type: task, command_type: shell, command: 'echo hello $name', parameters: [name], next: done}
 //!     done: {type: success}
 //! ")?;
 //! let key = RunId::new("hello-2026-11-25")?;
@@ -24,7 +24,8 @@
 //!
 //! # What is kept apart
 //! Each run has its own folder, catalog and log, and each attempt its own work folder. A child process inherits nothing of
-//! our environment: it is given a fixed search path, and the parameters and secrets of its step. Secrets are filtered out
+//! our environment: it is given a fixed search path, and the parameters and secrets of its step, under names that the
+//! author of the pipeline wrote and no caller adds to. Secrets are filtered out
 //! of captured output and are written nowhere. Parameters and outputs of a run are the tenant's data, and are stored in
 //! the tenant's rows.
 //!

@@ -3,7 +3,7 @@
 //! A [`Dag`] is a start and a list of [`Step`]s in the order of their names; composites hold further graphs. It is
 //! plain data without behaviour: YAML and the builder make it, the check reads it, the executor walks it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,34 @@ pub enum Node {
     Fail,
 }
 
+impl Dag {
+    /// Every name that its author gave a parameter: returned, iterated, counted or listed by a step.
+    pub(crate) fn names(&self, into: &mut BTreeSet<String>) {
+        for step in &self.steps {
+            match &step.node {
+                Node::Task(task) => {
+                    into.extend(task.returns.iter().map(|returned| returned.name.clone()));
+                    into.extend(task.parameters.iter().flatten().cloned());
+                }
+                Node::Parallel { branches, .. } => branches.values().for_each(|dag| dag.names(into)),
+                Node::Map { iterate_on, iterate_as, branch, .. } => {
+                    into.extend([iterate_on.clone(), iterate_as.clone()]);
+                    branch.names(into);
+                }
+                Node::Conditional { parameter, branches, default } => {
+                    into.insert(parameter.clone());
+                    branches.values().chain(default.as_deref()).for_each(|dag| dag.names(into));
+                }
+                Node::Loop { branch, break_on, index_as, .. } => {
+                    into.extend(break_on.iter().chain(index_as).cloned());
+                    branch.names(into);
+                }
+                Node::Stub | Node::Success | Node::Fail => {}
+            }
+        }
+    }
+}
+
 impl Node {
     /// The name of its kind, as YAML spells it.
     #[must_use]
@@ -170,7 +198,8 @@ pub struct Task {
     /// Names of secrets that it is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// Which parameters a command finds in its environment; all, unless said.
+    /// Which parameters a command finds in its environment; unless said, all that the pipeline itself names. What a caller
+    /// adds beside those is in the file of parameters alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Vec<String>>,
     /// How often it is tried, and when again.

@@ -4,6 +4,7 @@
 //! generation, so that of two executors the later one wins and the earlier one changes nothing more. The walk follows
 //! `next` and `on_failure`; composites are walked by [`composite`](super::composite).
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ pub(crate) struct Executor {
     pub(super) past: Past,
     folder: RunFolder,
     trace: String,
+    /// The names that the pipeline's author wrote.
+    named: BTreeSet<String>,
 }
 
 /// Why a walk stopped before its end.
@@ -93,7 +96,11 @@ impl Executor {
         let past = Past::of(claimed.events);
         let trace = view.trace.clone();
         let generation = view.generation;
-        let executor = Arc::new(Self { shared, rows, run, generation, stop, wrote, past, folder, trace });
+        let mut named: BTreeSet<String> =
+            pipeline.parameters().iter().map(|(name, _)| name.to_owned()).collect();
+        pipeline.dag().names(&mut named);
+        let executor = Self { shared, rows, run, generation, stop, wrote, past, folder, trace, named };
+        let executor = Arc::new(executor);
         let span = tracing::info_span!(
             "run", run = %executor.run, pipeline = pipeline.name(), trace_id = %executor.trace,
             status = tracing::field::Empty
@@ -350,6 +357,7 @@ impl Executor {
             step: path,
             task,
             values,
+            named: &self.named,
             number,
             event: started,
             traceparent,

@@ -4,7 +4,7 @@
 //! ends, its time is up or the run is cancelled, and leaves files in the catalog whatever the end was. The executor
 //! calls it inside the step's frame and writes down what comes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,9 @@ pub(crate) struct Attempt<'a> {
     pub(crate) step: &'a str,
     pub(crate) task: &'a Task,
     pub(crate) values: &'a Values,
+    /// The names that the pipeline's author wrote. What a caller adds beside them reaches no environment: it could be
+    /// one that some program obeys.
+    pub(crate) named: &'a BTreeSet<String>,
     /// From 1, for this step.
     pub(crate) number: u32,
     /// Unique in the run: the number of the event that says that it started.
@@ -267,7 +270,9 @@ impl Prepared<'_> {
         );
         let chosen = self.task.parameters.as_deref();
         for (name, bound) in attempt.values.iter() {
-            let wanted = chosen.map_or(parameters, |chosen| chosen.iter().any(|one| one == name));
+            let wanted = chosen.map_or(parameters && attempt.named.contains(name), |chosen| {
+                chosen.iter().any(|one| one == name)
+            });
             if wanted {
                 match &*bound.value {
                     Value::String(text) => environment.bind(name, text)?,

@@ -58,13 +58,14 @@ async fn a_link_leads_nowhere() {
     tenant("a")
         .wrap(async {
             let given = || none().with("target", outside.to_str().unwrap());
-            let by_name = shell("ln -s \"$target\" x").put(["x"]);
+            let by_name = shell("ln -s \"$target\" x").parameters(["target"]).put(["x"]);
             let run = house.run(&chain([("a", by_name)]), given(), "name").await;
             assert_eq!(run.status, Failed);
             assert!(reason(&house.log("name").await).contains("no plain file `x`"));
 
-            let by_pattern =
-                shell("ln -s \"$target\" x; ln -s \"$(dirname \"$target\")\" d; ln -s / root").put(["**/*"]);
+            let by_pattern = shell("ln -s \"$target\" x; ln -s \"$(dirname \"$target\")\" d; ln -s / root")
+                .parameters(["target"])
+                .put(["**/*"]);
             let run = house.run(&chain([("a", by_pattern)]), given(), "pattern").await;
             assert_eq!(run.status, Succeeded);
             assert_eq!(put(&house.log("pattern").await), []);

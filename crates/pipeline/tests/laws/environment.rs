@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use haversack::testing::tenant;
 use haversack::well_known::{TRACE_CONTEXT, TraceContext};
-use haversack_pipeline::builder::{python, shell};
+use haversack_pipeline::builder::{PipelineBuilder, python, shell};
 use haversack_pipeline::run::RunStatus::{Failed, Succeeded};
 use serde_json::{Value, json};
 
-use crate::{House, chain, none, outputs, reason};
+use crate::{House, branch, chain, none, outputs, reason};
 
 #[tokio::test]
 async fn a_child_inherits_nothing() {
@@ -86,9 +86,34 @@ async fn a_bound_value_wins_also_when_it_is_empty() {
     let house = House::new();
     tenant("a")
         .wrap(async {
-            let pipeline = chain([("show", shell("printf '<%s>' \"$LANG\""))]);
+            let pipeline = chain([("show", shell("printf '<%s>' \"$LANG\"").parameters(["LANG"]))]);
             house.run(&pipeline, none().with("LANG", ""), "r").await;
             assert_eq!(house.printed("r", "show").await, "<>");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_caller_adds_reaches_no_environment() {
+    let house = House::new();
+    tenant("a")
+        .wrap(async {
+            let steer = "GIT_SSH_COMMAND";
+            let look = format!(
+                "printf '<%s>' \"${{{steer}-none}}\"; grep -q {steer} \"$HAVERSACK_PARAMETERS\" && printf ' by file'"
+            );
+            let dag = branch([("show", shell(&look))]);
+            // A name that no list of ours holds, beside one that the author wrote.
+            let pipeline = PipelineBuilder::new("p", dag).parameters(none().with("mine", "x")).build().unwrap();
+            let given = none().with(steer, "env").with("mine", "y");
+            house.run(&pipeline, given, "added").await;
+            assert_eq!(house.printed("added", "show").await, "<none> by file");
+
+            // What the author writes is exported, whoever gives its value.
+            let dag = branch([("show", shell("printf '<%s>' \"$mine\""))]);
+            let pipeline = PipelineBuilder::new("p", dag).parameters(none().with("mine", "x")).build().unwrap();
+            house.run(&pipeline, none().with("mine", "y"), "written").await;
+            assert_eq!(house.printed("written", "show").await, "<y>");
         })
         .await;
 }
@@ -111,7 +136,7 @@ async fn every_value_goes_through_whole() {
             for (at, value) in cases.into_iter().enumerate() {
                 let script = "returns['python'] = parameters['shell']";
                 let pipeline = chain([
-                    ("shell", shell(BACK).returns(["shell"])),
+                    ("shell", shell(BACK).parameters(["value"]).returns(["shell"])),
                     ("python", python(script).returns(["python"])),
                 ]);
                 let run = house.run(&pipeline, none().with("value", value), &format!("r{at}")).await;
@@ -133,7 +158,8 @@ async fn a_nul_goes_by_file_and_never_by_environment() {
             house.run(&chain([("python", python(script).returns(["back"]))]), given(), "python").await;
             assert_eq!(outputs(&house.log("python").await)["back"], "a\0b\0");
 
-            let run = house.run(&chain([("shell", shell("true"))]), given(), "shell").await;
+            let run =
+                house.run(&chain([("shell", shell("true").parameters(["value"]))]), given(), "shell").await;
             assert_eq!(run.status, Failed);
             let why = reason(&house.log("shell").await);
             assert!(why.contains("`value` holds a NUL") && why.contains("HAVERSACK_PARAMETERS"), "{why}");

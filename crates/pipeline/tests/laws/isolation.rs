@@ -37,7 +37,8 @@ fn options(options: PipelineOptions) -> PipelineOptions {
 
 /// Two children and a function: the first leaves a file in the catalog, the second looks at everything it can see.
 fn pipeline() -> Pipeline {
-    let leave = shell("echo \"$mine\" > file; echo \"left by $HAVERSACK_RUN_ID\"").put(["file"]);
+    let leave =
+        shell("echo \"$mine\" > file; echo \"left by $HAVERSACK_RUN_ID\"").parameters(["mine"]).put(["file"]);
     let look = "test \"$(cat file)\" = \"$mine\" || exit 11
         test \"$(ls)\" = file || exit 12
         test \"$KEY\" = \"secret-of-$whose\" || exit 13
@@ -45,7 +46,7 @@ fn pipeline() -> Pipeline {
         printf '{\"env\": \"%s\"}' \"$HAVERSACK_RUN_ID\" > \"$HAVERSACK_RETURNS\"";
     chain([
         ("leave", leave),
-        ("look", shell(look).get(["*"]).secrets(["KEY"]).returns(["env"])),
+        ("look", shell(look).parameters(["mine", "whose"]).get(["*"]).secrets(["KEY"]).returns(["env"])),
         ("inside", function("look").returns(["seen"])),
     ])
 }

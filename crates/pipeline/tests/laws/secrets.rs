@@ -70,7 +70,7 @@ async fn each_tenant_has_its_own_under_the_same_name() {
     for name in ["a", "bb"] {
         tenant(name)
             .wrap(async {
-                let step = shell("test \"$KEY\" = \"key of $who\"").secrets(["KEY"]);
+                let step = shell("test \"$KEY\" = \"key of $who\"").parameters(["who"]).secrets(["KEY"]);
                 let run = house.run(&chain([("s", step)]), none().with("who", name), "r").await;
                 assert_eq!(run.status, Succeeded);
             })

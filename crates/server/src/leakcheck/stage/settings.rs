@@ -33,6 +33,7 @@ dag:
       type: task
       command_type: shell
       secrets: [WARD_TOKEN]
+      parameters: [word]
       command: |
         env | grep -v '^WARD_TOKEN=' > write.env
         env
