@@ -53,11 +53,16 @@ async fn a_client_that_goes_away_while_it_waits_starts_nothing() {
     model.called(1).await;
     let second = haversack::spawn(server.turn(&kim, "s", "second").header("Idempotency-Key", "k").send());
     // The count of turns that wait tells when it is there; a repetition could come first and take its key.
-    while !server.get(&kim, "/metrics").await.text().await.unwrap().contains("haversack_turns_queued 1") {
-        tokio::task::yield_now().await;
-    }
+    let queued = async |count: &str| {
+        while !server.get(&kim, "/metrics").await.text().await.unwrap().contains(count) {
+            tokio::task::yield_now().await;
+        }
+    };
+    queued("haversack_turns_queued 1\n").await;
     second.abort();
     let _ = second.await;
+    // The first still runs, so it leaves the queue only because its client is gone.
+    queued("haversack_turns_queued 0\n").await;
     model.open();
     let third = server.turn(&kim, "s", "third").send().await.unwrap();
     assert_eq!(third.status(), StatusCode::OK);
