@@ -31,12 +31,18 @@ pub mod extract;
 pub mod layer;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
+#[cfg(feature = "propagator")]
+pub mod propagator;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 #[cfg(feature = "stream")]
 pub mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 
 pub use boundary::{Bindings, Boundary, Visit, Visited};
 pub use carry::thread;

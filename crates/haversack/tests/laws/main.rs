@@ -38,6 +38,10 @@ mod blocking;
 mod crowd;
 #[cfg(feature = "tokio")]
 mod infrastructure;
+#[cfg(all(feature = "opentelemetry", feature = "tokio"))]
+mod otel;
+#[cfg(feature = "propagator")]
+mod propagator;
 #[cfg(feature = "snapshot")]
 mod snapshot;
 #[cfg(feature = "tracing")]
