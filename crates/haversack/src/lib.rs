@@ -1,6 +1,9 @@
 //! Context that goes where the work goes.
 #![doc = include_str!("lib.md")]
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("haversack numbers entries and frames with 64-bit atomics, which this target does not have");
+
 mod aside;
 mod boundary;
 mod cell;
@@ -15,6 +18,7 @@ mod in_frame;
 mod origin;
 mod policy;
 mod span;
+mod tagged;
 mod token;
 mod var;
 
