@@ -32,6 +32,7 @@ use crate::entry::EntryState;
 use crate::error::ResetError;
 use crate::origin::{Hop, Mark, Origin};
 use crate::policy::Meta;
+use crate::tagged::Tagged;
 
 /// Variables that one process can ever bind. Ids are never reused, and every context is an array as long as
 /// the highest id in it, so variables leaked in a loop must end in an error and not in memory.
@@ -50,7 +51,7 @@ pub(crate) fn current<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
 }
 
 /// Calls `f` with no frame on this thread, and puts the frame back afterwards, also on unwind.
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", feature = "rayon"))]
 pub(crate) fn leave<R>(f: impl FnOnce() -> R) -> R {
     thread(|thread| {
         let _restore = thread.swap(ptr::null());
@@ -514,9 +515,8 @@ const MORE: usize = 7;
 const HOPS: [Hop; 7] =
     [Hop::Run, Hop::Scope, Hop::Wrapped, Hop::Spawned, Hop::Thread, Hop::Boundary, Hop::Detached];
 
-fn pack(origin: Origin) -> *mut u8 {
-    const { assert!(align_of::<Location<'static>>() >= 8) };
-    ptr::from_ref(origin.at).cast::<u8>().cast_mut().map_addr(|addr| addr | origin.hop as usize)
+fn pack(origin: Origin) -> Tagged {
+    Tagged::new(ptr::from_ref(origin.at).cast_mut(), origin.hop as usize)
 }
 
 /// What a frame needs from its first `set` on.
@@ -532,8 +532,8 @@ struct More {
 /// The owner of a current context: 16 bytes, in a wrapped future or on the stack of a `run`.
 pub(crate) struct Frame {
     slots: UnsafeCell<Slots>,
-    /// An [`Origin`] with its hop in the low three bits, or, with `MORE` there, a `Box<More>`.
-    origin: Cell<*mut u8>,
+    /// The place of an [`Origin`] with its hop as the tag, or, with `MORE` there, a `Box<More>`.
+    origin: Cell<Tagged>,
 }
 
 // SAFETY: `Slots` and `More` are `Send`; the raw pointer is one of the two it stands for. Not `Sync`.
@@ -578,9 +578,9 @@ impl Frame {
             Some(more) => more.origin,
             None => {
                 let packed = self.origin.get();
-                let hop = HOPS[packed.addr() & 7];
-                // SAFETY: the low bits are not MORE, so this is the location that `pack` took.
-                let at = unsafe { &*packed.map_addr(|addr| addr & !7).cast::<Location<'static>>() };
+                let hop = HOPS[packed.tag()];
+                // SAFETY: the tag is not MORE, so this is the location that `pack` took.
+                let at = unsafe { &*packed.pointer::<Location<'static>>() };
                 Origin { hop, at }
             }
         }
@@ -600,28 +600,27 @@ impl Frame {
     #[inline]
     fn more(&self) -> Option<&More> {
         let packed = self.origin.get();
-        // SAFETY: the low bits say MORE, so this is the box that `more_mut` leaked; it is changed only there.
-        (packed.addr() & 7 == MORE).then(|| unsafe { &*packed.map_addr(|addr| addr & !7).cast::<More>() })
+        // SAFETY: the tag says MORE, so this is the box that `more_mut` leaked; it is changed only there.
+        (packed.tag() == MORE).then(|| unsafe { &*packed.pointer::<More>() })
     }
 
     /// Calls `f` with the frame's `More`, made now if need be. `f` runs no user code.
     #[inline]
     fn more_mut<R>(&self, f: impl FnOnce(&mut More) -> R) -> R {
-        if self.origin.get().addr() & 7 != MORE {
+        if self.origin.get().tag() != MORE {
             self.make_more();
         }
-        let more = self.origin.get().map_addr(|addr| addr & !7).cast::<More>();
-        // SAFETY: the low bits say MORE; one thread sees the frame, and `f` cannot reach it a second time.
+        let more = self.origin.get().pointer::<More>();
+        // SAFETY: the tag says MORE; one thread sees the frame, and `f` cannot reach it a second time.
         f(unsafe { &mut *more })
     }
 
     #[cold]
     fn make_more(&self) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        const { assert!(align_of::<More>() >= 8) };
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let more = Box::new(More { id, sets: 0, origin: self.origin(), grave: Vec::new() });
-        self.origin.set(Box::into_raw(more).cast::<u8>().map_addr(|addr| addr | MORE));
+        self.origin.set(Tagged::new(Box::into_raw(more), MORE));
     }
 
     /// The mark of the next binding made by `set` in this frame.
@@ -707,9 +706,9 @@ impl Frame {
 impl Drop for Frame {
     fn drop(&mut self) {
         let packed = self.origin.get();
-        if packed.addr() & 7 == MORE {
+        if packed.tag() == MORE {
             // SAFETY: the box that `make_more` leaked; the frame is gone after this.
-            drop(unsafe { Box::from_raw(packed.map_addr(|addr| addr & !7).cast::<More>()) });
+            drop(unsafe { Box::from_raw(packed.pointer::<More>()) });
         }
     }
 }

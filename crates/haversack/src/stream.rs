@@ -31,7 +31,8 @@ pub trait StreamExt: Stream + Sized {
 impl<S: Stream> StreamExt for S {}
 
 pin_project! {
-    /// A stream in a context. Made by [`StreamExt`].
+    /// A stream in a context. Made by [`StreamExt`]. A stream that is a sink too (a socket of messages) stays one,
+    /// with the feature `sink`.
     #[must_use = "streams do nothing unless polled"]
     pub struct StreamWithContext<S> {
         #[pin]
@@ -56,6 +57,27 @@ impl<S: Stream> Stream for StreamWithContext<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.inner.inner().map_or((0, None), Stream::size_hint)
+    }
+}
+
+#[cfg(feature = "sink")]
+impl<S: futures_sink::Sink<Item>, Item> futures_sink::Sink<Item> for StreamWithContext<S> {
+    type Error = S::Error;
+
+    fn poll_ready(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Result<(), S::Error>> {
+        self.project().inner.enter(|sink| sink.poll_ready(waking))
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: Item) -> Result<(), S::Error> {
+        self.project().inner.enter(|sink| sink.start_send(item))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Result<(), S::Error>> {
+        self.project().inner.enter(|sink| sink.poll_flush(waking))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Result<(), S::Error>> {
+        self.project().inner.enter(|sink| sink.poll_close(waking))
     }
 }
 
