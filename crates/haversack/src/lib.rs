@@ -24,6 +24,9 @@ mod var;
 
 mod carry;
 
+#[cfg(feature = "audit")]
+pub mod audit;
+
 pub mod env;
 pub mod strict;
 pub mod well_known;
