@@ -6,7 +6,7 @@ use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, SessionId, TENANT
 use haversack::{Bindings, Boundary, Refused, Visit};
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 
-use crate::telemetry::trace::LINK;
+use crate::telemetry::trace::{LINK, TRACE_STATE};
 
 /// An authenticated HTTP request. Tenant and principal come from the API key alone.
 pub static HTTP: Boundary = Boundary::new("http").requires(&[&TENANT_ID, &PRINCIPAL]);
@@ -32,6 +32,7 @@ pub(crate) fn along(bindings: Bindings) -> Bindings {
         .bind_some(&REQUEST_ID, REQUEST_ID.get().ok())
         .bind_some(&TRACE_CONTEXT, TRACE_CONTEXT.get().ok())
         .bind_some(&LINK, LINK.get().ok())
+        .bind_some(&TRACE_STATE, TRACE_STATE.get().ok())
         .bind_some(&ACCESS_TOKEN, ACCESS_TOKEN.get().ok())
         .bind_some(&HEADERS, HEADERS.get().ok())
 }
