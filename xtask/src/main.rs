@@ -10,9 +10,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod bench;
 mod deep;
 mod lint;
+mod peers;
 mod steps;
 mod test;
 mod tidy;
@@ -37,7 +39,7 @@ enum Command {
     Lint,
     /// Run every test of the workspace
     Test {
-        /// Also run what rebuilds the tree: the library's tests under AddressSanitizer
+        /// Also run what rebuilds the tree: the library's tests under AddressSanitizer, the spawn audit, and the peers
         #[arg(long)]
         deep: bool,
         /// Run only the tests whose names contain one of these words

@@ -28,8 +28,10 @@ const SECRET: &str = "a secret of sixteen bytes and more";
 
 /// Runs a server and its callers on an audited runtime.
 fn audited<F: Future<Output = ()>>(work: F) -> Report {
-    let auditor = Auditor::new()
-        .allow("/hyper-util-", "connections of a client's pool outlive the request that opened them, and bind nothing");
+    let auditor = Auditor::new().allow(
+        "/hyper-util-",
+        "connections of a client's pool outlive the request that opened them, and bind nothing",
+    );
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     auditor.install(&mut builder);
     let runtime = builder.worker_threads(2).enable_all().build().unwrap();
@@ -55,7 +57,8 @@ async fn everything(model: Option<Arc<dyn ChatModel>>) {
         let key = server.key(tenant, principal).await;
         server.say(&key, "s", "Remember that our account manager is Robin Vega.").await;
         server.say(&key, "s", "How do I reset the scanner?").await;
-        let listening = server.turn(&key, "s", "hello").header("accept", "text/event-stream").send().await.unwrap();
+        let listening =
+            server.turn(&key, "s", "hello").header("accept", "text/event-stream").send().await.unwrap();
         assert!(listening.text().await.unwrap().contains("finished"));
 
         let job = json!({ "tool": "remember", "arguments": { "text": "The lift is out of order." }, "session": "s" });
@@ -71,7 +74,8 @@ async fn everything(model: Option<Arc<dyn ChatModel>>) {
         let begun = begun.header("accept", "application/json, text/event-stream").send().await.unwrap();
         let session = begun.headers()["mcp-session-id"].to_str().unwrap().to_owned();
         let message = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {} });
-        let listed = server.request(Method::POST, "/mcp", &key).json(&message).header("mcp-session-id", session);
+        let listed =
+            server.request(Method::POST, "/mcp", &key).json(&message).header("mcp-session-id", session);
         let listed = listed.header("accept", "application/json, text/event-stream").send().await.unwrap();
         assert!(listed.text().await.unwrap().contains("tools"));
     }
@@ -99,7 +103,8 @@ async fn message(url: &str) {
     });
     let (body, time) = (body.to_string(), now_millis() / 1000);
     let signature = sign::sign(&SigningSecret::parse(SECRET).unwrap(), "msg-1", time, body.as_bytes());
-    let request = client().post(format!("{url}/gateway/webhook/desk")).header("content-type", "application/json");
+    let request =
+        client().post(format!("{url}/gateway/webhook/desk")).header("content-type", "application/json");
     let request = request.header(sign::ID, "msg-1").header(sign::TIME, time.to_string());
     let told = request.header(sign::SIGNATURE, signature).body(body).send().await.unwrap();
     assert_eq!(told.status(), StatusCode::ACCEPTED);
@@ -112,7 +117,10 @@ fn no_task_of_a_server_is_spawned_bare_while_something_is_bound() {
     println!("{report}");
     assert!(report.tasks > 100, "the audit saw the server: {report}");
     assert!(report.raw.is_empty(), "{report}");
-    assert!(!report.allowed.is_empty(), "a client's pool spawns bare, and the audit sees into dependencies: {report}");
+    assert!(
+        !report.allowed.is_empty(),
+        "a client's pool spawns bare, and the audit sees into dependencies: {report}"
+    );
 }
 
 /// The offline model, with a fault planted: it spawns bare.

@@ -282,9 +282,8 @@ fn a_span_that_is_started_inside_wrapped_work_is_a_child_of_the_captured_one() {
 fn baggage_holds_what_is_listed_and_replaces_what_was_there() {
     static TIER: ContextVar<String> = ContextVar::new("tier").outbound("x-tier");
     static REGION: ContextVar<String> = ContextVar::new("region").outbound("x-region");
-    let _theirs = Otel::new()
-        .with_baggage([opentelemetry::KeyValue::new("secret-project", "theirs")])
-        .attach();
+    let _theirs =
+        Otel::new().with_baggage([opentelemetry::KeyValue::new("secret-project", "theirs")]).attach();
     let here = Context::empty().bind(&TIER, "gold".to_owned()).bind(&REGION, "a\nb".to_owned());
     let otel = here.run(|| haversack::opentelemetry::with_baggage(outgoing![TIER, REGION]));
     let baggage: Vec<_> = otel.baggage().iter().map(|(key, (value, _))| format!("{key}={value}")).collect();

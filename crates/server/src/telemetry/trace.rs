@@ -68,7 +68,8 @@ impl Arrival {
         // An exporter hangs the request's span under this one; without it the span is a root.
         let parent = self.parent.as_ref().and_then(super::otlp::elsewhere);
         let above = OtelContext::new();
-        let _attached = parent.map_or(above.clone(), |parent| above.with_remote_span_context(parent)).attach();
+        let _attached =
+            parent.map_or(above.clone(), |parent| above.with_remote_span_context(parent)).attach();
         TRACE_CONTEXT.sync_scope(self.trace.clone(), || match &self.link {
             Some(link) => LINK.sync_scope(link.clone(), f),
             None => f(),
@@ -117,7 +118,9 @@ mod tests {
         assert_eq!((arrival.parent.unwrap().as_str(), arrival.link), (THEIRS, None));
         for none in [headers(&[]), headers(&["nonsense"]), headers(&[THEIRS, THEIRS])] {
             let arrival = Arrival::of_trusted(&none).unwrap();
-            assert!(arrival.parent.is_none() && arrival.trace.trace_id() != "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert!(
+                arrival.parent.is_none() && arrival.trace.trace_id() != "4bf92f3577b34da6a3ce929d0e0e4736"
+            );
         }
     }
 }
