@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that shows the product is right, in one command. The whole workspace is built
 //! with one feature set, so that no dependency is compiled twice; the mutants build changes only our own crates.
-//! With `--deep` the steps of [`crate::deep`] follow.
+//! With `--deep` the steps of [`crate::library`] and
+//! [`crate::deep`] follow.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::deep;
+use crate::library;
 use crate::steps::Steps;
 use crate::tidy::docs;
 use crate::workspace::{Metadata, cargo, root};
@@ -28,6 +30,7 @@ pub fn run(deep: bool, filter: &[String]) -> Result<()> {
     }
     mutants(&mut steps, &metadata, filter)?;
     if deep {
+        library::check(&mut steps, &metadata)?;
         deep::run(&mut steps, &metadata)?;
     }
     steps.finish("test");

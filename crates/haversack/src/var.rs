@@ -328,6 +328,11 @@ impl<T: 'static, B> fmt::Debug for ContextVar<T, B> {
 /// Any context variable, whatever its type: what a [`Boundary`](crate::Boundary) requires.
 ///
 /// Sealed: implemented by [`ContextVar`] alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no context variable",
+    label = "not a `ContextVar` whose value is `Send + Sync`",
+    note = "name the static itself: `&[&TENANT_ID, &SESSION_ID]`; its value goes to other threads, so it is `Send + Sync`"
+)]
 pub trait Variable: sealed::Sealed + Sync {
     /// The name given at the declaration.
     fn name(&self) -> &'static str;
