@@ -25,6 +25,9 @@ mod var;
 
 mod carry;
 
+#[cfg(feature = "audit")]
+pub mod audit;
+
 pub mod env;
 pub mod strict;
 pub mod well_known;
@@ -40,6 +43,10 @@ pub mod layer;
 #[cfg(feature = "mutants")]
 #[doc(hidden)]
 pub mod mutants;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
+#[cfg(feature = "propagator")]
+pub mod propagator;
 #[cfg(feature = "sink")]
 pub mod sink;
 #[cfg(feature = "snapshot")]
@@ -48,6 +55,8 @@ pub mod snapshot;
 pub mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 
 pub use boundary::{Bindings, Boundary, Visit, Visited};
 #[cfg(feature = "tokio")]

@@ -273,7 +273,7 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
 
     /// Calls `f` with the codec and the value bound here, where both are there. For encoding, which is no read by
     /// a person's line: neither default nor environment count.
-    #[cfg(feature = "snapshot")]
+    #[cfg(any(feature = "snapshot", feature = "propagator"))]
     pub(crate) fn peek<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
         self.key.peek(f).ok()
     }

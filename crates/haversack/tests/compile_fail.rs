@@ -9,4 +9,7 @@ fn misuse_does_not_compile() {
     if cfg!(feature = "snapshot") {
         cases.compile_fail("tests/compile_fail/snapshot/*.rs");
     }
+    if cfg!(feature = "propagator") {
+        cases.compile_fail("tests/compile_fail/propagator/*.rs");
+    }
 }

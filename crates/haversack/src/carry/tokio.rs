@@ -74,6 +74,8 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    #[cfg(all(feature = "audit", tokio_unstable))]
+    crate::audit::carried::next();
     tokio::spawn(crate::detached(future))
 }
 
@@ -142,6 +144,8 @@ where
 /// What a runtime is given in the place of `future`.
 #[inline]
 pub(crate) fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> WithContext<F> {
+    #[cfg(all(feature = "audit", tokio_unstable))]
+    crate::audit::carried::next();
     WithContext::new(future, Context::carried(at), Hop::Spawned, at)
 }
 

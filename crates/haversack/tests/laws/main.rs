@@ -45,6 +45,10 @@ mod envelopes;
 mod groups;
 #[cfg(feature = "tokio")]
 mod infrastructure;
+#[cfg(all(feature = "opentelemetry", feature = "tokio"))]
+mod otel;
+#[cfg(feature = "propagator")]
+mod propagator;
 #[cfg(feature = "rayon")]
 mod pools;
 #[cfg(all(feature = "tokio", feature = "sink", feature = "stream"))]
