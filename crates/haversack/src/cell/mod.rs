@@ -24,6 +24,9 @@ mod key;
 mod refs;
 mod slots;
 
+#[cfg(test)]
+mod tests;
+
 /// The atomics that `refs` counts with. Its models stand beside the tests and bring loom's instead.
 mod atomic {
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};

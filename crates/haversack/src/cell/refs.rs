@@ -23,6 +23,11 @@ impl Refs {
         Self(AtomicUsize::new(1))
     }
 
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn held(times: usize) -> Self {
+        Self(AtomicUsize::new(times))
+    }
+
     /// One holder more. A count that wrapped round would free memory in use, so this ends the process first.
     /// Relaxed: whoever shares holds a reference, and hands the new one on by something that synchronises.
     #[inline]
