@@ -263,6 +263,7 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
     }
 
     /// A binding of this variable, ready to be put into a context.
+    #[inline]
     pub(crate) fn fresh(&'static self, value: T, mark: Mark) -> Fresh {
         self.key.bind(value, self.show, mark, &self.meta)
     }
@@ -297,8 +298,7 @@ impl<T: Send + Sync + 'static> ContextVar<T> {
         let at = Location::caller();
         cell::current(|frame| {
             let Some(frame) = frame else { return Err(NoFrame::new(self.meta.name, at)) };
-            let fresh = self.fresh(value, frame.next_mark(at));
-            Ok(Token::new(frame.set(fresh)))
+            Ok(Token::new(frame.set(at, |mark| self.fresh(value, mark))))
         })
     }
 
