@@ -29,6 +29,8 @@ mod carry;
 pub mod audit;
 
 pub mod env;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod strict;
 pub mod well_known;
 
