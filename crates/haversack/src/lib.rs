@@ -1,5 +1,6 @@
 //! Context that goes where the work goes.
 #![doc = include_str!("lib.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs builds with a nightly, which shows the feature beside each item
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("haversack numbers entries and frames with 64-bit atomics, which this target does not have");
@@ -94,3 +95,8 @@ pub use snapshot::{
 pub use stream::{StreamExt, StreamWithContext};
 pub use token::Token;
 pub use var::{Anywhere, AtDoor, ContextVar, Variable};
+
+/// The programs of the README are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -33,7 +33,7 @@ use crate::origin::{Hop, Origin};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no sink of `{Item}`, so it cannot be put into a context as one",
     label = "not a `Sink<{Item}>`",
-    note = "`haversack::SinkExt` is implemented for every `futures_sink::Sink`; a future, stream or body has a trait of its own"
+    note = "`haversack::SinkExt` is implemented for every `futures_sink::Sink`; a future, stream or body has a trait or wrapper of its own"
 )]
 pub trait SinkExt<Item>: Sink<Item> + Sized {
     /// Runs this sink in `context`, whoever feeds it; it is dropped there too.

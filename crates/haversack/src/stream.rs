@@ -13,6 +13,25 @@ use crate::in_frame::InFrame;
 use crate::origin::{Hop, Origin};
 
 /// Puts streams into contexts. Implemented for every stream.
+///
+/// ```
+/// use futures_util::stream::{self, StreamExt as _};
+/// use haversack::{ContextVar, StreamExt};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let names = stream::iter(0..2).map(|_| USER.get().unwrap());
+/// let names = USER.sync_scope("Ada", || StreamExt::in_current_context(names));
+/// assert_eq!(names.collect::<Vec<_>>().await, ["Ada", "Ada"]);
+/// # });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no stream, so it cannot be put into a context as one",
+    label = "not a `Stream`",
+    note = "`haversack::StreamExt` is implemented for every `futures_core::Stream`; a future, sink or body has a trait or wrapper of its own"
+)]
 pub trait StreamExt: Stream + Sized {
     /// Runs this stream in `context`, whoever polls it; it is dropped there too.
     #[track_caller]
