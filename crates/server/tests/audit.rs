@@ -48,6 +48,7 @@ fn configured(config: &mut Config) {
         here.join("secret").display()
     );
     config.gateway = Config::parse(&here.join("haversack.toml"), &text, []).unwrap().gateway;
+    config.jobs.tools = vec!["remember".to_owned()];
 }
 
 /// Everything that a caller can begin.
