@@ -55,14 +55,14 @@ fn configured(config: &mut Config) {
 async fn everything(model: Option<Arc<dyn ChatModel>>) {
     let server = start_with(configured, model).await;
     for (tenant, principal) in [("acme", "kim"), ("acme", "sam"), ("other", "kim")] {
-        let key = server.key(tenant, principal).await;
-        server.say(&key, "s", "Remember that our account manager is Robin Vega.").await;
-        server.say(&key, "s", "How do I reset the scanner?").await;
+        let (key, session) = (server.key(tenant, principal).await, format!("of-{principal}"));
+        server.say(&key, &session, "Remember that our account manager is Robin Vega.").await;
+        server.say(&key, &session, "How do I reset the scanner?").await;
         let listening =
-            server.turn(&key, "s", "hello").header("accept", "text/event-stream").send().await.unwrap();
+            server.turn(&key, &session, "hello").header("accept", "text/event-stream").send().await.unwrap();
         assert!(listening.text().await.unwrap().contains("finished"));
 
-        let job = json!({ "tool": "remember", "arguments": { "text": "The lift is out of order." }, "session": "s" });
+        let job = json!({ "tool": "remember", "arguments": { "text": "The lift is out of order." }, "session": session });
         let posted = server.request(Method::POST, "/v1/jobs", &key).json(&job).send().await.unwrap();
         let job = json_of(posted, StatusCode::ACCEPTED).await["job"].as_str().unwrap().to_owned();
         let events = server.get(&key, &format!("/v1/jobs/{job}/events")).await;
