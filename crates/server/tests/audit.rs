@@ -28,10 +28,15 @@ const SECRET: &str = "a secret of sixteen bytes and more";
 
 /// Runs a server and its callers on an audited runtime.
 fn audited<F: Future<Output = ()>>(work: F) -> Report {
-    let auditor = Auditor::new().allow(
-        "/hyper-util-",
-        "connections of a client's pool outlive the request that opened them, and bind nothing",
-    );
+    let auditor = Auditor::new()
+        .allow(
+            "/hyper-util-",
+            "connections of a client's pool outlive the request that opened them, and bind nothing",
+        )
+        .allow(
+            "/rmcp-",
+            "a session of the transport outlives its messages; our handler enters a door for each of them",
+        );
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     auditor.install(&mut builder);
     let runtime = builder.worker_threads(2).enable_all().build().unwrap();
@@ -116,7 +121,7 @@ async fn message(url: &str) {
 fn no_task_of_a_server_is_spawned_bare_while_something_is_bound() {
     let report = audited(everything(None));
     println!("{report}");
-    assert!(report.tasks > 100, "the audit saw the server: {report}");
+    assert!(report.tasks > 50, "the audit saw the server: {report}");
     assert!(report.raw.is_empty(), "{report}");
     assert!(
         !report.allowed.is_empty(),
