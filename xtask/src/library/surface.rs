@@ -15,10 +15,13 @@ use crate::steps::Steps;
 /// `Unpin` by a hidden type of its own.
 const MAY_SHOW: &[(&str, &[&str])] = &[
     ("", &["serde", "serde_core", "pin_project_lite"]),
+    ("audit", &["tokio", "tokio_util"]),
     ("axum", &["axum_core", "http"]),
     ("futures-io", &["futures_io"]),
     ("http-body", &["http_body", "bytes"]),
     ("io", &["tokio"]),
+    ("opentelemetry", &["opentelemetry", "http"]),
+    ("propagator", &["http"]),
     ("rayon", &["rayon", "rayon_core"]),
     ("sink", &["futures_sink"]),
     // The text of a key ring is wiped where it is dropped.
