@@ -63,7 +63,7 @@ impl Server {
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
         let (limits, grace) = (config.limits.clone(), config.server.grace());
-        let jobs = config.jobs.clone();
+        let (jobs, trusted) = (config.jobs.clone(), config.telemetry.trusted.clone());
         let opening = haversack::spawn_blocking(move || {
             Engine::open(&config, options.telemetry, options.model, Role::Server)
         });
@@ -74,7 +74,7 @@ impl Server {
         }
         let gateway = gateway::over(&engine);
         let mcp = engine.mcp().endpoint();
-        let app = App::new(engine.clone(), limits.clone(), &jobs);
+        let app = App::new(engine.clone(), limits.clone(), &jobs, trusted);
         let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));

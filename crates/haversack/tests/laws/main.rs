@@ -47,10 +47,10 @@ mod groups;
 mod infrastructure;
 #[cfg(all(feature = "opentelemetry", feature = "tokio"))]
 mod otel;
-#[cfg(feature = "propagator")]
-mod propagator;
 #[cfg(feature = "rayon")]
 mod pools;
+#[cfg(feature = "propagator")]
+mod propagator;
 #[cfg(all(feature = "tokio", feature = "sink", feature = "stream"))]
 mod sinks;
 #[cfg(feature = "snapshot")]

@@ -59,6 +59,9 @@ pub struct Account {
     /// Webhooks: hosts to which answers may go, such as `hooks.example.com` or `*.example.com`.
     #[serde(default)]
     pub callbacks: Vec<String>,
+    /// Webhooks: hosts of `callbacks` that are told the trace of an answer, as `traceparent`.
+    #[serde(default)]
+    pub traced: Vec<String>,
     /// Webhooks: seconds that the time of a signature may be from ours.
     #[serde(default = "window")]
     pub window_s: u32,

@@ -84,6 +84,7 @@ fn account(config: &config::Account) -> Result<Account, Fault> {
         "cross_post": cross_post,
         "webhook": {
             "callbacks": config.callbacks,
+            "traced": config.traced,
             "window_s": config.window_s,
             "max_chars": config.max_chars,
         },

@@ -31,7 +31,7 @@ pub(crate) use wire::plain_id;
 
 use std::sync::Arc;
 
-use crate::auth::Keyring;
+use crate::auth::{Caller, Keyring};
 use crate::config::{Jobs, Limits};
 use crate::engine::Engine;
 use limits::TenantRates;
@@ -49,14 +49,22 @@ pub(crate) struct Parts {
     carried: Vec<String>,
     /// Tools that may be posted as jobs besides those for the background.
     posted: Vec<String>,
+    /// Callers whose traces go on here, as `tenant/principal`.
+    trusted: Vec<String>,
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, limits: Limits, jobs: &Jobs) -> Self {
+    pub(crate) fn new(engine: Engine, limits: Limits, jobs: &Jobs, trusted: Vec<String>) -> Self {
         let keyring = Keyring::new(engine.store().clone());
         let rates = TenantRates::new(limits.requests_per_second, limits.burst);
         let (carried, posted) = (jobs.headers.clone(), jobs.tools.clone());
-        Self(Arc::new(Parts { engine, limits, keyring, rates, carried, posted }))
+        Self(Arc::new(Parts { engine, limits, keyring, rates, carried, posted, trusted }))
+    }
+
+    /// Whether this caller's trace goes on here.
+    fn trusts(&self, caller: &Caller) -> bool {
+        let (tenant, principal) = (caller.tenant.as_str(), caller.principal.as_str());
+        self.trusted.iter().any(|trusted| trusted.split_once('/') == Some((tenant, principal)))
     }
 }
 

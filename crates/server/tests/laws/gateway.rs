@@ -67,6 +67,7 @@ async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> St
     assert!(genuine.is_ok(), "an answer is signed");
     let mut answer: Value = serde_json::from_slice(&body).unwrap();
     answer["id"] = id.into();
+    answer["traceparent"] = headers.get("traceparent").map(|sent| sent.to_str().unwrap()).into();
     inbox.answers.send_modify(|answers| answers.push(answer));
     StatusCode::NO_CONTENT
 }
@@ -156,6 +157,36 @@ async fn a_signed_message_is_answered_in_its_thread_and_once() {
     );
     server.server.shutdown().await.unwrap();
     assert_eq!(inbox.now().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_is_told_its_trace_only_where_the_account_says_so() {
+    let traced = |hosts: Vec<String>| {
+        start_with(
+            move |config| {
+                configured(config, &["acme".to_owned()]);
+                config.gateway.accounts[0].traced = hosts;
+            },
+            None,
+        )
+    };
+    for (hosts, told) in [(vec![], false), (vec!["http://127.0.0.1:*".to_owned()], true)] {
+        let (server, inbox) = (traced(hosts).await, Inbox::open().await);
+        let post = Post::new("acme-desk", "msg-1", "t-7", "hello", Some(&inbox.url));
+        json_of(post.send(&server.server.url()).await, StatusCode::ACCEPTED).await;
+        let answer = inbox.has(1).await.remove(0);
+        let sent = answer["traceparent"].as_str();
+        assert_eq!(sent.is_some(), told, "{answer}");
+        if let Some(sent) = sent {
+            // What is told is the trace that the tenant can read: its delivery hangs there.
+            let key = server.key("acme", "kim").await;
+            let found = server.get(&key, &format!("/v1/context/{}", &sent[3..35])).await;
+            let tree: TraceTree = serde_json::from_value(json_of(found, StatusCode::OK).await).unwrap();
+            let delivery = tree.work.iter().find(|work| work.kind == "delivery").unwrap();
+            assert_eq!(delivery.span, &sent[36..52]);
+        }
+        server.server.shutdown().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
