@@ -28,6 +28,8 @@ use crate::turn::Runner;
 pub struct GatewayOptions {
     /// What a message may bring.
     pub limits: MessageLimits,
+    /// How many sockets of one tenant may be open.
+    pub sockets: usize,
     /// How many messages of one conversation may wait.
     pub waiting: usize,
     /// How long a turn that was stopped may take to notice.
@@ -47,10 +49,11 @@ pub struct GatewayOptions {
 }
 
 impl Default for GatewayOptions {
-    /// 32 messages wait, 10 seconds of grace, 5 minutes of patience, 32 schedules, a look each second, no commands.
+    /// 64 sockets a tenant, 32 messages wait, 10 seconds of grace, 5 minutes of patience, 32 schedules, a look each second, no commands.
     fn default() -> Self {
         Self {
             limits: MessageLimits::default(),
+            sockets: 64,
             waiting: 32,
             grace: Duration::from_secs(10),
             ledger: LedgerOptions::default(),

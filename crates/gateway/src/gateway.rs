@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack::well_known::Principal;
+use haversack::well_known::{Principal, TenantId};
 use tokio::sync::oneshot;
 
 use crate::GatewayError;
@@ -26,7 +26,11 @@ use crate::turn::{Identity, Lanes, Reply, Responder, Runner, Work};
 pub struct Gateway {
     desk: Desk,
     runner: Runner,
+    rate: Option<Rate>,
 }
+
+/// Takes one message from what a tenant may send, or says after how many seconds there will be one.
+pub type Rate = Arc<dyn Fn(&TenantId) -> Result<(), u32> + Send + Sync>;
 
 /// A message on its way in, from a platform that has done its own checks.
 #[derive(Clone, Debug)]
@@ -86,7 +90,15 @@ impl Gateway {
         let lanes = Lanes::new(options.waiting);
         let runner =
             Runner::new(lanes, desk.ledger().clone(), desk.arrivals().clone(), responder, options.grace);
-        Self { desk, runner }
+        Self { desk, runner, rate: None }
+    }
+
+    /// The same gateway, which asks `rate` for each message before anything is written for it. Without one, tenants may send as
+    /// fast as they can.
+    #[must_use]
+    pub fn with_rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
     }
 
     /// Takes a message in. Returns when it has its place in its conversation, and not when it is answered.
@@ -96,6 +108,7 @@ impl Gateway {
     pub async fn receive(&self, incoming: Incoming) -> Result<Receipt, GatewayError> {
         incoming.message.check(&self.limits())?;
         let account = self.accounts().get(incoming.platform, &incoming.message.account)?.clone();
+        self.take_rate(&account.tenant)?;
         let sender = &incoming.message.sender;
         let principal = match account.users.get(&sender.id) {
             Some(principal) => principal.clone(),
@@ -111,7 +124,13 @@ impl Gateway {
         self.receive_from(&account, principal, incoming).await
     }
 
-    /// As [`receive`](Self::receive), from somebody whom the platform has recognised.
+    /// Counts one message of a tenant, before anything is read or written for it.
+    pub(crate) fn take_rate(&self, tenant: &TenantId) -> Result<(), GatewayError> {
+        let rate = self.rate.as_ref().map_or(Ok(()), |rate| rate(tenant));
+        rate.map_err(|after_s| GatewayError::TooFast { after_s })
+    }
+
+    /// As [`receive`](Self::receive), from somebody whom the platform has recognised, and whose message is counted.
     pub(crate) async fn receive_from(
         &self,
         account: &Account,
@@ -188,6 +207,11 @@ impl Gateway {
 
     pub(crate) fn connections(&self) -> &Connections {
         self.desk.connections()
+    }
+
+    /// How many sockets of one tenant may be open.
+    pub(crate) fn sockets(&self) -> usize {
+        self.desk.options().sockets
     }
 
     pub(crate) fn limits(&self) -> MessageLimits {

@@ -78,7 +78,7 @@ mod turn;
 pub use account::{Account, Accounts, Busy, Grant, Unknown};
 pub use desk::{Desk, GatewayOptions};
 pub use error::GatewayError;
-pub use gateway::{Gateway, Incoming, Receipt, Taken};
+pub use gateway::{Gateway, Incoming, Rate, Receipt, Taken};
 pub use hooks::{DeliveryWork, Hooks};
 pub use message::Message;
 pub use policy::{KeyPolicy, SessionKey};
