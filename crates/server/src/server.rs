@@ -63,7 +63,7 @@ impl Server {
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
         let (limits, grace) = (config.limits.clone(), config.server.grace());
-        let jobs = config.jobs.clone();
+        let (jobs, messages) = (config.jobs.clone(), config.gateway.clone());
         let opening = haversack::spawn_blocking(move || {
             Engine::open(&config, options.telemetry, options.model, Role::Server)
         });
@@ -72,9 +72,9 @@ impl Server {
             engine.close(Duration::ZERO).await?;
             return Err(demo_keys_exposed(address));
         }
-        let gateway = gateway::over(&engine);
         let mcp = engine.mcp().endpoint();
-        let app = App::new(engine.clone(), limits.clone(), &jobs);
+        let app = App::new(engine.clone(), limits.clone(), &jobs, &messages);
+        let gateway = gateway::over(&engine).with_rate(app.rate());
         let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));

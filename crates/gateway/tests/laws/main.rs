@@ -12,6 +12,7 @@ mod crowd;
 mod house;
 mod kill;
 mod ledger;
+mod limits;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod order;

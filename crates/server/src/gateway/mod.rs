@@ -34,6 +34,7 @@ pub(crate) fn desk(config: &Config, store: &Store, keys: &KeyFile, journal: &Jou
     let processes = config.gateway.commands.as_ref().map(commands).transpose()?;
     let mut options = GatewayOptions { processes, hooks: hooks(journal), ..GatewayOptions::default() };
     options.limits.text = config.limits.message_bytes;
+    options.sockets = config.gateway.sockets_per_tenant;
     Ok(Desk::new(store.clone(), keys.clone(), accounts, client, [], options)?)
 }
 

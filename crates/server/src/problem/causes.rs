@@ -167,6 +167,8 @@ impl From<GatewayError> for Fault {
             GatewayError::Store(error) => error.into(),
             GatewayError::ShuttingDown => Self::new(Code::ShuttingDown, "The gateway is shutting down."),
             GatewayError::QueueFull => Self::retry(Code::QueueFull, sentence(&text), 1),
+            GatewayError::TooFast { after_s } => Self::retry(Code::TenantLimit, sentence(&text), after_s),
+            GatewayError::TooManySockets { .. } => Self::retry(Code::TenantLimit, sentence(&text), 1),
             GatewayError::Interrupted => Self::new(Code::TurnCancelled, sentence(&text)),
             error if error.is_refusal() => Self::new(Code::MessageRefused, sentence(&text)),
             error => Self::internal(error),
