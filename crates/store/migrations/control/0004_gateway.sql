@@ -49,6 +49,7 @@ CREATE TABLE gateway_deliveries (
     UNIQUE (tenant, id)
 ) STRICT;
 
+CREATE INDEX gateway_deliveries_waiting ON gateway_deliveries (tenant, due_at) WHERE state = 'pending';
 CREATE INDEX gateway_deliveries_by_due ON gateway_deliveries (state, due_at);
 CREATE INDEX gateway_deliveries_by_target ON gateway_deliveries (target, number)
     WHERE state IN ('pending', 'attempting');
