@@ -15,12 +15,13 @@ use crate::account::{Accounts, Pairings};
 use crate::approval::Approvals;
 use crate::arrivals::Arrivals;
 use crate::cron::Schedules;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, Presence};
 use crate::ledger::{Ledger, LedgerOptions, random_id};
 use crate::message::MessageLimits;
 use crate::platform::websocket::Connections;
 use crate::platform::{Platform, Platforms, webhook, websocket};
 use crate::process::{ProcessOptions, Processes};
+use crate::resume::resume;
 use crate::turn::Runner;
 
 /// How a gateway works.
@@ -106,8 +107,11 @@ impl Desk {
             Arc::new(websocket::Sender::new(connections.clone())),
         ];
         let platforms = Platforms::new(own.into_iter().chain(more));
-        // What an earlier gateway left is told from what this one works on.
-        let instance = random_id()?;
+        // What an earlier gateway left is told from what this one and its neighbours work on.
+        let presence = match options.hooks.presence() {
+            Some(presence) => presence,
+            None => Presence::alone(&random_id()?),
+        };
         let ledger = Ledger::new(
             store.clone(),
             keys.clone(),
@@ -116,11 +120,11 @@ impl Desk {
             options.hooks.clone(),
         );
         let processes = options.processes.clone().map(|processes| {
-            Processes::new(store.clone(), keys.clone(), ledger.clone(), instance.clone(), processes)
+            Processes::new(store.clone(), keys.clone(), ledger.clone(), presence.clone(), processes)
         });
         let inner = Inner {
             pairings: Pairings::new(store.clone()),
-            arrivals: Arrivals::new(store.clone(), instance),
+            arrivals: Arrivals::new(store.clone(), keys.clone(), presence),
             schedules: Schedules::new(store, keys, options.schedules, options.hooks.clone()),
             approvals: Approvals::new(ledger.clone(), options.patience),
             ledger,
@@ -199,6 +203,9 @@ impl Desk {
     async fn tick(&self, runner: &Runner, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
+            if let Err(error) = resume(self, runner).await {
+                tracing::error!(error = %error, "messages that were left could not be taken up");
+            }
             if let Err(error) = self.inner.schedules.tick(runner).await {
                 tracing::error!(error = %error, "schedules could not be looked at");
             }

@@ -131,6 +131,15 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    /// Its number in the list of errors, for the log.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Sealed { .. } => "HV0121",
+            Self::UnknownAccount => "HV0801",
+            _ => "HV0500",
+        }
+    }
+
     /// Whether the sender did something that they can do better, rather than we.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {

@@ -19,6 +19,7 @@ use crate::door::GATEWAY;
 use crate::ledger::Ledger;
 use crate::message::{Message, MessageLimits};
 use crate::platform::websocket::Connections;
+use crate::resume::resume;
 use crate::turn::{Identity, Lanes, Reply, Responder, Runner, Work};
 
 /// The gateway of a program. Cheap to clone.
@@ -145,11 +146,15 @@ impl Gateway {
         let visit = GATEWAY.enter(|bind| identity.bind(bind))?;
         let (desk, runner, busy) = (self.desk.clone(), self.runner.clone(), account.busy);
         let arrive = async move {
-            if !desk.arrivals().take(&identity.tenant, &message).await? {
+            let decision = Decision::read(&message.text);
+            // What is answered later outlives us; who waits on the line sends it again, and a question ends with its process.
+            let kept = identity.facts.later && decision.is_none();
+            let kept = kept.then(|| desk.arrivals().seal(&message)).transpose()?;
+            if !desk.arrivals().take(&identity.tenant, &message, kept).await? {
                 return Ok(Receipt::Duplicate);
             }
             // Answers to our own questions overtake the turn that waits for them.
-            if let Some((id, decision)) = Decision::read(&message.text) {
+            if let Some((id, decision)) = decision {
                 let text = match desk.approvals().answer(id, decision) {
                     Ok(()) => decision.told().to_owned(),
                     Err(error) => error.to_string(),
@@ -181,7 +186,17 @@ impl Gateway {
         self.desk.run(&self.runner, shutdown).await;
     }
 
-    /// Takes no more messages, waits up to `grace` for turns that run, then stops them.
+    /// Gives messages their turn that an earlier gateway accepted and did not answer; how many. [`run`](Self::run) does so too:
+    /// this is for a program that wants them to come before everything that arrives from now on.
+    ///
+    /// # Errors
+    /// The store's errors. What was not taken up yet is taken up later.
+    pub async fn resume(&self) -> Result<usize, GatewayError> {
+        haversack::detached(resume(&self.desk, &self.runner)).await
+    }
+
+    /// Takes no more messages, waits up to `grace` for turns that run or wait, then stops them. What was accepted, is not answered
+    /// and can be answered later is left to the next gateway.
     pub async fn drain(&self, grace: Duration) {
         let lanes = self.runner.lanes();
         lanes.stop_taking();
@@ -189,6 +204,7 @@ impl Gateway {
             lanes.cancel_all();
             let _ = tokio::time::timeout(self.desk.options().grace * 2, lanes.idle()).await;
         }
+        self.desk.arrivals().leave_all().await;
     }
 
     /// What outlives a turn.

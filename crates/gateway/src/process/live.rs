@@ -153,7 +153,7 @@ impl Processes {
             id: id.clone(),
             principal: captured.principal.as_str().to_owned(),
             session: session.clone(),
-            instance: self.instance.clone(),
+            instance: self.presence.name().to_owned(),
             pid: child.pid(),
             born: rows::born(child.pid()),
             notify,
@@ -249,10 +249,13 @@ impl Processes {
 
     /// Reports processes of earlier gateways that are gone.
     pub(crate) async fn look_after(&self) -> Result<(), GatewayError> {
-        let (engine, instance) = (self.store.control().engine(), self.instance.clone());
+        let (engine, presence) = (self.store.control().engine(), self.presence.clone());
         let gone = engine.read("look for processes", move |conn| {
-            let mut left = rows::left(conn, &instance)?;
-            left.retain(|left| left.born.is_empty() || rows::born(left.pid) != left.born);
+            let mut left = rows::left(conn, presence.name())?;
+            left.retain(|left| {
+                !presence.is_alive(&left.instance)
+                    && (left.born.is_empty() || rows::born(left.pid) != left.born)
+            });
             Ok(left)
         });
         for left in gone.await? {

@@ -24,6 +24,7 @@ pub use environment::Environment;
 pub use live::{NewProcess, ProcessStatus, State};
 
 use crate::deferred::Sealer;
+use crate::hooks::Presence;
 use crate::ledger::Ledger;
 use live::Live;
 
@@ -78,7 +79,7 @@ pub struct Processes {
     store: Store,
     sealer: Sealer,
     ledger: Ledger,
-    instance: String,
+    presence: Presence,
     options: Arc<ProcessOptions>,
     live: Arc<Mutex<HashMap<String, Arc<Live>>>>,
 }
@@ -88,11 +89,11 @@ impl Processes {
         store: Store,
         keys: KeyFile,
         ledger: Ledger,
-        instance: String,
+        presence: Presence,
         options: ProcessOptions,
     ) -> Self {
         let sealer = Sealer::new(keys, "gateway.processes");
-        Self { store, sealer, ledger, instance, options: Arc::new(options), live: Arc::default() }
+        Self { store, sealer, ledger, presence, options: Arc::new(options), live: Arc::default() }
     }
 
     /// How commands run.

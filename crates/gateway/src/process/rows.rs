@@ -26,6 +26,7 @@ pub(super) struct NewRow {
 pub(super) struct Left {
     pub(super) id: String,
     pub(super) tenant: String,
+    pub(super) instance: String,
     pub(super) pid: u32,
     pub(super) born: String,
     pub(super) notify: bool,
@@ -92,17 +93,18 @@ pub(super) fn find(
 /// What runs for other gateways than this one.
 pub(super) fn left(conn: &Connection, instance: &str) -> Result<Vec<Left>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, tenant, pid, born, notify, sealed FROM gateway_processes
+        "SELECT id, tenant, instance, pid, born, notify, sealed FROM gateway_processes
          WHERE state = 'running' AND instance <> ?1 AND sealed IS NOT NULL",
     )?;
     let rows = statement.query_map([instance], |row| {
         Ok(Left {
             id: row.get(0)?,
             tenant: row.get(1)?,
-            pid: row.get(2)?,
-            born: row.get(3)?,
-            notify: row.get(4)?,
-            sealed: row.get(5)?,
+            instance: row.get(2)?,
+            pid: row.get(3)?,
+            born: row.get(4)?,
+            notify: row.get(5)?,
+            sealed: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<Result<_, Error>>()?)

@@ -2,16 +2,21 @@
 -- Times are milliseconds since the Unix epoch, UTC. What was said, and the address that it goes to, stands only in `sealed`:
 -- a snapshot with its payload, encrypted for this tenant, this table and this row.
 
--- Messages that were taken, so that the same one is not taken twice.
+-- Messages that were taken, so that the same one is not taken twice, and that none is lost which was accepted.
 CREATE TABLE gateway_arrivals (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they came
     tenant      TEXT    NOT NULL,
     account     TEXT    NOT NULL,
     message     BLOB    NOT NULL CHECK (length(message) = 32), -- SHA-256 of the platform's id
-    instance    TEXT    NOT NULL, -- the gateway that works on it
+    instance    TEXT    NOT NULL, -- the process that works on it; empty when it was left to the next one
+    sealed      BLOB, -- the message, until it is finished, where its answer can be said later
+    starts      INTEGER NOT NULL DEFAULT 1, -- how often the work on it began
     arrived_at  INTEGER NOT NULL,
     finished_at INTEGER,
-    PRIMARY KEY (tenant, account, message)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (tenant, account, message)
+) STRICT;
+
+CREATE INDEX gateway_arrivals_left ON gateway_arrivals (number) WHERE finished_at IS NULL AND sealed IS NOT NULL;
 
 CREATE INDEX gateway_arrivals_by_age ON gateway_arrivals (arrived_at);
 
