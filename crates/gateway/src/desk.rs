@@ -227,6 +227,11 @@ impl Desk {
             if let Err(error) = self.inner.ledger.sweep().await {
                 tracing::error!(error = %error, "the ledger could not be swept");
             }
+            if let Some(processes) = &self.inner.processes
+                && let Err(error) = processes.sweep().await
+            {
+                tracing::error!(error = %error, "old processes could not be swept");
+            }
             if let Err(error) = self.inner.arrivals.sweep().await {
                 tracing::error!(error = %error, "old messages could not be swept");
             }

@@ -75,6 +75,10 @@ impl Server {
         let mcp = engine.mcp().endpoint();
         let app = App::new(engine.clone(), limits.clone(), &jobs, &messages);
         let gateway = gateway::over(&engine).with_rate(app.rate());
+        // What the last server accepted and did not answer comes before everything that arrives now.
+        if let Err(error) = gateway.resume().await {
+            tracing::warn!(error = %error, "messages that were left could not be taken up; it is tried again");
+        }
         let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));

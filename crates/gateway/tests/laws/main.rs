@@ -17,6 +17,7 @@ mod limits;
 mod mutants;
 mod order;
 mod processes;
+mod resume;
 mod routes;
 mod schedules;
 mod senders;

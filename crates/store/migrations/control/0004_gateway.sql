@@ -78,10 +78,11 @@ CREATE TABLE gateway_schedules (
     fence       INTEGER NOT NULL DEFAULT 0,
     lease_until INTEGER,
     sealed      BLOB    NOT NULL,
+    lost_at     INTEGER, -- it does not open: it runs no more, and its owner sees that
     created_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX gateway_schedules_by_due ON gateway_schedules (next_at);
+CREATE INDEX gateway_schedules_by_due ON gateway_schedules (next_at) WHERE lost_at IS NULL;
 CREATE INDEX gateway_schedules_by_tenant ON gateway_schedules (tenant, owner);
 
 -- Background processes whose end somebody waits for.
@@ -91,9 +92,9 @@ CREATE TABLE gateway_processes (
     principal  TEXT    NOT NULL,
     session    TEXT    NOT NULL, -- the session key
     instance   TEXT    NOT NULL, -- the gateway that started it
-    pid        INTEGER NOT NULL,
+    pid        INTEGER NOT NULL, -- 0 while it starts
     born       TEXT    NOT NULL, -- tells the process from a later one with its number
-    state      TEXT    NOT NULL CHECK (state IN ('running', 'ended', 'lost')),
+    state      TEXT    NOT NULL CHECK (state IN ('starting', 'running', 'ended', 'lost')),
     exit_code  INTEGER,
     notify     INTEGER NOT NULL CHECK (notify IN (0, 1)),
     sealed     BLOB, -- none once its end was told
@@ -102,3 +103,4 @@ CREATE TABLE gateway_processes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX gateway_processes_by_state ON gateway_processes (state, instance);
+CREATE INDEX gateway_processes_ended ON gateway_processes (tenant, session, ended_at) WHERE ended_at IS NOT NULL;
