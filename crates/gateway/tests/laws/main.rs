@@ -13,6 +13,7 @@ mod house;
 mod kill;
 mod ledger;
 mod limits;
+mod lost;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod order;

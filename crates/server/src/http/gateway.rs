@@ -2,6 +2,8 @@
 //! body is read for a message that cannot have one; a socket has an API key like any request, and keeps its place among the
 //! connections. What the gateway refuses becomes a problem like every other.
 
+pub(super) mod wire;
+
 use std::sync::Arc;
 
 use axum::Router;
