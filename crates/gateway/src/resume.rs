@@ -46,7 +46,10 @@ pub(crate) async fn resume(desk: &Desk, runner: &Runner) -> Result<usize, Gatewa
         }
     }
     if taken_up > 0 {
-        tracing::info!(messages = taken_up, "messages that were accepted before the last stop have their turn now");
+        tracing::info!(
+            messages = taken_up,
+            "messages that were accepted before the last stop have their turn now"
+        );
     }
     Ok(taken_up)
 }

@@ -366,7 +366,8 @@ impl Monitor {
             output.trim_end()
         );
         let notice = self.processes.ledger.prepare(Say { id: Some(told(&self.id)), text, to: None })?;
-        let (id, session, keep) = (self.id.clone(), self.live.session.clone(), self.processes.options.keep_most);
+        let (id, session, keep) =
+            (self.id.clone(), self.live.session.clone(), self.processes.options.keep_most);
         let ended = self.processes.store.rows()?.write("end a process", move |tx, scope| {
             if rows::end(tx, scope.tenant().as_str(), &id, State::Ended, code)? && tell {
                 notice.insert(tx, scope.tenant())?;

@@ -67,10 +67,8 @@ impl Roll {
     /// Forgets those that ended longer than `keep` ago, and of each session all but the `most` that ended last.
     pub(super) fn forget(&self, keep: Duration, most: usize) {
         let mut all = self.hold();
-        let mut ended: Vec<_> = all
-            .iter()
-            .filter_map(|(id, live)| Some((live.end()?.at, id.clone(), live.clone())))
-            .collect();
+        let mut ended: Vec<_> =
+            all.iter().filter_map(|(id, live)| Some((live.end()?.at, id.clone(), live.clone()))).collect();
         ended.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let mut kept: HashMap<(&TenantId, &str), usize> = HashMap::new();
         for (at, id, live) in &ended {

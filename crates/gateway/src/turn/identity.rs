@@ -98,8 +98,8 @@ impl Identity {
             session: SESSION_ID.get()?,
             facts: Facts::here()?,
             route: REPLY_ROUTE.get()?,
-            trace: TRACE_CONTEXT.get().ok(),
-            request: REQUEST_ID.get().ok(),
+            trace: TRACE_CONTEXT.bound(),
+            request: REQUEST_ID.bound(),
             scheduled: None,
         })
     }

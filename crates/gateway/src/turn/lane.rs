@@ -108,7 +108,12 @@ struct Lane {
 impl Lanes {
     /// Lanes in which up to `waiting` messages wait.
     pub(crate) fn new(waiting: usize) -> Self {
-        Self { lanes: Arc::default(), waiting, over: Cancel::new(), live: Arc::new(watch::Sender::new((0, true))) }
+        Self {
+            lanes: Arc::default(),
+            waiting,
+            over: Cancel::new(),
+            live: Arc::new(watch::Sender::new((0, true))),
+        }
     }
 
     /// Puts a message into its lane.

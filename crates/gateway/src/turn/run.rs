@@ -67,7 +67,9 @@ impl Runner {
         }
         // What the shutdown stopped was not worked on: it is left to the next start, or its sender sends it again.
         let stopped = matches!(outcome, Err(GatewayError::ShuttingDown))
-            || matches!(outcome, Err(GatewayError::Interrupted)) && self.lanes.is_closing() && !overtaken.is_cancelled();
+            || matches!(outcome, Err(GatewayError::Interrupted))
+                && self.lanes.is_closing()
+                && !overtaken.is_cancelled();
         for taken in steering.taken() {
             if !stopped {
                 self.arrivals.finish(&taken.identity.tenant, &taken.message).await;

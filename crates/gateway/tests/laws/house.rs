@@ -180,7 +180,8 @@ impl House {
             Box::pin(async move {
                 let who = headers.get("authorization")?.to_str().ok()?.to_owned();
                 let (tenant, principal) = who.split_once('/')?;
-                known(&who).then(|| Peer { tenant: self::tenant(tenant), principal: self::principal(principal) })
+                known(&who)
+                    .then(|| Peer { tenant: self::tenant(tenant), principal: self::principal(principal) })
             })
         });
         let router = webhook::router(gateway.clone()).merge(websocket::router(gateway.clone(), authenticate));

@@ -66,7 +66,10 @@ async fn a_frame_over_the_rate_of_its_tenant_is_refused_on_the_line_and_leaves_n
     let before = rows(&house).await;
     kim.say(say("2")).await;
     let told = kim.hear().await;
-    assert_eq!((&told["type"], &told["id"], &told["retry_after_s"]), (&json!("refused"), &json!("2"), &json!(7)));
+    assert_eq!(
+        (&told["type"], &told["id"], &told["retry_after_s"]),
+        (&json!("refused"), &json!("2"), &json!(7))
+    );
     kim.say(json!({ "type": "join", "chat": "other" })).await;
     assert_eq!(kim.hear().await["type"], "refused", "to listen is to ask for something too");
     assert_eq!(rows(&house).await, before, "nothing was written");
@@ -108,7 +111,8 @@ async fn a_key_that_ended_neither_says_nor_hears_anything_on_an_open_socket() {
         }
     }));
     let house = House::knowing(waits, move |_| !known.load(Ordering::SeqCst)).await;
-    let (mut says, mut hears) = (Client::connect(&house, "acme/lee").await, Client::connect(&house, "acme/kim").await);
+    let (mut says, mut hears) =
+        (Client::connect(&house, "acme/lee").await, Client::connect(&house, "acme/kim").await);
     hears.say(json!({ "type": "say", "id": "1", "chat": "main", "text": "slow" })).await;
     assert_eq!(hears.hear().await["type"], "taken");
     let before = rows(&house).await;
@@ -131,7 +135,13 @@ async fn head_alone(house: &House, account: &str, signed: bool) -> String {
     let address = house.origin.strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let signature = match signed {
-        true => format!("{}: m1\r\n{}: {}\r\n{}: v1,AAAA\r\n", sign::ID, sign::TIME, now_millis() / 1000, sign::SIGNATURE),
+        true => format!(
+            "{}: m1\r\n{}: {}\r\n{}: v1,AAAA\r\n",
+            sign::ID,
+            sign::TIME,
+            now_millis() / 1000,
+            sign::SIGNATURE
+        ),
         false => String::new(),
     };
     let head = format!(

@@ -20,7 +20,8 @@ async fn open(
 ) -> House {
     let mut options = with_commands(options(), folder.path());
     change(&mut options);
-    House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options, runs_what_is_said).await
+    House::in_folder(folder, vec![account("shop", "acme", &callbacks.origin)], options, runs_what_is_said)
+        .await
 }
 
 async fn execute(house: &House, sql: &'static str) -> usize {

@@ -78,7 +78,8 @@ async fn a_message_that_another_living_process_works_on_is_left_to_it() {
     {
         let store = crate::house::store_in(folder.path());
         let engine = store.control().engine();
-        let given = engine.write("give", |tx| Ok(tx.execute("UPDATE gateway_arrivals SET instance = 'other'", [])?));
+        let given =
+            engine.write("give", |tx| Ok(tx.execute("UPDATE gateway_arrivals SET instance = 'other'", [])?));
         assert_eq!(given.await.unwrap(), 2);
         store.close().await.unwrap();
     }

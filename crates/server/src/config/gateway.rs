@@ -93,12 +93,7 @@ pub struct Command {
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self {
-            body_bytes: 2 * 1024 * 1024,
-            sockets_per_tenant: 64,
-            accounts: Vec::new(),
-            commands: None,
-        }
+        Self { body_bytes: 2 * 1024 * 1024, sockets_per_tenant: 64, accounts: Vec::new(), commands: None }
     }
 }
 

@@ -50,7 +50,9 @@ async fn messages_count_against_the_rate_of_their_tenant() {
         for number in 0..50 {
             let say = json!({ "type": "say", "id": number.to_string(), "chat": "desk", "text": "hello" });
             socket.send(Message::text(say.to_string())).await.unwrap();
-            let told = told(&mut socket, |told| ["taken", "refused"].contains(&told["type"].as_str().unwrap())).await;
+            let told =
+                told(&mut socket, |told| ["taken", "refused"].contains(&told["type"].as_str().unwrap()))
+                    .await;
             if told["type"] == "refused" {
                 return told;
             }
@@ -146,7 +148,10 @@ async fn what_nobody_can_have_signed_is_refused_before_its_body_is_read() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let server = desk().await;
     let address = server.server.addr();
-    let signed = format!("webhook-id: m\r\nwebhook-timestamp: {}\r\nwebhook-signature: v1,AAAA\r\n", now_millis() / 1000);
+    let signed = format!(
+        "webhook-id: m\r\nwebhook-timestamp: {}\r\nwebhook-signature: v1,AAAA\r\n",
+        now_millis() / 1000
+    );
     for (account, headers) in [("nobody", signed.as_str()), ("acme-desk", "")] {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let head = format!(
@@ -172,7 +177,8 @@ async fn a_session_of_the_gateway_is_read_and_deleted_by_its_owner() {
     let page = json_of(server.get(&kim, "/v1/sessions?limit=1").await, StatusCode::OK).await;
     let encoded = |name: &str| name.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let before = encoded(page["before"].as_str().unwrap());
-    let rest = json_of(server.get(&kim, &format!("/v1/sessions?before={before}")).await, StatusCode::OK).await;
+    let rest =
+        json_of(server.get(&kim, &format!("/v1/sessions?before={before}")).await, StatusCode::OK).await;
     let name = rest["sessions"][0]["session"].as_str().unwrap();
     assert!(name.starts_with("gateway/") && name.contains("t 7/ü?#%2F"), "{rest}");
     let path = format!("/v1/sessions/{}", encoded(name));
@@ -245,13 +251,18 @@ async fn a_message_that_was_accepted_is_answered_after_kill_nine() {
     }
     post("m-9", "t-9", "Holt").send(second.url()).await;
     let answers = inbox.has(5).await;
-    let place = |answer: &Value| ["in_reply_to", "thread"].map(|part| answer[part].as_str().unwrap().to_owned());
+    let place =
+        |answer: &Value| ["in_reply_to", "thread"].map(|part| answer[part].as_str().unwrap().to_owned());
     let mut places: Vec<_> = answers.iter().map(place).collect();
     let of_the_lane = ["m-2", "m-3"].map(|id| places.iter().position(|place| place[0] == id).unwrap());
     assert!(of_the_lane[0] < of_the_lane[1], "in their order: {places:?}");
     places.sort();
     let expected = [("m-1", "t-1"), ("m-2", "t-2"), ("m-3", "t-2"), ("m-4", "t-4"), ("m-9", "t-9")];
-    assert_eq!(places, expected.map(|(id, thread)| [id.to_owned(), thread.to_owned()]), "each once, in its thread");
+    assert_eq!(
+        places,
+        expected.map(|(id, thread)| [id.to_owned(), thread.to_owned()]),
+        "each once, in its thread"
+    );
     for (id, name) in [("m-2", "Lund"), ("m-3", "Haas"), ("m-4", "Moss")] {
         let answer = answers.iter().find(|answer| answer["in_reply_to"] == id).unwrap();
         assert!(answer["text"].as_str().unwrap().contains(name), "{answer}");

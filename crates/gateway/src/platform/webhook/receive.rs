@@ -226,7 +226,9 @@ fn status_of(error: &GatewayError) -> StatusCode {
         }
         GatewayError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         GatewayError::Malformed { .. } | GatewayError::CallbackNotAllowed => StatusCode::UNPROCESSABLE_ENTITY,
-        GatewayError::QueueFull | GatewayError::TooFast { .. } | GatewayError::TooManySockets { .. } => StatusCode::TOO_MANY_REQUESTS,
+        GatewayError::QueueFull | GatewayError::TooFast { .. } | GatewayError::TooManySockets { .. } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         GatewayError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

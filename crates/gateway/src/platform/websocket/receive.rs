@@ -70,10 +70,19 @@ enum Said {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Told<'a> {
-    Joined { chat: &'a str },
-    Taken { id: &'a str },
-    Duplicate { id: &'a str },
-    Answered { id: &'a str, text: &'a str },
+    Joined {
+        chat: &'a str,
+    },
+    Taken {
+        id: &'a str,
+    },
+    Duplicate {
+        id: &'a str,
+    },
+    Answered {
+        id: &'a str,
+        text: &'a str,
+    },
     Refused {
         id: &'a str,
         detail: String,
