@@ -177,7 +177,8 @@ impl Gateway {
             }
             Ok(Receipt::Taken(Taken { answered: answer }))
         };
-        visit.wrap(arrive).await
+        // Whole, also when whoever sent it goes away: what was taken has its place in a conversation.
+        haversack::spawn_detached(visit.wrap(arrive)).await.unwrap_or(Err(GatewayError::NotAnswered))
     }
 
     /// Delivers, runs schedules and watches what an earlier gateway left, until `shutdown` is over. Without it nothing leaves

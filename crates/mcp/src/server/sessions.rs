@@ -150,6 +150,7 @@ impl SessionManager for OwnedSessions {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // `#[tokio::test]` blocks on its runtime where no frame is
 mod tests {
     use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
 

@@ -165,7 +165,7 @@ impl From<GatewayError> for Fault {
             GatewayError::Unbound(missing) => missing.into(),
             GatewayError::Foreign(foreign) => foreign.into(),
             GatewayError::Store(error) => error.into(),
-            GatewayError::ShuttingDown => Self::new(Code::ShuttingDown, "The gateway is shutting down."),
+            GatewayError::ShuttingDown => Self::retry(Code::ShuttingDown, "The gateway is shutting down.", 5),
             GatewayError::QueueFull => Self::retry(Code::QueueFull, sentence(&text), 1),
             GatewayError::TooFast { after_s } => Self::retry(Code::TenantLimit, sentence(&text), after_s),
             GatewayError::TooManySockets { .. } => Self::retry(Code::TenantLimit, sentence(&text), 1),

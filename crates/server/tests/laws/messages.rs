@@ -170,8 +170,8 @@ async fn a_session_of_the_gateway_is_read_and_deleted_by_its_owner() {
     let server = desk().await;
     let url = server.server.url();
     let said = "Remember that our account manager is Robin Vega.";
-    for thread in ["t 7/ü?#%2F", "t-8"] {
-        json_of(Post::new("acme-desk", thread, thread, said, None).send(&url).await, StatusCode::OK).await;
+    for (id, thread) in [("m-7", "t 7/ü?#%2F"), ("m-8", "t-8")] {
+        json_of(Post::new("acme-desk", id, thread, said, None).send(&url).await, StatusCode::OK).await;
     }
     let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
     let page = json_of(server.get(&kim, "/v1/sessions?limit=1").await, StatusCode::OK).await;
