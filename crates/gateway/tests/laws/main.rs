@@ -12,10 +12,13 @@ mod crowd;
 mod house;
 mod kill;
 mod ledger;
+mod limits;
+mod lost;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod order;
 mod processes;
+mod resume;
 mod routes;
 mod schedules;
 mod senders;

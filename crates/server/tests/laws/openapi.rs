@@ -72,6 +72,7 @@ fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
     }
     let expected: BTreeSet<_> = [
         "/errors/{code}",
+        "/gateway/webhook/{account}",
         "/healthz",
         "/metrics",
         "/openapi.json",
