@@ -47,8 +47,7 @@ async fn a_killed_run_is_resumed() {
     let orphan: u32 = std::fs::read_to_string(dir.path().join("second")).unwrap().trim().parse().unwrap();
     assert!(!is_gone(orphan), "a killed executor takes nobody along");
 
-    let (store, pipelines) = open(dir.path(), |options| options);
-    let house = House { dir, store, pipelines };
+    let house = House::at(dir, |options| options);
     tenant("a")
         .wrap(async {
             let view = house.pipelines.execute(&id("r")).await.unwrap();
@@ -78,7 +77,7 @@ async fn a_killed_run_is_resumed() {
 async fn execute_until_killed() {
     let Some(dir) = std::env::var_os(FOLDER) else { return };
     let dir = Path::new(&dir);
-    let pipelines: Pipelines = open(dir, |options| options).1;
+    let pipelines: Pipelines = open(dir, |options| options).2;
     tenant("a")
         .wrap(async {
             pipelines.start(&pipeline(dir), none(), id("r")).await.unwrap();
