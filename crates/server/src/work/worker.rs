@@ -62,7 +62,8 @@ impl Work {
         &self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = Result<(), JobError>> + Send + 'static {
-        let working = Worker::new(self.jobs.clone(), self.handlers.clone(), self.worker.clone()).run(shutdown);
+        let working =
+            Worker::new(self.jobs.clone(), self.handlers.clone(), self.worker.clone()).run(shutdown);
         let sweeping = sweep(self.pipelines.clone(), self.keep_runs, self.worker.sweep);
         haversack::detached(async move {
             tokio::select! {
