@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use haversack::testing::tenant;
+use haversack::testing::{session, tenant};
+use haversack::well_known::SessionId;
 use haversack_pipeline::builder::{parallel, python, shell};
 use haversack_pipeline::run::RunStatus::Succeeded;
 use haversack_pipeline::run_log::{AttemptStatus, What};
@@ -116,12 +117,21 @@ fn leaves(dir: &Path) -> Pipeline {
 
 #[tokio::test]
 async fn what_a_dead_shell_of_a_dead_executor_left_is_ended() {
+    // Whose parent dies is ours to collect: not every machine has somebody who does, and a shell that is dead and not
+    // collected still names its group.
+    rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut child = executor("kill::leave_until_killed", dir.path());
     child.kill().unwrap();
     child.wait().unwrap();
     let [shell, left] = ids(&dir.path().join("left"))[..] else { panic!("both are written down") };
-    until("the shell to be gone", || is_gone(shell)).await;
+    let collect = || {
+        let shell = rustix::process::Pid::from_raw(shell.cast_signed());
+        rustix::process::waitpid(shell, rustix::process::WaitOptions::NOHANG)
+            .is_ok_and(|found| found.is_some())
+    };
+    until("the shell to be collected", collect).await;
+    assert!(!Path::new(&format!("/proc/{shell}")).exists());
     assert!(!is_gone(left), "what it left lives on in its group");
 
     let house = House::at(dir, |options| options);
@@ -141,7 +151,7 @@ async fn leave_until_killed() {
     let Some(dir) = std::env::var_os(FOLDER) else { return };
     let dir = Path::new(&dir);
     let pipelines: Pipelines = open(dir, |options| options).2;
-    tenant("a")
+    session("a", "desk")
         .wrap(async {
             pipelines.start(&leaves(dir), none(), id("r")).await.unwrap();
             let running = haversack::spawn(pipelines.execute(&id("r")));
@@ -150,6 +160,22 @@ async fn leave_until_killed() {
             running.await.unwrap().unwrap();
         })
         .await;
+}
+
+/// Its owner deletes what nobody executes any more, and what it left running ends with it.
+#[tokio::test]
+async fn a_deleted_run_of_a_dead_executor_leaves_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = executor("kill::leave_until_killed", dir.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = ids(&dir.path().join("left"))[1];
+    assert!(!is_gone(left), "what it left lives on in its group");
+
+    let house = House::at(dir, |options| options);
+    let desk = SessionId::new("desk").unwrap();
+    assert_eq!(tenant("a").wrap(async { house.pipelines.forget(&desk).await.unwrap() }).await, 1);
+    until("what was left to be gone", || is_gone(left)).await;
 }
 
 /// Two kinds of children, neither of which may do anything before it is written down.

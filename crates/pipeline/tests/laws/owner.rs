@@ -298,6 +298,34 @@ async fn an_executor_of_another_process_writes_nothing_of_a_deleted_run() {
 }
 
 #[tokio::test]
+async fn an_executor_of_another_process_stops_when_its_run_is_deleted() {
+    let reached = Arc::new(Semaphore::new(0));
+    let functions = {
+        let reached = Arc::clone(&reached);
+        Functions::new().on("wait", move |_| {
+            reached.add_permits(1);
+            std::future::pending()
+        })
+    };
+    let house = House::with(|options| options.functions(functions));
+    let elsewhere = haversack_pipeline::Pipelines::new(
+        house.store.clone(),
+        house.keys.clone(),
+        haversack_pipeline::PipelineOptions::new(house.catalog()),
+    );
+    talking("kim", "desk")
+        .wrap(async {
+            house.pipelines.start(&chain([("s", function("wait"))]), none(), id("r")).await.unwrap();
+            let running = haversack::spawn(house.pipelines.execute(&id("r")));
+            reached.acquire().await.unwrap().forget();
+            assert_eq!(elsewhere.forget(&SessionId::new("desk").unwrap()).await.unwrap(), 1);
+            until("the executor to stop", || running.is_finished()).await;
+            assert!(matches!(running.await.unwrap(), Err(PipelineError::TakenOver)));
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn an_old_ended_run_goes_with_its_folder_and_one_that_has_not_ended_stays() {
     let house = House::new();
     let pipeline = chain([("s", shell("echo canary > x; cat x").put(["x"]))]);
