@@ -293,6 +293,29 @@ async fn a_second_start_leaves_a_run_that_has_its_job_to_it() {
     server.server.shutdown().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_of_two_people_is_two_runs_that_both_are_executed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display();
+    let wait = format!("touch {place}/began-$who; while ! test -e {place}/gate; do sleep 0.05; done");
+    let text = one(&wait, "").replace("      next:", "      parameters: [who]\n      next:");
+    std::fs::write(folder.path().join("slow.yaml"), text).unwrap();
+    let server = serving(folder.path()).await;
+    for who in ["kim", "sam"] {
+        let (key, body) =
+            (server.key("acme", who).await, json!({ "key": "r", "parameters": { "who": who } }));
+        json_of(begin(&server, &key, "slow", body).await, StatusCode::ACCEPTED).await;
+    }
+    let mark = |who: &str| folder.path().join(format!("began-{who}"));
+    settled(async || (mark("kim").exists() && mark("sam").exists()).then_some(())).await;
+    std::fs::write(folder.path().join("gate"), "").unwrap();
+    for who in ["kim", "sam"] {
+        let view = ended(&server, &server.key("acme", who).await, "r").await;
+        assert_eq!((&view["status"], &view["principal"]), (&"succeeded".into(), &who.into()));
+    }
+    server.server.shutdown().await.unwrap();
+}
+
 /// A server whose agent has the pipeline `name` as a tool.
 async fn offering(folder: &Path, name: &str) -> TestServer {
     let change = |config: &mut Config| {
