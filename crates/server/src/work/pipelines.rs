@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::background::Results;
 use super::{Work, posted};
+use crate::auth::name::session_name;
 use crate::code::Code;
 use crate::config::{self, PipelineTool};
 use crate::problem::Fault;
@@ -366,7 +367,9 @@ impl Seat {
         let key =
             JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
+        // Sessions of other doors have no history, and names that none of the chat can have.
         if let Ok(session) = SESSION_ID.get()
+            && session_name(session.as_str()).is_ok()
             && !agents.history()?.has(&session).await?
         {
             return Err(ToolError::Refused("the session that asked for it is deleted"));
