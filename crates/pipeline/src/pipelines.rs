@@ -363,7 +363,7 @@ impl Pipelines {
             pipeline: pipeline.name().to_owned(),
             identity: pipeline.identity().to_owned(),
             definition: pipeline.json().to_owned(),
-            session: SESSION_ID.get().ok().map(String::from),
+            session: SESSION_ID.bound().map(String::from),
             parameters,
             trace,
         })

@@ -368,7 +368,7 @@ impl Seat {
             JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
         // Sessions of other doors have no history, and names that none of the chat can have.
-        if let Ok(session) = SESSION_ID.get()
+        if let Some(session) = SESSION_ID.bound()
             && session_name(session.as_str()).is_ok()
             && !agents.history()?.has(&session).await?
         {
