@@ -67,6 +67,11 @@ pub struct Pipelines {
     pub runs: Option<PathBuf>,
     /// `PATH` of the children of steps. Nothing else of the server's environment reaches them.
     pub child_path: String,
+    /// Days that a run that has ended is kept, with its folder. Not longer than keys that were replaced still open, which is
+    /// 30 days where `context keys rotate` is not told otherwise.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 3_650>")]
+    #[schemars(range(min = 1, max = 3_650))]
+    pub keep_days: u32,
     /// Secrets by tenant and name, each by reference. A step gets those that it names, in its child's environment alone.
     pub secrets: BTreeMap<String, BTreeMap<String, SecretRef>>,
     /// Pipelines that agents may run as tools.
@@ -138,6 +143,13 @@ impl Jobs {
     }
 }
 
+impl Pipelines {
+    /// How long a run that has ended is kept.
+    pub fn keep(&self) -> Duration {
+        Duration::from_secs(24 * 3600) * self.keep_days
+    }
+}
+
 impl Default for Jobs {
     fn default() -> Self {
         Self {
@@ -159,6 +171,7 @@ impl Default for Pipelines {
             folder: None,
             runs: None,
             child_path: "/usr/local/bin:/usr/bin:/bin".to_owned(),
+            keep_days: 14,
             secrets: BTreeMap::new(),
             tools: Vec::new(),
         }

@@ -102,7 +102,8 @@ pub(super) async fn close(
     Ok(Json(Closed { session: session.as_str().to_owned(), closed_at, job }))
 }
 
-/// Delete a session with everything that was said and learnt in it. Turns that run in it are cancelled first.
+/// Delete a session with everything that was said and learnt in it, and with the runs of pipelines that were started in it.
+/// Turns and runs that are under way are cancelled first.
 ///
 /// Jobs that were started in it go on, because what they are about is sealed: their results find no session to come to.
 /// What is sealed of them, their arguments and results, is deleted when their time is up, or earlier by calling them off.
@@ -118,6 +119,8 @@ pub(super) async fn delete(
     KnownSession(session): KnownSession,
 ) -> Result<Json<haversack_agent::history::Receipt>, Fault> {
     let _shut = app.engine.turns().forget(&session).await?;
+    // Before the session itself: after a crash in between it can be deleted again.
+    app.engine.work().pipelines().forget(&session).await?;
     let history = app.engine.agents().history()?;
     history.delete(&session).await?.map(Json).ok_or_else(not_found)
 }

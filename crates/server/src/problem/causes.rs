@@ -143,6 +143,12 @@ impl From<PipelineError> for Fault {
             PipelineError::Unbound(missing) => missing.into(),
             PipelineError::Foreign(foreign) => foreign.into(),
             PipelineError::Store(store) => store.into(),
+            PipelineError::Keys(keys) => keys.into(),
+            PipelineError::Capture(_) => {
+                Self::caused(Code::ContextNotCarried, "The run was not written down.", error)
+            }
+            PipelineError::Seal(_) => Self::caused(Code::SealRefused, "The run was not written down.", error),
+            PipelineError::Sealed => Self::new(Code::SealRefused, text),
             PipelineError::Yaml { .. } | PipelineError::Invalid(_) => Self::new(Code::PipelineInvalid, text),
             PipelineError::UnknownRun | PipelineError::UnknownAttempt => Self::new(Code::RunNotFound, text),
             PipelineError::BadKey
