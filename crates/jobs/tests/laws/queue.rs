@@ -249,6 +249,54 @@ async fn no_tenant_has_more_running_than_it_may() {
 }
 
 #[tokio::test]
+async fn one_tenants_long_jobs_leave_a_slot_for_another_tenants() {
+    let place = Place::fresh();
+    let (notes, mut heard) = Notes::new();
+    let (noted, gate) = (notes.clone(), std::sync::Arc::new(tokio::sync::Semaphore::new(0)));
+    let open = gate.clone();
+    let work = move |Args(tenant): Args<String>| {
+        noted.add(tenant.clone());
+        let open = open.clone();
+        async move {
+            if tenant == "flood" {
+                open.acquire().await?.forget();
+            }
+            Ok(tenant)
+        }
+    };
+    let shared = WorkerOptions { concurrency: 4, share: Some(3), ..options() };
+    let worker = place.work_with(Handlers::new().on("work", work), shared);
+    let post = async |tenant: &'static str| {
+        let jobs = place.jobs.clone();
+        caller(tenant, "p")
+            .wrap(async move { submit(&jobs, NewJob::new("work", &tenant).unwrap()).await })
+            .await
+    };
+    for _ in 0..8 {
+        post("flood").await;
+    }
+    for _ in 0..3 {
+        assert_eq!(heard.recv().await.unwrap(), "flood");
+    }
+    // None of those ends, and yet the others are served, one after the other.
+    for tenant in ["small", "other", "small"] {
+        let (jobs, id) = (place.jobs.clone(), post(tenant).await);
+        let done = caller(tenant, "p").wrap(async move { jobs.wait(&id).await.unwrap() }).await;
+        assert_eq!(done, succeeded(tenant));
+        assert_eq!(heard.recv().await.unwrap(), tenant);
+    }
+    assert_eq!(notes.all().iter().filter(|tenant| *tenant == "flood").count(), 3);
+    // A slot that is freed goes to the flood again.
+    gate.add_permits(1);
+    assert_eq!(heard.recv().await.unwrap(), "flood");
+    gate.add_permits(100);
+    for _ in 0..4 {
+        assert_eq!(heard.recv().await.unwrap(), "flood");
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_over_is_swept_when_its_time_is_up() {
     let place = Place::fresh();
     let often = WorkerOptions { sweep: Duration::from_millis(20), ..options() };
