@@ -123,6 +123,43 @@ async fn a_submitted_job_wakes_an_idle_worker() {
 }
 
 #[tokio::test]
+async fn what_falls_due_while_a_crowd_is_looked_through_is_not_overlooked() {
+    let place = Place::fresh();
+    let crowd = place.store.control().engine().write("crowd", |tx| {
+        tx.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+             INSERT INTO jobs (id, tenant, principal, queue, handler, state, run_at, max_attempts, max_deliveries,
+                               timeout_ms, backoff_first_ms, backoff_max_ms, keep_ms, created_at)
+             SELECT printf('job_%032x', i), printf('tenant %04d', i), 'p', 'default', 'work', 'queued', ?1, 1, 1, 1000,
+                    0, 0, 3600000, 1
+             FROM n",
+            [now_millis() + 3_600_000],
+        )?;
+        Ok(())
+    });
+    crowd.await.unwrap();
+    // It never looks by itself, and its nap is longer than the patience of this test.
+    let never = WorkerOptions { poll: Duration::from_secs(3600), ..WorkerOptions::default() };
+    let worker = place.work_with(Handlers::new().on("work", || async { Ok(1) }), never);
+    for round in 0..12 {
+        let mut waits = haversack::JoinSet::new();
+        // Early, in the middle and late; each wakes a worker that is somewhere on its way round.
+        for tenant in ["a", "tenant 0700 b", "tenant 1500 b", "z"] {
+            let jobs = place.jobs.clone();
+            waits.spawn(caller(tenant, "p").wrap(async move {
+                tokio::time::sleep(Duration::from_millis(round * 7)).await;
+                submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await
+            }));
+        }
+        while let Some(done) = tokio::time::timeout(Duration::from_secs(20), waits.join_next()).await.unwrap()
+        {
+            assert_eq!(done.unwrap(), succeeded(1));
+        }
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn one_tenants_backlog_of_a_hundred_thousand_keeps_nobody_waiting() {
     const BACKLOG: i64 = 100_000;
     let place = Place::fresh();
