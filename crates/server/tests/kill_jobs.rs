@@ -303,6 +303,7 @@ fn note(log: &Path, line: &Value) {
 
 /// [`worker`] as a process of its own.
 struct Worker {
+    pid: u32,
     process: Mortal,
     _stdout: BufReader<ChildStdout>,
 }
@@ -317,17 +318,17 @@ impl Worker {
             .stderr(Stdio::null())
             .spawn()
             .expect("a worker starts");
-        let mut process = Mortal::new(child);
+        let (pid, mut process) = (child.id(), Mortal::new(child));
         let mut stdout = process.stdout();
         let mut said = stdout.by_ref().lines();
         assert!(said.any(|line| line.is_ok_and(|line| line.contains("working"))), "the worker ended");
-        Self { process, _stdout: stdout }
+        Self { pid, process, _stdout: stdout }
     }
 
     /// SIGKILL; the log says so when it is dead and before anybody else could begin its jobs again.
     fn kill(&mut self, log: &Path) {
         // Written before, because the lease of a job may be at its end in the moment of the kill.
-        note(log, &json!({ "event": "killed", "pid": self.process.id() }));
+        note(log, &json!({ "event": "killed", "pid": self.pid }));
         self.process.kill();
     }
 }

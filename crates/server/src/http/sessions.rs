@@ -104,8 +104,8 @@ pub(super) async fn close(
 
 /// Delete a session with everything that was said and learnt in it. Turns that run in it are cancelled first.
 ///
-/// Jobs that were started in it go on, because what they are about is sealed: their results find no session to come to.
-/// What is sealed of them, their arguments and results, is deleted when their time is up, or earlier by calling them off.
+/// Jobs that were started in it are deleted with their arguments and results, or called off and deleted when they have
+/// stopped.
 #[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
     params(("session" = String, Path, description = "The session's name.")),
     responses(
@@ -119,6 +119,11 @@ pub(super) async fn delete(
 ) -> Result<Json<haversack_agent::history::Receipt>, Fault> {
     let _shut = app.engine.turns().forget(&session).await?;
     let history = app.engine.agents().history()?;
+    if history.has(&session).await? {
+        // First, so that a deletion that was interrupted finds the session and can be repeated.
+        let jobs = app.engine.work().jobs();
+        boundary::in_session(session.clone())?.wrap(async { jobs.forget_session().await }).await?;
+    }
     history.delete(&session).await?.map(Json).ok_or_else(not_found)
 }
 

@@ -15,10 +15,6 @@ impl Mortal {
         Self(child)
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     pub(crate) fn stdout(&mut self) -> BufReader<ChildStdout> {
         BufReader::new(self.0.stdout.take().expect("its output"))
     }
