@@ -301,7 +301,9 @@ async fn one_tenants_long_jobs_leave_a_slot_for_another_tenants() {
             Ok(tenant)
         }
     };
-    let shared = WorkerOptions { concurrency: 4, share: Some(3), ..options() };
+    // It never looks by itself.
+    let never = Duration::from_secs(3600);
+    let shared = WorkerOptions { concurrency: 4, share: Some(3), poll: never, lease: never, ..options() };
     let worker = place.work_with(Handlers::new().on("work", work), shared);
     let post = async |tenant: &'static str| {
         let jobs = place.jobs.clone();
