@@ -141,13 +141,15 @@ async fn what_falls_due_while_a_crowd_is_looked_through_is_not_overlooked() {
     // It never looks by itself, and its nap is longer than the patience of this test.
     let never = WorkerOptions { poll: Duration::from_secs(3600), ..WorkerOptions::default() };
     let worker = place.work_with(Handlers::new().on("work", || async { Ok(1) }), never);
-    for round in 0..12 {
+    let tenants = ["a", "tenant 0500 b", "tenant 1000 b", "tenant 1500 b", "z"];
+    for round in 0..20 {
         let mut waits = haversack::JoinSet::new();
-        // Early, in the middle and late; each wakes a worker that is somewhere on its way round.
-        for tenant in ["a", "tenant 0700 b", "tenant 1500 b", "z"] {
-            let jobs = place.jobs.clone();
+        // One after the other, each time in another order; each wakes a worker that is somewhere on its way round.
+        for turn in 0..tenants.len() {
+            let (jobs, tenant) = (place.jobs.clone(), tenants[(turn * 3 + round * 2) % tenants.len()]);
+            let pause = Duration::from_millis((turn * 30 + round).try_into().unwrap());
             waits.spawn(caller(tenant, "p").wrap(async move {
-                tokio::time::sleep(Duration::from_millis(round * 7)).await;
+                tokio::time::sleep(pause).await;
                 submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await
             }));
         }
