@@ -11,7 +11,7 @@ use haversack::FutureExt;
 use haversack_store::sqlite::{Connection, Transaction, params};
 use haversack_store::{ControlRows, StoreError, TenantDb, now_millis};
 
-use crate::backend::sqlite::queue::{self, From, Sealed};
+use crate::backend::sqlite::queue::{self, Sealed, Through};
 use crate::{JobError, JobId, Jobs, NewJob};
 
 /// How many jobs one relay moves at a time.
@@ -89,7 +89,7 @@ impl Jobs {
                 let ids: Vec<JobId> = waiting.iter().map(|job| job.id.clone()).collect();
                 let insert = rows.write("relay jobs", move |tx, scope| {
                     for job in &waiting {
-                        queue::insert(tx, scope.tenant().as_str(), job, From::Outbox)?;
+                        queue::insert(tx, scope.tenant().as_str(), job, Through::Outbox)?;
                     }
                     Ok(())
                 });

@@ -13,7 +13,7 @@ use haversack_store::{KeyFile, Store};
 use tokio::sync::watch;
 
 use crate::backend::sqlite::Sqlite;
-use crate::backend::sqlite::queue::{self, From, Sealed};
+use crate::backend::sqlite::queue::{self, Sealed, Through};
 use crate::{JobError, JobId, NewJob, Submitted};
 
 /// What a program decides about its jobs.
@@ -76,7 +76,7 @@ impl Jobs {
         let write = self.seal(job).and_then(|sealed| {
             let rows = self.shared.store.rows()?;
             Ok(rows.write("submit a job", move |tx, scope| {
-                queue::insert(tx, scope.tenant().as_str(), &sealed, From::Submit)
+                queue::insert(tx, scope.tenant().as_str(), &sealed, Through::Submit)
             }))
         });
         let jobs = self.clone();

@@ -118,7 +118,7 @@ mod tests {
         };
         backend
             .rows
-            .write("submit", move |tx| queue::insert(tx, "t", &job, queue::From::Submit))
+            .write("submit", move |tx| queue::insert(tx, "t", &job, queue::Through::Submit))
             .await
             .unwrap();
         (dir, store, backend)

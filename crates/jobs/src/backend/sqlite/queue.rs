@@ -23,9 +23,9 @@ pub(crate) struct Sealed {
     pub(crate) sealed: Vec<u8>,
 }
 
-/// Where a job comes from.
+/// How a job comes into the queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum From {
+pub(crate) enum Through {
     Submit,
     /// Its tenant's outbox, which holds it until somebody clears it.
     Outbox,
@@ -36,7 +36,7 @@ pub(crate) fn insert(
     tx: &Transaction<'_>,
     tenant: &str,
     job: &Sealed,
-    from: From,
+    through: Through,
 ) -> Result<Submitted, StoreError> {
     let mut known = tx.prepare_cached("SELECT 1 FROM jobs WHERE id = ?1")?;
     if known.exists([job.id.as_str()])? {
@@ -81,7 +81,7 @@ pub(crate) fn insert(
         plan.keep_ms,
         now,
         job.session,
-        from == From::Outbox
+        through == Through::Outbox
     ])?;
     let mut request = tx.prepare_cached("INSERT INTO job_requests (number, sealed) VALUES (?1, ?2)")?;
     request.execute(params![number, job.sealed])?;
