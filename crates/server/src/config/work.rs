@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use haversack_agent::agent::SecretRef;
 
-use super::sections::ranged;
+use super::sections::{ranged, some_ranged};
 
 /// `[keys]`: the ring that seals what leaves the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,11 @@ pub struct Jobs {
     #[serde(deserialize_with = "ranged::<_, _, 1, 1_000>")]
     #[schemars(range(min = 1, max = 1_000))]
     pub concurrency: usize,
+    /// Jobs of one tenant that one worker runs at a time. Unset: all but one, so that one tenant's long jobs leave a place
+    /// for the others.
+    #[serde(deserialize_with = "some_ranged::<_, _, 1, 1_000>", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub per_tenant: Option<usize>,
     /// Seconds after which the job of a worker that died is given to another.
     #[serde(deserialize_with = "ranged::<_, _, 1, 3_600>")]
     #[schemars(range(min = 1, max = 3_600))]
@@ -127,6 +132,11 @@ impl Keys {
 }
 
 impl Jobs {
+    /// How many places of a worker one tenant may have.
+    pub fn share(&self) -> usize {
+        self.per_tenant.unwrap_or(self.concurrency.saturating_sub(1)).max(1)
+    }
+
     /// After how long the job of a worker that died is given to another.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_s)
@@ -155,6 +165,7 @@ impl Default for Jobs {
         Self {
             embedded_worker: true,
             concurrency: 8,
+            per_tenant: None,
             lease_s: 30,
             timeout_s: 600,
             max_attempts: 5,

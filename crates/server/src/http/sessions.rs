@@ -105,8 +105,8 @@ pub(super) async fn close(
 /// Delete a session with everything that was said and learnt in it, and with the runs of pipelines that were started in it.
 /// Turns and runs that are under way are cancelled first.
 ///
-/// Jobs that were started in it go on, because what they are about is sealed: their results find no session to come to.
-/// What is sealed of them, their arguments and results, is deleted when their time is up, or earlier by calling them off.
+/// Jobs that were started in it are deleted with their arguments and results, or called off and deleted when they have
+/// stopped.
 #[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
     params(("session" = String, Path, description = "The session's name; one of the gateway percent-encoded.")),
     responses(
@@ -122,6 +122,11 @@ pub(super) async fn delete(
     // Before the session itself: after a crash in between it can be deleted again.
     app.engine.work().pipelines().forget(&session).await?;
     let history = app.engine.agents().history()?;
+    if history.has(&session).await? {
+        // First, so that a deletion that was interrupted finds the session and can be repeated.
+        let jobs = app.engine.work().jobs();
+        boundary::in_session(session.clone())?.wrap(async { jobs.forget_session().await }).await?;
+    }
     history.delete(&session).await?.map(Json).ok_or_else(not_found)
 }
 

@@ -104,6 +104,7 @@ impl Before {
         let handlers = pipelines::handlers(handlers, pipelines.clone(), journal.clone(), results);
         let worker = WorkerOptions {
             concurrency: config.jobs.concurrency,
+            share: Some(config.jobs.share()),
             lease: config.jobs.lease(),
             grace: config.server.grace(),
             ..WorkerOptions::default()
