@@ -25,6 +25,8 @@ pub mod well_known;
 
 #[cfg(feature = "http-body")]
 pub mod body;
+#[cfg(feature = "canary")]
+pub mod canary;
 #[cfg(feature = "axum")]
 pub mod extract;
 #[cfg(feature = "tower")]
