@@ -90,7 +90,6 @@ impl Canaries {
     }
 
     /// A search that has found nothing yet.
-    #[must_use]
     pub fn search(&self) -> Search<'_> {
         Search::new(&self.planted)
     }

@@ -116,8 +116,7 @@ impl Copies {
             Round::ALL.into_iter().find_map(|round| {
                 let found: Found = Arc::default();
                 round.run(self.n, &self.bind, &function, &found);
-                let first = lock(&found).take();
-                first
+                lock(&found).take()
             })
         });
         match rounds.expect("a thread for the copies").join() {
