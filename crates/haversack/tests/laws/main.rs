@@ -37,7 +37,11 @@ mod blocking;
 #[cfg(feature = "tokio")]
 mod crowd;
 #[cfg(feature = "tokio")]
+mod everywhere;
+#[cfg(feature = "tokio")]
 mod infrastructure;
+#[cfg(feature = "testing")]
+mod secrets;
 #[cfg(feature = "snapshot")]
 mod snapshot;
 #[cfg(feature = "tracing")]
