@@ -17,8 +17,10 @@ static HTTP: Boundary = Boundary::new("http").requires(&[&TENANT_ID, &PRINCIPAL]
 static OUT: Manifest = manifest![TENANT_ID];
 static SEALED_FOR: SealedFor<'static> = SealedFor { tenant: "acme", queue: "mail", id: "1" };
 
+type Mistake = (&'static str, fn() -> String);
+
 /// Every function of this file that makes a mistake, in the order of the page.
-const MISTAKES: &[(&str, fn() -> String)] = &[
+const MISTAKES: &[Mistake] = &[
     ("read_of_what_nobody_bound", read_of_what_nobody_bound),
     ("read_in_a_bare_thread", read_in_a_bare_thread),
     ("read_of_what_stays", read_of_what_stays),
@@ -220,7 +222,7 @@ fn global() -> String {
 
 /// Every mistake, with its text.
 pub(crate) fn sections() -> String {
-    let section = |(name, make): &(&str, fn() -> String)| {
+    let section = |(name, make): &Mistake| {
         let (before, rest) = SOURCE.split_once(&format!("\nfn {name}() -> String {{\n")).unwrap();
         let lines = before.lines().rev().skip_while(|line| line.starts_with("#["));
         let mut about: Vec<&str> = lines.map_while(|line| line.strip_prefix("/// ")).collect();
