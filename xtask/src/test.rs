@@ -25,6 +25,7 @@ pub fn run(deep: bool, filter: &[String]) -> Result<()> {
     }
     if filter.is_empty() {
         readme(&mut steps, &metadata)?;
+        examples(&mut steps, &metadata)?;
     }
     mutants(&mut steps, &metadata, filter)?;
     if deep {
@@ -45,6 +46,15 @@ fn readme(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
     let verdict =
         if same { Ok(()) } else { Err(format!("README.md shows another output than\n{}", captured.text)) };
     steps.judge("README example", started, verdict)
+}
+
+/// Runs every example, which the tests' build made; each says by its asserts whether it still shows what it claims.
+fn examples(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
+    for (_, target) in metadata.targets("example") {
+        let program = metadata.target_directory.join("debug/examples").join(&target.name);
+        steps.run(&format!("example {}", target.name), &mut Command::new(program))?;
+    }
+    Ok(())
 }
 
 /// Builds the product with its planted faults and runs the tests that demand that each is seen.

@@ -147,6 +147,29 @@ impl Bindings {
         }
     }
 
+    /// Takes along what is bound here, where something is: from the door outside to the one within. Neither default nor
+    /// environment count.
+    ///
+    /// ```
+    /// use haversack::well_known::{REQUEST_ID, RequestId, TENANT_ID, TenantId};
+    /// use haversack::Boundary;
+    ///
+    /// static HTTP: Boundary = Boundary::new("http").requires(&[&TENANT_ID]);
+    /// // A turn outlives its request, so it has an entry of its own.
+    /// static TURN: Boundary = Boundary::new("turn").requires(&[&TENANT_ID]);
+    ///
+    /// let http = HTTP.enter(|bindings| bindings.bind(&TENANT_ID, TenantId::new("acme").unwrap())).unwrap();
+    /// let turn = http.run(|| TURN.enter(|bindings| bindings.keep(&TENANT_ID).keep(&REQUEST_ID))).unwrap();
+    /// turn.run(|| {
+    ///     assert_eq!(TENANT_ID.get().unwrap().as_str(), "acme");
+    ///     assert_eq!(REQUEST_ID.bound(), None);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn keep<T: Clone + Send + Sync + 'static, B>(self, variable: &'static ContextVar<T, B>) -> Self {
+        self.bind_some(variable, variable.bound())
+    }
+
     /// Binds what was decoded.
     #[cfg(feature = "snapshot")]
     pub(crate) fn put(mut self, fresh: Fresh) -> Self {

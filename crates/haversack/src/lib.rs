@@ -20,6 +20,8 @@ mod var;
 mod carry;
 
 pub mod env;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod strict;
 pub mod well_known;
 

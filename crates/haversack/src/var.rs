@@ -235,6 +235,28 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
         }
     }
 
+    /// A clone of what is bound here, where something is: for what may be there and need not, and for handing a binding
+    /// on. Neither default nor environment count, and why there is none is not told: a value that must be there is
+    /// read with [`get`](Self::get).
+    ///
+    /// ```
+    /// use haversack::ContextVar;
+    ///
+    /// static NOTE: ContextVar<&str> = ContextVar::new("note").default(|| "none");
+    /// assert_eq!(NOTE.bound(), None);
+    /// NOTE.sync_scope("fragile", || assert_eq!(NOTE.bound(), Some("fragile")));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn bound(&'static self) -> Option<T>
+    where
+        T: Clone,
+    {
+        let bound = self.key.peek(T::clone).ok()?;
+        self.observe(Location::caller());
+        Some(bound)
+    }
+
     /// Whether a value is bound here. Neither default nor environment count.
     #[must_use]
     pub fn is_bound(&'static self) -> bool {

@@ -33,13 +33,13 @@ impl Caller {
         Ok(Self {
             tenant: TENANT_ID.get()?,
             principal: PRINCIPAL.get()?,
-            session: SESSION_ID.get().ok(),
-            request: REQUEST_ID.get().ok(),
-            trace: TRACE_CONTEXT.get().ok(),
-            deadline: DEADLINE.get().ok(),
-            cancel: CANCEL.get().ok(),
-            headers: HEADERS.get().ok(),
-            token: ACCESS_TOKEN.get().ok(),
+            session: SESSION_ID.bound(),
+            request: REQUEST_ID.bound(),
+            trace: TRACE_CONTEXT.bound(),
+            deadline: DEADLINE.bound(),
+            cancel: CANCEL.bound(),
+            headers: HEADERS.bound(),
+            token: ACCESS_TOKEN.bound(),
             span: tracing::Span::current(),
         })
     }
@@ -72,6 +72,6 @@ pub(crate) struct Owner {
 impl Owner {
     /// Who asks now; `None` where no door was passed.
     pub(crate) fn current() -> Option<Self> {
-        Some(Self { tenant: TENANT_ID.get().ok()?, principal: PRINCIPAL.get().ok()? })
+        Some(Self { tenant: TENANT_ID.bound()?, principal: PRINCIPAL.bound()? })
     }
 }

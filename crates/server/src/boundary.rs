@@ -29,11 +29,11 @@ pub static OPERATOR: Boundary = Boundary::new("operator").requires(&[&TENANT_ID,
 #[track_caller]
 pub(crate) fn along(bindings: Bindings) -> Bindings {
     haversack_gateway::session::along(bindings)
-        .bind_some(&REQUEST_ID, REQUEST_ID.get().ok())
-        .bind_some(&TRACE_CONTEXT, TRACE_CONTEXT.get().ok())
-        .bind_some(&LINK, LINK.get().ok())
-        .bind_some(&ACCESS_TOKEN, ACCESS_TOKEN.get().ok())
-        .bind_some(&HEADERS, HEADERS.get().ok())
+        .keep(&REQUEST_ID)
+        .keep(&TRACE_CONTEXT)
+        .keep(&LINK)
+        .keep(&ACCESS_TOKEN)
+        .keep(&HEADERS)
 }
 
 /// Enters a session of the current tenant and principal. Whether it is theirs was asked before.
@@ -42,10 +42,5 @@ pub(crate) fn along(bindings: Bindings) -> Bindings {
 /// [`Refused`] outside any door.
 #[track_caller]
 pub(crate) fn in_session(session: SessionId) -> Result<Visit, Refused> {
-    SESSION.enter(|bind| {
-        along(bind)
-            .bind_some(&TENANT_ID, TENANT_ID.get().ok())
-            .bind_some(&PRINCIPAL, PRINCIPAL.get().ok())
-            .bind(&SESSION_ID, session)
-    })
+    SESSION.enter(|bind| along(bind).keep(&TENANT_ID).keep(&PRINCIPAL).bind(&SESSION_ID, session))
 }
