@@ -12,6 +12,7 @@ mod crowd;
 mod house;
 mod kill;
 mod ledger;
+mod missing_paths;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod order;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::future::Future;
 
-use super::removal::{Watch, watch};
+use super::removal::{Door, Watch, watch};
 use crate::{Boundary, Variable};
 
 /// A check of every missing path of one boundary.
@@ -36,23 +36,27 @@ use crate::{Boundary, Variable};
 #[derive(Clone)]
 #[must_use = "nothing is checked until `run`"]
 pub struct MissingPaths {
-    boundary: &'static Boundary,
+    door: Door,
     more: Vec<&'static str>,
     process: bool,
 }
 
 /// A check of every missing path of `boundary`: of what it requires, and of what [`and`](MissingPaths::and) adds.
 pub fn missing_paths(boundary: &'static Boundary) -> MissingPaths {
-    MissingPaths { boundary, more: Vec::new(), process: false }
+    MissingPaths { door: Door::This(boundary), more: Vec::new(), process: false }
+}
+
+/// The same for a boundary that the test cannot name but by the name in its declaration: the first of that name that
+/// the entry point enters when everything is bound.
+pub fn missing_paths_at(boundary: &'static str) -> MissingPaths {
+    MissingPaths { door: Door::Named(boundary), more: Vec::new(), process: false }
 }
 
 impl MissingPaths {
     /// Variables that the work behind the boundary needs, whether or not the boundary says so. One that it does not
     /// require is a finding: then nothing refuses at the edge.
     pub fn and(mut self, variables: &[&'static dyn Variable]) -> Self {
-        let required: Vec<_> = self.boundary.required().iter().map(|variable| variable.name()).collect();
-        let names = variables.iter().map(|variable| variable.name());
-        self.more.extend(names.filter(|name| !required.contains(name)));
+        self.more.extend(variables.iter().map(|variable| variable.name()));
         self
     }
 
@@ -70,40 +74,43 @@ impl MissingPaths {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let Self { boundary, more, process } = self;
+        let Self { door, more, process } = self;
         let thread = (!process).then(|| std::thread::current().id());
-        let mut faults = Vec::new();
-        let control = watch(boundary, None, thread);
-        let answer = entry().await.is_ok();
-        match (answer, control.entered()) {
-            (_, 0) => faults.push(Fault::NeverEntered),
-            (false, _) => faults.push(Fault::Control),
-            (true, _) => {}
-        }
+        let control = watch(door, None, thread);
+        let succeeded = entry().await.is_ok();
+        let Some(boundary) = control.entered() else {
+            return MissingReport::of(door, vec![Fault::NeverEntered]);
+        };
         drop(control);
-        let required = boundary.required().iter().map(|variable| variable.name());
-        let variables: Vec<&'static str> = required.chain(more).collect();
-        if faults.is_empty() {
-            for variable in &variables {
-                let seen = watch(boundary, Some(variable), thread);
-                let answer = entry().await.is_ok();
-                faults.extend(judge(variable, &seen, answer));
+        if !succeeded {
+            return MissingReport::of(door, vec![Fault::Control]);
+        }
+        let mut variables: Vec<_> = boundary.required().iter().map(|variable| variable.name()).collect();
+        for name in more {
+            if !variables.contains(&name) {
+                variables.push(name);
             }
         }
-        MissingReport { boundary: boundary.name(), variables, faults }
+        let mut faults = Vec::new();
+        for variable in &variables {
+            let seen = watch(door, Some(variable), thread);
+            let succeeded = entry().await.is_ok();
+            faults.extend(judge(variable, &seen, succeeded));
+        }
+        MissingReport { variables, ..MissingReport::of(door, faults) }
     }
 }
 
 impl fmt::Debug for MissingPaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { boundary, more, process } = self;
+        let Self { door, more, process } = self;
         let mut debug = f.debug_struct("MissingPaths");
-        debug.field("boundary", &boundary.name()).field("more", more).field("process_wide", process).finish()
+        debug.field("door", door).field("more", more).field("process_wide", process).finish()
     }
 }
 
 fn judge(variable: &'static str, seen: &Watch, succeeded: bool) -> Option<Fault> {
-    match (seen.refused() > 0, seen.entered() > 0, succeeded) {
+    match (seen.refused(), seen.entered().is_some(), succeeded) {
         (true, false, false) => None,
         // Refused and let in: a second try, at the same door, without what was refused.
         (true, _, true) | (true, true, false) => Some(Fault::Swallowed { variable }),
@@ -180,6 +187,14 @@ impl fmt::Display for Fault {
 }
 
 impl MissingReport {
+    fn of(door: Door, faults: Vec<Fault>) -> Self {
+        let boundary = match door {
+            Door::This(boundary) => boundary.name(),
+            Door::Named(name) => name,
+        };
+        Self { boundary, variables: Vec::new(), faults }
+    }
+
     /// The variables whose path was checked.
     #[must_use]
     pub fn variables(&self) -> &[&'static str] {

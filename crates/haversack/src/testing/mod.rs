@@ -22,7 +22,7 @@ pub use crate::canary;
 #[cfg(feature = "tokio")]
 pub use copies::{Copies, Crossing, Own, assert_isolated};
 pub use isolated::{Isolated, isolated, isolated_async};
-pub use missing_path::{Fault, MissingPaths, MissingReport, missing_paths};
+pub use missing_path::{Fault, MissingPaths, MissingReport, missing_paths, missing_paths_at};
 pub(crate) use removal::{entered, refused, removed};
 
 use crate::boundary::Bindings;

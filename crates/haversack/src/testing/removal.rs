@@ -5,7 +5,7 @@
 //! check runs, a door pays one load.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 
 use crate::Boundary;
@@ -13,32 +13,48 @@ use crate::Boundary;
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 static WATCHES: Mutex<Vec<Arc<Watch>>> = Mutex::new(Vec::new());
 
+/// Which door is watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Door {
+    This(&'static Boundary),
+    Named(&'static str),
+}
+
+impl Door {
+    fn is(self, boundary: &'static Boundary) -> bool {
+        match self {
+            Self::This(door) => std::ptr::eq(door, boundary),
+            Self::Named(name) => name == boundary.name(),
+        }
+    }
+}
+
 /// One run of an entry point, as its door saw it.
 #[derive(Debug)]
 pub(super) struct Watch {
-    boundary: &'static Boundary,
+    door: Door,
     /// What is not bound; nothing in the control run.
     without: Option<&'static str>,
     /// `None` is the whole process.
     thread: Option<ThreadId>,
     refused: AtomicUsize,
-    entered: AtomicUsize,
+    entered: OnceLock<&'static Boundary>,
 }
 
 impl Watch {
-    /// How often the door refused because of the variable that was removed.
-    pub(super) fn refused(&self) -> usize {
-        self.refused.load(Ordering::SeqCst)
+    /// Whether the door refused because of the variable that was removed.
+    pub(super) fn refused(&self) -> bool {
+        self.refused.load(Ordering::SeqCst) > 0
     }
 
-    /// How often it let somebody in.
-    pub(super) fn entered(&self) -> usize {
-        self.entered.load(Ordering::SeqCst)
+    /// The door, once it has let somebody in.
+    pub(super) fn entered(&self) -> Option<&'static Boundary> {
+        self.entered.get().copied()
     }
 
     fn is_at(&self, boundary: &'static Boundary) -> bool {
         let here = self.thread.is_none_or(|thread| thread == std::thread::current().id());
-        here && std::ptr::eq(self.boundary, boundary)
+        here && self.door.is(boundary)
     }
 }
 
@@ -60,13 +76,9 @@ impl Drop for Standing {
     }
 }
 
-pub(super) fn watch(
-    boundary: &'static Boundary,
-    without: Option<&'static str>,
-    thread: Option<ThreadId>,
-) -> Standing {
-    let (refused, entered) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let watch = Arc::new(Watch { boundary, without, thread, refused, entered });
+pub(super) fn watch(door: Door, without: Option<&'static str>, thread: Option<ThreadId>) -> Standing {
+    let (refused, entered) = (AtomicUsize::new(0), OnceLock::new());
+    let watch = Arc::new(Watch { door, without, thread, refused, entered });
     watches().push(watch.clone());
     ACTIVE.fetch_add(1, Ordering::SeqCst);
     Standing(watch)
@@ -97,7 +109,7 @@ pub(crate) fn refused(boundary: &'static Boundary, variable: &str) {
 /// The boundary let somebody in.
 pub(crate) fn entered(boundary: &'static Boundary) {
     any(boundary, |watch| {
-        watch.entered.fetch_add(1, Ordering::SeqCst);
+        watch.entered.get_or_init(|| boundary);
         false
     });
 }

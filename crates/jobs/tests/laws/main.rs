@@ -10,6 +10,7 @@ mod context;
 mod fencing;
 mod kill;
 mod limits;
+mod missing_paths;
 mod outbox;
 mod owner;
 mod queue;

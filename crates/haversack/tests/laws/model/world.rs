@@ -349,10 +349,11 @@ impl World {
 
 fn read(variable: usize) -> Read {
     let number = |value: &Value| value.0.number;
-    let (borrowed, cloned) = match variable {
-        AT_DOOR => (DOOR_VARIABLE.with(number), DOOR_VARIABLE.get()),
-        _ => (VARIABLE[variable].with(number), VARIABLE[variable].get()),
+    let (borrowed, cloned, bound) = match variable {
+        AT_DOOR => (DOOR_VARIABLE.with(number), DOOR_VARIABLE.get(), DOOR_VARIABLE.bound()),
+        _ => (VARIABLE[variable].with(number), VARIABLE[variable].get(), VARIABLE[variable].bound()),
     };
+    assert_eq!(cloned.as_ref().ok().map(number), bound.as_ref().map(number), "get and bound");
     match (borrowed, cloned) {
         (Ok(borrowed), Ok(cloned)) if borrowed == cloned.0.number => Read::Value(borrowed),
         (Err(borrowed), Err(cloned)) if borrowed.reason() == cloned.reason() => missing(&cloned),

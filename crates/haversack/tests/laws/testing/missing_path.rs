@@ -1,6 +1,6 @@
 //! Missing paths: each required variable is taken away once, and whatever is not loud at the boundary is found.
 
-use haversack::testing::{Fault, missing_paths};
+use haversack::testing::{Fault, missing_paths, missing_paths_at};
 use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
 use haversack::{Boundary, ContextVar, Refused, Visit};
 
@@ -33,6 +33,8 @@ fn an_entry_point_that_fails_at_its_boundary_has_no_fault() {
         let report = missing_paths(&MAIL).run(arrived).await;
         assert_eq!(report.variables(), ["tenant", "principal"]);
         report.assert_loud();
+        missing_paths_at("mail").run(arrived).await.assert_loud();
+        assert_eq!(missing_paths_at("male").run(arrived).await.faults(), [Fault::NeverEntered]);
         // Afterwards everything is bound again.
         assert!(arrived().await.is_ok());
     });
