@@ -14,6 +14,9 @@ const DEEPEST: usize = 3;
 /// A run of letters that is shorter is not taken for an encoded text.
 const SHORTEST: usize = 8;
 
+/// So many plain letters make a run of pairs of bytes a text.
+const PLAIN: usize = 4;
+
 /// A way to write bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
@@ -105,11 +108,11 @@ fn descend(form: &mut Form, bytes: &[u8], look: &mut dyn FnMut(&Form, &[u8])) {
     if bytes.contains(&b'+') {
         inside(Encoding::Percent, percent(bytes, true).unwrap_or_default());
     }
-    for skipped in 0..4 {
-        inside(Encoding::Base64, base64(bytes, skipped));
+    for decoded in base64(bytes) {
+        inside(Encoding::Base64, decoded);
     }
-    for skipped in 0..2 {
-        inside(Encoding::Hex, hex(bytes, skipped));
+    for decoded in hex(bytes) {
+        inside(Encoding::Hex, decoded);
     }
     inside(Encoding::Numbers, numbers(bytes));
     // A text of this encoding has a zero byte for each of its plain letters.
@@ -227,26 +230,29 @@ fn runs(bytes: &[u8], belongs: impl Fn(u8) -> bool, mut each: impl FnMut(&[u8]))
     }
 }
 
-/// Everything that may be base64, read from the letter after `skipped` of each run, with a line break between runs.
-fn base64(bytes: &[u8], skipped: usize) -> Vec<u8> {
-    let mut out = Vec::new();
+/// Everything that may be base64, read from each of the first four letters of each run, with a line break between
+/// runs: a word that no separator ends may stand before it.
+fn base64(bytes: &[u8]) -> [Vec<u8>; 4] {
+    let mut decoded: [Vec<u8>; 4] = Default::default();
     runs(
         bytes,
         |byte| six_bits(byte).is_some(),
         |run| {
-            let (mut bits, mut held) = (0_u32, 0);
-            for value in run.iter().skip(skipped).filter_map(|letter| six_bits(*letter)) {
-                bits = bits << 6 | value;
-                held += 6;
-                if held >= 8 {
-                    held -= 8;
-                    out.push((bits >> held & 0xff) as u8);
+            for (skipped, out) in decoded.iter_mut().enumerate() {
+                let (mut bits, mut held) = (0_u32, 0);
+                for value in run[skipped..].iter().filter_map(|letter| six_bits(*letter)) {
+                    bits = bits << 6 | value;
+                    held += 6;
+                    if held >= 8 {
+                        held -= 8;
+                        out.push((bits >> held & 0xff) as u8);
+                    }
                 }
+                out.push(b'\n');
             }
-            out.push(b'\n');
         },
     );
-    out
+    decoded
 }
 
 fn six_bits(letter: u8) -> Option<u32> {
@@ -261,19 +267,21 @@ fn six_bits(letter: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// Everything that may be hexadecimal digits, in pairs that begin after `skipped` of each run.
-fn hex(bytes: &[u8], skipped: usize) -> Vec<u8> {
-    let mut out = Vec::new();
+/// Everything that may be hexadecimal digits, in pairs that begin at the first or the second of each run.
+fn hex(bytes: &[u8]) -> [Vec<u8>; 2] {
+    let mut decoded: [Vec<u8>; 2] = Default::default();
     runs(
         bytes,
         |byte| byte.is_ascii_hexdigit(),
         |run| {
-            let pairs = run[skipped..].chunks_exact(2).filter_map(|pair| number(pair, 2));
-            out.extend(pairs.map(|value| value as u8));
-            out.push(b'\n');
+            for (skipped, out) in decoded.iter_mut().enumerate() {
+                let pairs = run[skipped..].chunks_exact(2).filter_map(|pair| number(pair, 2));
+                out.extend(pairs.map(|value| value as u8));
+                out.push(b'\n');
+            }
         },
     );
-    out
+    decoded
 }
 
 /// Everything that may be a list of bytes: numbers below 256 with commas between them.
@@ -309,9 +317,28 @@ fn numbers(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Every text that may be in pairs of bytes, with a line break between two. Most bytes are some character, so a run
+/// counts only where several are plain letters.
 fn utf16(bytes: &[u8], skipped: usize, unit: fn([u8; 2]) -> u16) -> Vec<u8> {
     let units = bytes[skipped..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-    let mut out = String::with_capacity(bytes.len() / 2);
-    out.extend(char::decode_utf16(units).map(|read| read.unwrap_or(char::REPLACEMENT_CHARACTER)));
+    let (mut out, mut run, mut plain) = (String::new(), String::new(), 0);
+    let end = [Err(())];
+    let read = char::decode_utf16(units).map(|read| read.map_err(drop)).chain(end);
+    for character in read {
+        match character {
+            Ok(character) if !character.is_control() || matches!(character, '\n' | '\r' | '\t') => {
+                run.push(character);
+                plain += usize::from(character.is_ascii_graphic());
+            }
+            _ => {
+                if plain >= PLAIN {
+                    out += &run;
+                    out.push('\n');
+                }
+                run.clear();
+                plain = 0;
+            }
+        }
+    }
     out.into_bytes()
 }
