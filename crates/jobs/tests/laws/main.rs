@@ -24,9 +24,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haversack::well_known::{
-    PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT, TenantId,
-};
+use haversack::testing::Isolated;
+use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT};
 use haversack::{Manifest, Visit, manifest};
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 use haversack_jobs::{Handlers, JobError, JobId, JobOptions, Jobs, NewJob, Outcome, Worker, WorkerOptions};
@@ -108,8 +107,7 @@ impl AtWork {
 
 /// A visit of `principal` of `tenant`.
 fn caller(tenant: &str, principal: &str) -> Visit {
-    let (tenant, principal) = (TenantId::new(tenant).unwrap(), Principal::new(principal).unwrap());
-    haversack::testing::enter(|bindings| bindings.bind(&TENANT_ID, tenant).bind(&PRINCIPAL, principal))
+    Isolated::new().tenant(tenant).principal(principal).visit()
 }
 
 async fn submit(jobs: &Jobs, job: NewJob) -> JobId {
