@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haversack::FutureExt;
 use haversack::testing::Isolated;
-use haversack::well_known::{CANCEL, Cancel, DEADLINE, Deadline, TENANT_ID};
+use haversack::well_known::{CANCEL, Cancel, DEADLINE, Deadline};
 use haversack_agent::history::TurnStatus;
 use haversack_agent::model::ScriptedModel;
 use haversack_agent::model::scripted::Answer;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use haversack::testing::Isolated;
-use haversack::well_known::{REQUEST_ID, RequestId};
+use haversack::well_known::{REQUEST_ID, RequestId, TENANT_ID};
 use haversack::{Refused, Visit};
 use haversack_mcp::{McpOptions, McpServer};
 use serde_json::{Value, json};
