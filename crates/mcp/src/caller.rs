@@ -45,8 +45,8 @@ impl Caller {
     }
 
     /// Binds the session of this name where the door in front bound none. The name is the client's choice, so it is one
-    /// within the principal: the same name of another principal is another session, and none of them is a session of
-    /// the chat.
+    /// within the principal: the same name of another principal is another session. None of them is a session of the
+    /// chat: those have no `/` in their names.
     pub(crate) fn in_session(&mut self, name: &str) {
         if self.session.is_some() {
             return;
@@ -58,7 +58,7 @@ impl Caller {
         hash.update(principal);
         hash.update(name);
         let digits: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        self.session = SessionId::new(format!("mcp_{digits}")).ok();
+        self.session = SessionId::new(format!("mcp/{digits}")).ok();
     }
 }
 
