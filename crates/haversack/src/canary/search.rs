@@ -70,6 +70,30 @@ impl fmt::Display for Sighting {
 }
 
 /// What was found so far.
+///
+/// ```
+/// use std::process::Command;
+///
+/// use haversack::canary::{Canaries, Encoding, Reader};
+///
+/// let mut canaries = Canaries::new();
+/// canaries.watch("acme", "a token", "tok-4711-acme");
+/// let mut search = canaries.search();
+///
+/// search.text("acme's page", Reader::Owner("acme"), "your token is tok-4711-acme");
+/// search.bytes("a dump", Reader::Nobody, b"\x00\x01 746f6b2d343731312d61636d65");
+/// search.command("a child", Reader::Nobody, Command::new("env").env("TOKEN", "dG9rLTQ3MTEtYWNtZQ=="));
+/// search.environment("ours", Reader::Nobody, [("TOKEN", "none")]);
+/// search.files("nowhere", Reader::Nobody, "a/folder/that/is/not".as_ref())?;
+///
+/// let leaks: Vec<_> = search.leaks().map(|leak| (leak.place(), leak.form().encodings())).collect();
+/// assert_eq!(
+///     leaks,
+///     [("a child, variable TOKEN", &[Encoding::Base64][..]), ("a dump", &[Encoding::Hex])]
+/// );
+/// search.assert_all_seen();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a search that nobody asks finds nothing: `leaks`, `assert_clean`"]
 pub struct Search<'a> {
     planted: &'a [Planted],

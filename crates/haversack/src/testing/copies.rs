@@ -103,6 +103,21 @@ impl Copies {
     ///
     /// It blocks its thread, and may be called inside of a runtime.
     ///
+    /// ```
+    /// use std::sync::Mutex;
+    ///
+    /// use haversack::testing::Copies;
+    ///
+    /// static LAST: Mutex<String> = Mutex::new(String::new());
+    ///
+    /// let crossing = Copies::new(2).first_crossing(|own| async move {
+    ///     *LAST.lock().unwrap() = own.value();
+    ///     own.step("written").await;
+    ///     own.reads("the last one", &LAST.lock().unwrap());
+    /// });
+    /// assert_eq!(crossing.unwrap().place(), "the last one");
+    /// ```
+    ///
     /// # Panics
     /// When a copy panics, with what it panicked with, or a runtime cannot be made.
     pub fn first_crossing<F, R>(self, function: F) -> Option<Crossing>

@@ -48,6 +48,27 @@ pub fn missing_paths(boundary: &'static Boundary) -> MissingPaths {
 
 /// The same for a boundary that the test cannot name but by the name in its declaration: the first of that name that
 /// the entry point enters when everything is bound.
+///
+/// ```
+/// mod mail {
+///     use haversack::well_known::{TENANT_ID, TenantId};
+///     use haversack::{Boundary, Refused};
+///
+///     static DOOR: Boundary = Boundary::new("mail").requires(&[&TENANT_ID]);
+///
+///     pub async fn arrived(tenant: TenantId) -> Result<(), Refused> {
+///         DOOR.enter(|bindings| bindings.bind(&TENANT_ID, tenant)).map(drop)
+///     }
+/// }
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # haversack::block_on(&runtime, async {
+/// let acme = haversack::well_known::TenantId::new("acme").unwrap();
+/// let report = haversack::testing::missing_paths_at("mail").run(|| mail::arrived(acme.clone())).await;
+/// report.assert_loud();
+/// assert_eq!(report.variables(), ["tenant"]);
+/// # });
+/// ```
 pub fn missing_paths_at(boundary: &'static str) -> MissingPaths {
     MissingPaths { door: Door::Named(boundary), more: Vec::new(), process: false }
 }
@@ -55,6 +76,24 @@ pub fn missing_paths_at(boundary: &'static str) -> MissingPaths {
 impl MissingPaths {
     /// Variables that the work behind the boundary needs, whether or not the boundary says so. One that it does not
     /// require is a finding: then nothing refuses at the edge.
+    ///
+    /// ```
+    /// use haversack::testing::{Fault, missing_paths};
+    /// use haversack::{Boundary, ContextVar};
+    ///
+    /// static LOCALE: ContextVar<&str> = ContextVar::new("locale");
+    /// static MAIL: Boundary = Boundary::new("mail");
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # haversack::block_on(&runtime, async {
+    /// let entry_point = || async {
+    ///     let visit = MAIL.enter(|bindings| bindings.bind(&LOCALE, "de")).unwrap();
+    ///     visit.run(|| LOCALE.get())
+    /// };
+    /// let report = missing_paths(&MAIL).and(&[&LOCALE]).run(entry_point).await;
+    /// assert_eq!(report.faults(), [Fault::Late { variable: "locale" }]);
+    /// # });
+    /// ```
     pub fn and(mut self, variables: &[&'static dyn Variable]) -> Self {
         self.more.extend(variables.iter().map(|variable| variable.name()));
         self
@@ -120,7 +159,7 @@ fn judge(variable: &'static str, seen: &Watch, succeeded: bool) -> Option<Fault>
     }
 }
 
-/// What a check found.
+/// What a check found. It prints as one line a fault.
 #[derive(Clone, Debug)]
 pub struct MissingReport {
     boundary: &'static str,

@@ -144,7 +144,7 @@ impl Notes {
     }
 }
 
-/// Which files below `folder` hold these bytes.
+/// Which files below `folder` hold these bytes, whatever they are written as.
 fn on_disk(folder: &Path, needle: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -153,14 +153,18 @@ fn on_disk(folder: &Path, needle: &str) -> Vec<std::path::PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if std::fs::read(&path)
-                .unwrap()
-                .windows(needle.len())
-                .any(|part| part == needle.as_bytes())
-            {
+            } else if holds(&std::fs::read(&path).unwrap(), needle.as_bytes()) {
                 found.push(path);
             }
         }
     }
     found
+}
+
+fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    let mut held = false;
+    haversack::canary::forms(bytes, &mut |_, bytes| {
+        held |= bytes.windows(needle.len()).any(|part| part == needle);
+    });
+    held
 }
