@@ -164,6 +164,7 @@ pub(super) fn make(world: &Arc<World>, wrappers: &[Wrapper], steps: &[Step]) -> 
 }
 
 /// As `haversack::block_on` puts the future that it is given under the context of the call.
+#[cfg(feature = "tokio")]
 pub(super) fn mirrored(world: &Arc<World>, under: Bindings, inner: Held) -> Held {
     let layer = world.layer(under);
     Box::pin(Mirror { world: world.clone(), layer, inner: Some(inner) })
