@@ -17,7 +17,7 @@ const DOORS: &[&str] = &[
     // MCP messages, each as the caller that the door in front of the transport knows.
     "crates/mcp/src/door.rs",
     // Tests; behind the feature `testing`.
-    "crates/haversack/src/testing.rs",
+    "crates/haversack/src/testing/mod.rs",
 ];
 
 /// Crates whose scope comes from the context, and the parameter names and types that would let a caller choose it.

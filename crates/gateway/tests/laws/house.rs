@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
+use haversack::testing::Isolated;
+use haversack::well_known::{Principal, TenantId};
 use haversack_gateway::ledger::LedgerOptions;
 use haversack_gateway::message::ChatKind;
 use haversack_gateway::platform::webhook::{self, Callbacks as Allowed, SigningSecret, sign};
@@ -210,10 +211,7 @@ impl House {
 
     /// Runs something as a person of a tenant, with no message.
     pub(crate) async fn inside<F: Future>(&self, of: &str, who: &str, work: F) -> F::Output {
-        let visit = haversack::testing::enter(|bind| {
-            bind.bind(&TENANT_ID, tenant(of)).bind(&PRINCIPAL, principal(who))
-        });
-        visit.wrap(work).await
+        Isolated::new().tenant(of).principal(who).wrap(work).await
     }
 }
 

@@ -14,6 +14,7 @@ mod kill;
 mod ledger;
 mod limits;
 mod lost;
+mod missing_paths;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod order;
