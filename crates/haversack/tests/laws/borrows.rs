@@ -143,6 +143,36 @@ fn a_borrowed_value_is_dropped_once_nobody_borrows_it_and_its_frame_moves_on() {
 }
 
 #[test]
+fn what_was_kept_for_a_borrow_may_set_when_it_is_dropped() {
+    struct Sets;
+    static SETS: ContextVar<Sets> = ContextVar::new("sets");
+    impl Drop for Sets {
+        fn drop(&mut self) {
+            if let Ok(token) = SIDE.set(long("by a destructor ")) {
+                drop(token);
+            }
+        }
+    }
+    Context::empty().run(|| {
+        drop(SETS.set(Sets).unwrap());
+        SETS.with(|_| {
+            TEXT.sync_scope(long("inner "), || ());
+            drop(TEXT.set(long("one ")).unwrap());
+            // The token keeps nothing: what stands now is kept for the borrow alone.
+            drop(SETS.set(Sets).unwrap());
+            drop(TEXT.set(long("two ")).unwrap());
+        })
+        .unwrap();
+        assert!(SIDE.get().is_err(), "nothing was dropped yet");
+        let token = TEXT.set(long("three ")).unwrap();
+        assert_eq!(SIDE.get().unwrap(), long("by a destructor "));
+        assert_eq!(TEXT.get().unwrap(), long("three "));
+        token.reset().unwrap();
+        assert_eq!(TEXT.get().unwrap(), long("two "));
+    });
+}
+
+#[test]
 fn a_frame_entered_under_a_borrow_keeps_nothing_for_it() {
     Context::empty().run(|| {
         drop(TEXT.set(long("borrowed ")).unwrap());

@@ -37,6 +37,8 @@ mod blocking;
 #[cfg(feature = "tokio")]
 mod crowd;
 #[cfg(feature = "tokio")]
+mod everywhere;
+#[cfg(feature = "tokio")]
 mod infrastructure;
 #[cfg(feature = "snapshot")]
 mod snapshot;
