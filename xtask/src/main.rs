@@ -37,7 +37,7 @@ enum Command {
     Lint,
     /// Run every test of the workspace
     Test {
-        /// Also run what rebuilds the tree: the library's tests under AddressSanitizer
+        /// Also run what rebuilds the tree: the library under loom, AddressSanitizer and ThreadSanitizer
         #[arg(long)]
         deep: bool,
         /// Run only the tests whose names contain one of these words
