@@ -73,14 +73,14 @@ fn through_a_handle_on_a_thread_that_is_not_the_runtimes() {
 fn in_a_runtime_nested_in_a_blocking_job_of_another() {
     for outer in [current_thread(), multi_thread()] {
         let job = async {
-            haversack::spawn_blocking(|| {
+            let job = haversack::spawn_blocking(|| {
                 let [one, two] = [current_thread(), multi_thread()]
                     .map(|inner| haversack::block_on(&inner, limited(program(true))));
                 let own = Handle::current().block_on(limited(program(false)));
                 [one, two, own]
-            })
+            });
+            job.await.unwrap()
         };
-        let job = async { job.await.await.unwrap() };
         assert_eq!(outer.block_on(limited(job.with_context(at_level_one()))), [EXPECTED; 3]);
     }
 }
