@@ -9,6 +9,8 @@
 mod door;
 mod leaked;
 mod probe;
+mod runtime_kinds;
+#[cfg(feature = "tokio")]
 mod runtimes;
 
 mod borrows;
