@@ -9,6 +9,7 @@
 mod door;
 mod leaked;
 mod probe;
+#[cfg(feature = "tokio")]
 mod runtime_kinds;
 #[cfg(feature = "tokio")]
 mod runtimes;
