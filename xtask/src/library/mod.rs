@@ -29,10 +29,10 @@ pub fn run() -> Result<()> {
 /// Runs the steps, stopping at the first red one.
 pub fn check(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
     let library = Library::find(metadata)?;
-    sets::check(steps, &library)?;
+    package::check(steps, &library)?;
     surface::check(steps, &library)?;
     machines::check(steps, &library)?;
-    package::check(steps, &library)
+    sets::check(steps, &library)
 }
 
 /// The library as cargo knows it.

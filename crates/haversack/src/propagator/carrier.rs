@@ -7,12 +7,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 
 /// Headers that a request brought.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which headers it holds, so nothing can be read from it",
+    label = "not an `Extract`",
+    note = "an `http::HeaderMap` does, and any map of text to text; implement `Extract` for a carrier of your own"
+)]
 pub trait Extract {
     /// Every value under this name, in order. `name` is in lower case.
     fn values<'a>(&'a self, name: &str) -> Vec<&'a [u8]>;
 }
 
 /// Headers that a request will leave with.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` takes no headers, so nothing can leave in it",
+    label = "not an `Inject`",
+    note = "an `http::HeaderMap` does, and any map of text to text; implement `Inject` for a carrier of your own"
+)]
 pub trait Inject {
     /// Sets the one value of this name, in the place of every other. `name` is in lower case, `value` visible ASCII
     /// and spaces.

@@ -9,6 +9,9 @@
 mod door;
 mod leaked;
 mod probe;
+#[cfg(feature = "tokio")]
+mod runtime_kinds;
+#[cfg(feature = "tokio")]
 mod runtimes;
 
 mod borrows;
@@ -42,6 +45,8 @@ mod crowd;
 #[cfg(feature = "tokio")]
 mod envelopes;
 #[cfg(feature = "tokio")]
+mod everywhere;
+#[cfg(feature = "tokio")]
 mod groups;
 #[cfg(feature = "tokio")]
 mod infrastructure;
@@ -51,6 +56,8 @@ mod otel;
 mod pools;
 #[cfg(feature = "propagator")]
 mod propagator;
+#[cfg(feature = "testing")]
+mod secrets;
 #[cfg(all(feature = "tokio", feature = "sink", feature = "stream"))]
 mod sinks;
 #[cfg(feature = "snapshot")]

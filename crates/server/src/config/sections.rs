@@ -268,3 +268,14 @@ where
     }
     T::try_from(value).map_err(|_| out_of_range())
 }
+
+/// As [`ranged`], for a number that may be left out.
+pub(super) fn some_ranged<'de, D, T, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    ranged::<D, T, MIN, MAX>(deserializer).map(Some)
+}

@@ -30,13 +30,13 @@ const SECRET: &str = "a secret of sixteen bytes and more";
 
 /// The other side: it takes answers, and keeps those that are signed.
 #[derive(Clone)]
-struct Inbox {
-    url: String,
+pub(super) struct Inbox {
+    pub(super) url: String,
     answers: watch::Sender<Vec<Value>>,
 }
 
 impl Inbox {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         Self::at("127.0.0.1:0").await
     }
 
@@ -50,11 +50,11 @@ impl Inbox {
     }
 
     /// The answers, as soon as there are this many.
-    async fn has(&self, many: usize) -> Vec<Value> {
+    pub(super) async fn has(&self, many: usize) -> Vec<Value> {
         self.answers.subscribe().wait_for(|answers| answers.len() >= many).await.unwrap().clone()
     }
 
-    fn now(&self) -> Vec<Value> {
+    pub(super) fn now(&self) -> Vec<Value> {
         self.answers.borrow().clone()
     }
 }
@@ -85,20 +85,20 @@ fn accounts(here: &Path, tenants: &[String]) -> String {
     tenants.iter().map(account).collect()
 }
 
-fn configured(config: &mut Config, tenants: &[String]) {
+pub(super) fn configured(config: &mut Config, tenants: &[String]) {
     let here = config.store.path.parent().unwrap().to_owned();
     let text = accounts(&here, tenants);
     config.gateway = Config::parse(&here.join("haversack.toml"), &text, []).unwrap().gateway;
     (config.limits.requests_per_second, config.limits.burst) = (100_000, 100_000);
 }
 
-async fn desk() -> TestServer {
+pub(super) async fn desk() -> TestServer {
     start_with(|config| configured(config, &["acme".to_owned()]), None).await
 }
 
 /// A message that somebody sends.
 #[derive(Clone)]
-struct Post {
+pub(super) struct Post {
     account: String,
     id: String,
     body: Value,
@@ -106,7 +106,7 @@ struct Post {
 }
 
 impl Post {
-    fn new(account: &str, id: &str, thread: &str, text: &str, callback: Option<&str>) -> Self {
+    pub(super) fn new(account: &str, id: &str, thread: &str, text: &str, callback: Option<&str>) -> Self {
         let body = json!({
             "chat": { "id": "c-1", "type": "direct" },
             "thread": thread,
@@ -117,7 +117,7 @@ impl Post {
         Self { account: account.to_owned(), id: id.to_owned(), body, secret: SECRET }
     }
 
-    async fn send(&self, url: &str) -> Response {
+    pub(super) async fn send(&self, url: &str) -> Response {
         let (body, time) = (self.body.to_string(), now_millis() / 1000);
         let secret = SigningSecret::parse(self.secret).unwrap();
         let signature = sign::sign(&secret, &self.id, time, body.as_bytes());
@@ -330,7 +330,7 @@ async fn a_message_and_all_that_it_causes_are_one_tree() {
 }
 
 /// A pipeline that agents run in the background, and that waits for the file `go`.
-fn with_export(here: &Path, embedded: bool) -> String {
+pub(super) fn with_export(here: &Path, embedded: bool) -> String {
     let folder = here.join("pipelines");
     std::fs::create_dir_all(&folder).unwrap();
     let yaml = format!(
