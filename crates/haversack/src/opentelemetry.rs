@@ -24,6 +24,11 @@
 //! assert_eq!(Otel::current().get::<Desk>(), None);
 //! ```
 //!
+//! # What it costs
+//!
+//! OpenTelemetry's own attaching and detaching, about 18 ns a poll or call where a bare swap is below 1, 8 ns a capture,
+//! and 24 bytes a wrapped future. Without the feature, nothing.
+//!
 //! # What stays with its owner
 //!
 //! A guard of [`attach`](opentelemetry::Context::attach) cannot change threads, so a task of a multi-threaded runtime

@@ -220,3 +220,36 @@ fn the_names_of_a_plain_map_are_compared_without_case() {
     let one = map([("TraceParent", THEIRS)]);
     assert_eq!(arrive(&one, Caller::Trusted).trace().trace_id(), THEIR_TRACE);
 }
+
+#[test]
+fn a_trace_context_is_the_same_after_text_json_headers_and_a_snapshot() {
+    let trace = mint().unwrap();
+    assert_eq!(trace.as_str().parse::<TraceContext>().unwrap(), trace);
+    let json = serde_json::to_string(&trace).unwrap();
+    assert_eq!(serde_json::from_str::<TraceContext>(&json).unwrap(), trace);
+
+    let mut headers = Map::new();
+    Context::empty().bind(&TRACE_CONTEXT, trace.clone()).run(|| WIRE.inject(&mut headers));
+    assert_eq!(arrive(&headers, Caller::Trusted).parent(), Some(&trace));
+
+    #[cfg(feature = "snapshot")]
+    {
+        use haversack::{Keyring, Manifest, SealedFor, Snapshot, manifest};
+        static OUT: Manifest = manifest![TRACE_CONTEXT; TRACE_LINK, TRACE_STATE];
+        let keys = Keyring::generate().unwrap();
+        let bound_to = SealedFor { tenant: "acme", queue: "q", id: "1" };
+        let state = TraceState::parse("vendor=1").unwrap();
+        let visit = DOOR.enter(|bindings| {
+            let link = TraceContext::parse(THEIRS).unwrap();
+            let bindings = bindings.bind(&TRACE_CONTEXT, trace.clone()).bind(&TRACE_LINK, link);
+            bindings.bind(&TRACE_STATE, state.clone())
+        });
+        let sealed = visit.unwrap().run(|| OUT.capture()).unwrap().seal(b"", &keys, &bound_to).unwrap();
+        let (snapshot, _) = Snapshot::open(&sealed, &keys, &bound_to).unwrap();
+        snapshot.restore(&OUT, &DOOR, |bindings| bindings).unwrap().run(|| {
+            assert_eq!(TRACE_CONTEXT.get().unwrap(), trace);
+            assert_eq!(TRACE_LINK.get().unwrap().as_str(), THEIRS);
+            assert_eq!(TRACE_STATE.get().unwrap(), state);
+        });
+    }
+}
