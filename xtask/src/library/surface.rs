@@ -29,6 +29,7 @@ const MAY_SHOW: &[(&str, &[&str])] = &[
     ("stream", &["futures_core"]),
     ("tokio", &["tokio", "tokio_util"]),
     ("tower", &["http", "http_body", "bytes", "tower_layer", "tower_service"]),
+    ("tracing", &["tracing"]),
 ];
 
 const STANDARD: &[&str] = &["std", "core", "alloc"];
