@@ -10,10 +10,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod bench;
 mod deep;
 mod library;
 mod lint;
+mod peers;
 mod steps;
 mod test;
 mod tidy;
@@ -40,8 +42,8 @@ enum Command {
     Library,
     /// Run every test of the workspace
     Test {
-        /// Also run what rebuilds the tree: the library alone in every feature set, and its tests under
-        /// AddressSanitizer
+        /// Also run what rebuilds the tree: the library alone in every feature set, its tests under loom, AddressSanitizer
+        /// and ThreadSanitizer, the spawn audit, and the peers
         #[arg(long)]
         deep: bool,
         /// Run only the tests whose names contain one of these words

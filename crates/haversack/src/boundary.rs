@@ -63,6 +63,12 @@ impl Boundary {
         self.name
     }
 
+    /// The variables without which nobody enters, as the declaration lists them.
+    #[must_use]
+    pub const fn required(&self) -> &'static [&'static dyn Variable] {
+        self.required
+    }
+
     /// Begins a context: empty but for what `bind` binds.
     ///
     /// # Errors
@@ -83,8 +89,16 @@ impl Boundary {
         let bindings = bind(Bindings { slots: Slots::entered(entry.clone(), aside), boundary: self });
         let context = Context::new(bindings.slots, Captured::current());
         match self.required.iter().find(|variable| !variable.is_bound_in(&context)) {
-            Some(variable) => Err(Refused::new(self.name, variable.name(), at)),
-            None => Ok(Visit { context, entry, at }),
+            Some(variable) => {
+                #[cfg(feature = "testing")]
+                crate::testing::refused(self, variable.name());
+                Err(Refused::new(self.name, variable.name(), at))
+            }
+            None => {
+                #[cfg(feature = "testing")]
+                crate::testing::entered(self);
+                Ok(Visit { context, entry, at })
+            }
         }
     }
 }
@@ -117,6 +131,10 @@ impl Bindings {
         value: T,
         at: &'static Location<'static>,
     ) -> Self {
+        #[cfg(feature = "testing")]
+        if crate::testing::removed(self.boundary, variable.name()) {
+            return self;
+        }
         let mark = Mark::new(at, Some(self.boundary));
         self.slots.put(variable.fresh(value, mark));
         self
@@ -200,6 +218,20 @@ impl Visit {
     #[must_use]
     pub fn entry(&self) -> Entry {
         self.entry.entry()
+    }
+
+    /// Binds one more variable, of either kind, before anything runs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn and<T: Send + Sync + 'static, B>(
+        mut self,
+        variable: &'static ContextVar<T, B>,
+        value: T,
+        at: &'static Location<'static>,
+    ) -> Self {
+        let (mut slots, span) = std::mem::replace(&mut self.context, Context::empty()).into_parts();
+        slots.put(variable.fresh(value, Mark::new(at, Some(self.entry.boundary()))));
+        self.context = Context::new(slots, span);
+        self
     }
 
     /// Calls `f` in a frame of this arrival's context.

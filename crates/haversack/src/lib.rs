@@ -36,6 +36,8 @@ pub mod well_known;
 
 #[cfg(feature = "http-body")]
 pub mod body;
+#[cfg(feature = "canary")]
+pub mod canary;
 #[cfg(feature = "axum")]
 pub mod extract;
 #[cfg(any(feature = "io", feature = "futures-io"))]

@@ -9,15 +9,15 @@
 #[derive(Clone, Debug)]
 pub(crate) struct Captured {
     span: imp::Span,
-    otel: otel::Current,
+    otel: otel::Otel,
 }
 
 impl Captured {
-    pub(crate) const NONE: Self = Self { span: imp::Span::NONE, otel: otel::Current::NONE };
+    pub(crate) const NONE: Self = Self { span: imp::Span::NONE, otel: otel::Otel::NONE };
 
     #[inline]
     pub(crate) fn current() -> Self {
-        Self { span: imp::Span::current(), otel: otel::Current::current() }
+        Self { span: imp::Span::current(), otel: otel::Otel::current() }
     }
 
     /// The span first: a subscriber may bring an OpenTelemetry context of its own along with it, and what was captured
@@ -75,9 +75,9 @@ mod otel {
 
     /// `None` is the empty context, which cannot be made at compile time.
     #[derive(Clone, Debug)]
-    pub(super) struct Current(Option<Context>);
+    pub(super) struct Otel(Option<Context>);
 
-    impl Current {
+    impl Otel {
         pub(super) const NONE: Self = Self(None);
 
         #[inline]
@@ -114,9 +114,9 @@ mod otel {
 #[cfg(not(feature = "opentelemetry"))]
 mod otel {
     #[derive(Clone, Debug)]
-    pub(super) struct Current;
+    pub(super) struct Otel;
 
-    impl Current {
+    impl Otel {
         pub(super) const NONE: Self = Self;
 
         #[inline]

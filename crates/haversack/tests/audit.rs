@@ -28,12 +28,13 @@ fn a_raw_spawn_under_a_bound_context_is_listed_with_its_line() {
     const LINE: u32 = line!() + 5;
     let seen = audited(Auditor::new, || async {
         let visit = DOOR.enter(|bindings| bindings.bind(&USER, "ada").bind(&QUIET, "hush")).unwrap();
-        visit.wrap(async {
-            for _ in 0..3 {
-                tokio::spawn(async {}).await.unwrap();
-            }
-        })
-        .await;
+        visit
+            .wrap(async {
+                for _ in 0..3 {
+                    tokio::spawn(async {}).await.unwrap();
+                }
+            })
+            .await;
     });
     for auditor in seen {
         let report = auditor.report();

@@ -68,7 +68,8 @@ fn decode(value: &str) -> Result<String, Why> {
             decoded.push(byte);
             continue;
         }
-        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).ok_or(Why::Malformed);
+        let digit =
+            |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).ok_or(Why::Malformed);
         let (high, low) = (digit(rest.next())?, digit(rest.next())?);
         decoded.push(u8::try_from(high << 4 | low).map_err(|_| Why::Malformed)?);
     }

@@ -8,9 +8,9 @@ use std::panic::Location;
 use std::str::FromStr;
 
 use super::{MAX_HEADER_BYTES, Why};
+use crate::ContextVar;
 use crate::boundary::Bindings;
 use crate::policy::Policy;
-use crate::ContextVar;
 
 /// Lists variables that may leave in an outgoing request, for a [`Propagator`](crate::propagator::Propagator).
 ///
@@ -71,7 +71,9 @@ pub struct Taken {
 impl Sent {
     #[doc(hidden)]
     #[must_use]
-    pub const fn new<T: Send + Sync + fmt::Display + 'static, B>(variable: &'static ContextVar<T, B>) -> Self {
+    pub const fn new<T: Send + Sync + fmt::Display + 'static, B>(
+        variable: &'static ContextVar<T, B>,
+    ) -> Self {
         Self { name: variable.name(), header: header_of(variable.policy()), variable }
     }
 
@@ -163,7 +165,9 @@ const fn header_of(policy: &Policy) -> &'static str {
     match policy.header() {
         Some(header) => header,
         None => {
-            panic!("a variable in this list leaves the process: declare it `.outbound(\"x-header\")`, or take it out")
+            panic!(
+                "a variable in this list leaves the process: declare it `.outbound(\"x-header\")`, or take it out"
+            )
         }
     }
 }
@@ -192,7 +196,10 @@ pub(super) const fn check_headers(list: &[Sent]) {
         check_header(list[first].header);
         let mut second = first + 1;
         while second < list.len() {
-            assert!(!same(list[first].header, list[second].header), "two variables of a list have the same header: one would be read as the other");
+            assert!(
+                !same(list[first].header, list[second].header),
+                "two variables of a list have the same header: one would be read as the other"
+            );
             second += 1;
         }
         first += 1;
@@ -205,7 +212,10 @@ pub(super) const fn check_headers_taken(list: &[Taken]) {
         check_header(list[first].header);
         let mut second = first + 1;
         while second < list.len() {
-            assert!(!same(list[first].header, list[second].header), "two variables of a list have the same header: one would be read as the other");
+            assert!(
+                !same(list[first].header, list[second].header),
+                "two variables of a list have the same header: one would be read as the other"
+            );
             second += 1;
         }
         first += 1;
@@ -215,10 +225,16 @@ pub(super) const fn check_headers_taken(list: &[Taken]) {
 pub(super) const fn check_keys(list: &[Sent]) {
     let mut first = 0;
     while first < list.len() {
-        assert!(is_token(list[first].name, true), "a variable that travels as baggage has a name of letters, digits and `-._`, without spaces");
+        assert!(
+            is_token(list[first].name, true),
+            "a variable that travels as baggage has a name of letters, digits and `-._`, without spaces"
+        );
         let mut second = first + 1;
         while second < list.len() {
-            assert!(!same(list[first].name, list[second].name), "two variables of a list have the same name: one would be read as the other");
+            assert!(
+                !same(list[first].name, list[second].name),
+                "two variables of a list have the same name: one would be read as the other"
+            );
             second += 1;
         }
         first += 1;
@@ -228,16 +244,21 @@ pub(super) const fn check_keys(list: &[Sent]) {
 pub(super) const fn check_keys_taken(list: &[Taken]) {
     let mut first = 0;
     while first < list.len() {
-        assert!(is_token(list[first].name, true), "a variable that travels as baggage has a name of letters, digits and `-._`, without spaces");
+        assert!(
+            is_token(list[first].name, true),
+            "a variable that travels as baggage has a name of letters, digits and `-._`, without spaces"
+        );
         let mut second = first + 1;
         while second < list.len() {
-            assert!(!same(list[first].name, list[second].name), "two variables of a list have the same name: one would be read as the other");
+            assert!(
+                !same(list[first].name, list[second].name),
+                "two variables of a list have the same name: one would be read as the other"
+            );
             second += 1;
         }
         first += 1;
     }
 }
-
 
 const fn check_header(header: &str) {
     assert!(is_token(header, false), "the header of a variable is written in lower case, as a name of HTTP");
@@ -259,8 +280,8 @@ pub(super) const fn is_token(text: &str, upper_case: bool) -> bool {
         let fits = match bytes[i] {
             b'a'..=b'z' | b'0'..=b'9' => true,
             b'A'..=b'Z' => upper_case,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|'
-            | b'~' => true,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
+            | b'|' | b'~' => true,
             _ => false,
         };
         if !fits {

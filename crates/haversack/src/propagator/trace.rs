@@ -205,9 +205,10 @@ pub(super) fn state(sent: &[&[u8]]) -> Result<TraceState, Why> {
 /// `simple-key` or `tenant@system` (section 3.3.1.3.1).
 fn is_key(key: &str) -> bool {
     let of = |part: &str, longest: usize, digit_first: bool| {
-        let first = part.bytes().next().is_some_and(|byte| {
-            byte.is_ascii_lowercase() || digit_first && byte.is_ascii_digit()
-        });
+        let first = part
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_lowercase() || digit_first && byte.is_ascii_digit());
         let rest = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'*' | b'/')
         };

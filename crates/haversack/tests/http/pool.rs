@@ -108,14 +108,22 @@ impl Connection for Watched {
 }
 
 impl Read for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, waking: &mut Waking<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        waking: &mut Waking<'_>,
+        into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         self.look();
         Pin::new(&mut self.io).poll_read(waking, into)
     }
 }
 
 impl Write for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, waking: &mut Waking<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        waking: &mut Waking<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.look();
         Pin::new(&mut self.io).poll_write(waking, bytes)
     }

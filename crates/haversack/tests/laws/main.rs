@@ -9,6 +9,8 @@
 mod door;
 mod leaked;
 mod probe;
+mod runtime_kinds;
+#[cfg(feature = "tokio")]
 mod runtimes;
 
 mod borrows;
@@ -42,15 +44,19 @@ mod crowd;
 #[cfg(feature = "tokio")]
 mod envelopes;
 #[cfg(feature = "tokio")]
+mod everywhere;
+#[cfg(feature = "tokio")]
 mod groups;
 #[cfg(feature = "tokio")]
 mod infrastructure;
 #[cfg(all(feature = "opentelemetry", feature = "tokio"))]
 mod otel;
-#[cfg(feature = "propagator")]
-mod propagator;
 #[cfg(feature = "rayon")]
 mod pools;
+#[cfg(feature = "propagator")]
+mod propagator;
+#[cfg(feature = "testing")]
+mod secrets;
 #[cfg(all(feature = "tokio", feature = "sink", feature = "stream"))]
 mod sinks;
 #[cfg(feature = "snapshot")]

@@ -209,6 +209,40 @@ fn work_may_end_in_the_destructors_of_its_thread() {
     ended.join().unwrap();
 }
 
+/// A subscriber that makes a desk current while a span is entered, as the layer of `tracing-opentelemetry` does.
+#[cfg(feature = "tracing")]
+struct Brings;
+
+#[cfg(feature = "tracing")]
+thread_local! {
+    static BROUGHT: std::cell::RefCell<Vec<opentelemetry::ContextGuard>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+#[cfg(feature = "tracing")]
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Brings {
+    fn on_enter(&self, _: &tracing::span::Id, _: tracing_subscriber::layer::Context<'_, S>) {
+        BROUGHT.with_borrow_mut(|brought| brought.push(Otel::new().with_value(Desk(9)).attach()));
+    }
+
+    fn on_exit(&self, _: &tracing::span::Id, _: tracing_subscriber::layer::Context<'_, S>) {
+        drop(BROUGHT.with_borrow_mut(Vec::pop));
+    }
+}
+
+#[test]
+#[cfg(feature = "tracing")]
+fn what_was_captured_lies_over_what_a_subscriber_brings_with_the_span() {
+    use tracing_subscriber::layer::SubscriberExt;
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(Brings), || {
+        let span = tracing::info_span!("work");
+        let (plain, own) = span.in_scope(|| (Context::current(), at_desk(1, Context::current)));
+        assert_eq!(plain.run(desk), Some(9));
+        assert_eq!(own.run(desk), Some(1));
+        assert_eq!(own.run(|| tracing::info_span!("inner").in_scope(desk)), Some(9));
+        assert_eq!(desk(), None);
+    });
+}
+
 /// Keeps the spans that ended.
 #[derive(Clone, Debug, Default)]
 struct Ended(Arc<Mutex<Vec<SpanData>>>);
@@ -282,9 +316,8 @@ fn a_span_that_is_started_inside_wrapped_work_is_a_child_of_the_captured_one() {
 fn baggage_holds_what_is_listed_and_replaces_what_was_there() {
     static TIER: ContextVar<String> = ContextVar::new("tier").outbound("x-tier");
     static REGION: ContextVar<String> = ContextVar::new("region").outbound("x-region");
-    let _theirs = Otel::new()
-        .with_baggage([opentelemetry::KeyValue::new("secret-project", "theirs")])
-        .attach();
+    let _theirs =
+        Otel::new().with_baggage([opentelemetry::KeyValue::new("secret-project", "theirs")]).attach();
     let here = Context::empty().bind(&TIER, "gold".to_owned()).bind(&REGION, "a\nb".to_owned());
     let otel = here.run(|| haversack::opentelemetry::with_baggage(outgoing![TIER, REGION]));
     let baggage: Vec<_> = otel.baggage().iter().map(|(key, (value, _))| format!("{key}={value}")).collect();

@@ -98,7 +98,8 @@ fn a_propagator_that_takes_no_baggage_does_not_read_it() {
 #[test]
 fn what_is_too_much_or_no_text_does_not_leave() {
     static LONG: ContextVar<String> = ContextVar::new("long").outbound("x-long");
-    static BOTH: Propagator = Propagator::new().baggage_out(outgoing![TIER, LONG]).baggage_in(incoming![LONG]);
+    static BOTH: Propagator =
+        Propagator::new().baggage_out(outgoing![TIER, LONG]).baggage_in(incoming![LONG]);
     let mut headers = Map::new();
     let here = Context::empty().bind(&TIER, "a\nb".to_owned()).bind(&LONG, "é".repeat(10));
     let left = here.run(|| BOTH.inject(&mut headers));

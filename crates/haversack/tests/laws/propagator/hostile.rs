@@ -37,9 +37,9 @@ fn name() -> impl Strategy<Value = String> {
 
 /// What a door binds of it, as text.
 fn bound(arrival: &Arrival) -> [Option<String>; 3] {
-    DOOR.enter(|bindings| arrival.bind(bindings)).unwrap().run(|| {
-        [LOCALE.get().ok(), SHELF.get().ok().map(|shelf| shelf.to_string()), TIER.get().ok()]
-    })
+    DOOR.enter(|bindings| arrival.bind(bindings))
+        .unwrap()
+        .run(|| [LOCALE.get().ok(), SHELF.get().ok().map(|shelf| shelf.to_string()), TIER.get().ok()])
 }
 
 /// Whether something of this header, or of this variable in it, was dropped.
