@@ -5,7 +5,7 @@
 //! source line, because tokio tells it of every task. Tests install one on a runtime, drive the program, and demand an
 //! empty [`report`](Auditor::report).
 //!
-//! Telling is an unstable hook of tokio: [`install`](Auditor::install) exists in builds with
+//! Telling is an unstable hook of tokio: `Auditor::install` exists in builds with
 //! `RUSTFLAGS="--cfg tokio_unstable"` only. Nothing else changes in such a build; without it, this module costs nothing.
 //!
 //! ```

@@ -1,6 +1,6 @@
 //! The bridge to OpenTelemetry: its current context moves in the same swap as ours.
 //!
-//! With this feature a captured [`Context`](crate::Context) holds the OpenTelemetry context that was current, and each
+//! With this feature a captured [`Context`] holds the OpenTelemetry context that was current, and each
 //! poll, call and drop of the work has exactly that one current; what was current before is so again afterwards, also on
 //! panic. No hand-over names it: `spawn`, `wrap`, streams, bodies and doors move it with everything else. Work that is
 //! [`detached`](crate::detached) has the empty one.
