@@ -1,16 +1,16 @@
 //! `cargo xtask test`: everything that shows the product is right, in one command. The whole workspace is built
 //! with one feature set, so that no dependency is compiled twice; the mutants build changes only our own crates.
-//! With `--deep` the steps of [`crate::deep`] follow.
+//! With `--deep` the steps of [`crate::library`], [`crate::deep`], [`crate::audit`] and [`crate::peers`] follow.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::deep;
 use crate::steps::Steps;
 use crate::tidy::docs;
 use crate::workspace::{Metadata, cargo, root};
+use crate::{audit, deep, library, peers};
 
 /// Runs the tests whose names contain one of the words in `filter`, or all of them. Stops at the first red step.
 pub fn run(deep: bool, filter: &[String]) -> Result<()> {
@@ -25,10 +25,14 @@ pub fn run(deep: bool, filter: &[String]) -> Result<()> {
     }
     if filter.is_empty() {
         readme(&mut steps, &metadata)?;
+        examples(&mut steps, &metadata)?;
     }
     mutants(&mut steps, &metadata, filter)?;
     if deep {
+        library::check(&mut steps, &metadata)?;
         deep::run(&mut steps, &metadata)?;
+        audit::run(&mut steps)?;
+        peers::run(&mut steps)?;
     }
     steps.finish("test");
     Ok(())
@@ -45,6 +49,15 @@ fn readme(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
     let verdict =
         if same { Ok(()) } else { Err(format!("README.md shows another output than\n{}", captured.text)) };
     steps.judge("README example", started, verdict)
+}
+
+/// Runs every example, which the tests' build made; each says by its asserts whether it still shows what it claims.
+fn examples(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
+    for (_, target) in metadata.targets("example") {
+        let program = metadata.target_directory.join("debug/examples").join(&target.name);
+        steps.run(&format!("example {}", target.name), &mut Command::new(program))?;
+    }
+    Ok(())
 }
 
 /// Builds the product with its planted faults and runs the tests that demand that each is seen.

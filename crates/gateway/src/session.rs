@@ -6,7 +6,7 @@
 //! never a server). Anything may read them; tools read these and never the environment.
 
 use haversack::well_known::SESSION_ID;
-use haversack::{AtDoor, Bindings, ContextVar};
+use haversack::{AtDoor, Bindings, ContextVar, MissingContext};
 /// Whether something can be said here after the answer: the platform can be reached again.
 pub use haversack_agent::tool::CAN_DELIVER_LATER;
 
@@ -100,31 +100,42 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// What is bound here.
+    #[track_caller]
+    pub(crate) fn here() -> Result<Self, MissingContext> {
+        Ok(Self {
+            platform: PLATFORM.get()?,
+            source: SOURCE.get()?,
+            chat: CHAT_ID.get()?,
+            chat_name: CHAT_NAME.get()?,
+            chat_type: CHAT_TYPE.get()?,
+            thread: THREAD_ID.get()?,
+            scope: SCOPE_ID.get()?,
+            user: USER_ID.get()?,
+            user_name: USER_NAME.get()?,
+            message: MESSAGE_ID.get()?,
+            key: SESSION_KEY.get()?,
+            profile: PROFILE.get()?,
+            later: CAN_DELIVER_LATER.get()?,
+        })
+    }
+}
+
 /// Takes what is bound here along through another door: for a turn that outlives the handler and has an entry of its
 /// own. What is unbound here stays unbound there.
 #[track_caller]
 pub fn along(bindings: Bindings) -> Bindings {
-    let named =
-        NAMED.iter().fold(bindings, |bindings, (_, variable)| bindings.bind_some(variable, bound(variable)));
-    named
-        .bind_some(
-            &CAN_DELIVER_LATER,
-            CAN_DELIVER_LATER.is_bound().then(|| CAN_DELIVER_LATER.get().ok()).flatten(),
-        )
-        .bind_some(&REPLY_ROUTE, REPLY_ROUTE.get().ok())
+    let named = NAMED.iter().fold(bindings, |bindings, (_, variable)| bindings.keep(variable));
+    named.keep(&CAN_DELIVER_LATER).keep(&REPLY_ROUTE)
 }
 
 /// The session as a child process sees it: each name, with its value where one is bound here. A name without a value
 /// must not reach the child, also when the environment of this process has one.
 pub(crate) fn for_child() -> Vec<(&'static str, Option<String>)> {
-    let mut names: Vec<_> = NAMED.iter().map(|(name, variable)| (*name, bound(variable))).collect();
-    let later = CAN_DELIVER_LATER.is_bound().then(|| CAN_DELIVER_LATER.get().ok()).flatten();
+    let mut names: Vec<_> = NAMED.iter().map(|(name, variable)| (*name, variable.bound())).collect();
+    let later = CAN_DELIVER_LATER.bound();
     names.push((LATER, later.map(|later| later.to_string())));
-    names.push((SESSION, SESSION_ID.get().ok().map(|session| session.as_str().to_owned())));
+    names.push((SESSION, SESSION_ID.bound().map(|session| session.as_str().to_owned())));
     names
-}
-
-/// The value that is bound, and never one from the environment.
-fn bound(variable: &'static ContextVar<String, AtDoor>) -> Option<String> {
-    variable.is_bound().then(|| variable.get().ok()).flatten()
 }

@@ -63,6 +63,12 @@ impl Boundary {
         self.name
     }
 
+    /// The variables without which nobody enters, as the declaration lists them.
+    #[must_use]
+    pub const fn required(&self) -> &'static [&'static dyn Variable] {
+        self.required
+    }
+
     /// Begins a context: empty but for what `bind` binds.
     ///
     /// # Errors
@@ -83,8 +89,16 @@ impl Boundary {
         let bindings = bind(Bindings { slots: Slots::entered(entry.clone(), aside), boundary: self });
         let context = Context::new(bindings.slots, Captured::current());
         match self.required.iter().find(|variable| !variable.is_bound_in(&context)) {
-            Some(variable) => Err(Refused::new(self.name, variable.name(), at)),
-            None => Ok(Visit { context, entry, at }),
+            Some(variable) => {
+                #[cfg(feature = "testing")]
+                crate::testing::refused(self, variable.name());
+                Err(Refused::new(self.name, variable.name(), at))
+            }
+            None => {
+                #[cfg(feature = "testing")]
+                crate::testing::entered(self);
+                Ok(Visit { context, entry, at })
+            }
         }
     }
 }
@@ -106,12 +120,22 @@ pub struct Bindings {
 impl Bindings {
     /// Binds one variable, of either kind.
     #[track_caller]
-    pub fn bind<T: Send + Sync + 'static, B>(
+    pub fn bind<T: Send + Sync + 'static, B>(self, variable: &'static ContextVar<T, B>, value: T) -> Self {
+        let at = Location::caller();
+        self.bind_at(variable, value, at)
+    }
+
+    pub(crate) fn bind_at<T: Send + Sync + 'static, B>(
         mut self,
         variable: &'static ContextVar<T, B>,
         value: T,
+        at: &'static Location<'static>,
     ) -> Self {
-        let mark = Mark::new(Location::caller(), Some(self.boundary));
+        #[cfg(feature = "testing")]
+        if crate::testing::removed(self.boundary, variable.name()) {
+            return self;
+        }
+        let mark = Mark::new(at, Some(self.boundary));
         self.slots.put(variable.fresh(value, mark));
         self
     }
@@ -127,6 +151,29 @@ impl Bindings {
             Some(value) => self.bind(variable, value),
             None => self,
         }
+    }
+
+    /// Takes along what is bound here, where something is: from the door outside to the one within. Neither default nor
+    /// environment count.
+    ///
+    /// ```
+    /// use haversack::well_known::{REQUEST_ID, RequestId, TENANT_ID, TenantId};
+    /// use haversack::Boundary;
+    ///
+    /// static HTTP: Boundary = Boundary::new("http").requires(&[&TENANT_ID]);
+    /// // A turn outlives its request, so it has an entry of its own.
+    /// static TURN: Boundary = Boundary::new("turn").requires(&[&TENANT_ID]);
+    ///
+    /// let http = HTTP.enter(|bindings| bindings.bind(&TENANT_ID, TenantId::new("acme").unwrap())).unwrap();
+    /// let turn = http.run(|| TURN.enter(|bindings| bindings.keep(&TENANT_ID).keep(&REQUEST_ID))).unwrap();
+    /// turn.run(|| {
+    ///     assert_eq!(TENANT_ID.get().unwrap().as_str(), "acme");
+    ///     assert_eq!(REQUEST_ID.bound(), None);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn keep<T: Clone + Send + Sync + 'static, B>(self, variable: &'static ContextVar<T, B>) -> Self {
+        self.bind_some(variable, variable.bound())
     }
 
     /// Binds what was decoded.
@@ -171,6 +218,20 @@ impl Visit {
     #[must_use]
     pub fn entry(&self) -> Entry {
         self.entry.entry()
+    }
+
+    /// Binds one more variable, of either kind, before anything runs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn and<T: Send + Sync + 'static, B>(
+        mut self,
+        variable: &'static ContextVar<T, B>,
+        value: T,
+        at: &'static Location<'static>,
+    ) -> Self {
+        let (mut slots, span) = std::mem::replace(&mut self.context, Context::empty()).into_parts();
+        slots.put(variable.fresh(value, Mark::new(at, Some(self.entry.boundary()))));
+        self.context = Context::new(slots, span);
+        self
     }
 
     /// Calls `f` in a frame of this arrival's context.

@@ -73,6 +73,20 @@ impl Context {
         self.bind_at(variable, value, at)
     }
 
+    /// As [`bind`](Self::bind) where there is a value; without one, this context as it is.
+    #[must_use]
+    #[track_caller]
+    pub fn bind_some<T: Send + Sync + 'static>(
+        self,
+        variable: &'static ContextVar<T>,
+        value: Option<T>,
+    ) -> Self {
+        match value {
+            Some(value) => self.bind(variable, value),
+            None => self,
+        }
+    }
+
     pub(crate) fn bind_at<T: Send + Sync + 'static>(
         mut self,
         variable: &'static ContextVar<T>,

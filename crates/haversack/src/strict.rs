@@ -4,6 +4,7 @@
 //! frame (known with the `tokio` feature). And work that goes on under a context whose visit ended *outlives
 //! its entry*. Both are reported, not refused: the report goes to the hook, by default to the log.
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 use std::sync::RwLock;
@@ -55,7 +56,8 @@ pub type Hook = fn(&Report);
 
 static HOOK: RwLock<Hook> = RwLock::new(log);
 
-/// Sends reports to `hook` from now on, in the whole process. The hook must not read context variables.
+/// Sends reports to `hook` from now on, in the whole process. What the hook itself reads is not reported, so it may put
+/// the bindings into a log line.
 pub fn on_report(hook: Hook) {
     *HOOK.write().unwrap_or_else(std::sync::PoisonError::into_inner) = hook;
 }
@@ -71,7 +73,22 @@ pub fn log(report: &Report) {
     }
 }
 
+thread_local! {
+    /// Whether this thread is in a hook: one that reads, where reading is what it is told of, would never end.
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
+
 fn report(report: &Report) {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            IN_HOOK.set(false);
+        }
+    }
+    if IN_HOOK.replace(true) {
+        return;
+    }
+    let _leave = Leave;
     let hook = *HOOK.read().unwrap_or_else(std::sync::PoisonError::into_inner);
     hook(report);
 }

@@ -235,6 +235,28 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
         }
     }
 
+    /// A clone of what is bound here, where something is: for what may be there and need not, and for handing a binding
+    /// on. Neither default nor environment count, and why there is none is not told: a value that must be there is
+    /// read with [`get`](Self::get).
+    ///
+    /// ```
+    /// use haversack::ContextVar;
+    ///
+    /// static NOTE: ContextVar<&str> = ContextVar::new("note").default(|| "none");
+    /// assert_eq!(NOTE.bound(), None);
+    /// NOTE.sync_scope("fragile", || assert_eq!(NOTE.bound(), Some("fragile")));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn bound(&'static self) -> Option<T>
+    where
+        T: Clone,
+    {
+        let bound = self.key.peek(T::clone).ok()?;
+        self.observe(Location::caller());
+        Some(bound)
+    }
+
     /// Whether a value is bound here. Neither default nor environment count.
     #[must_use]
     pub fn is_bound(&'static self) -> bool {
@@ -274,7 +296,7 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
 
     /// Calls `f` with the codec and the value bound here, where both are there. For encoding, which is no read by
     /// a person's line: neither default nor environment count.
-    #[cfg(feature = "snapshot")]
+    #[cfg(any(feature = "snapshot", feature = "propagator"))]
     pub(crate) fn peek<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
         self.key.peek(f).ok()
     }
@@ -328,6 +350,11 @@ impl<T: 'static, B> fmt::Debug for ContextVar<T, B> {
 /// Any context variable, whatever its type: what a [`Boundary`](crate::Boundary) requires.
 ///
 /// Sealed: implemented by [`ContextVar`] alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no context variable",
+    label = "not a `ContextVar` whose value is `Send + Sync`",
+    note = "name the static itself: `&[&TENANT_ID, &SESSION_ID]`; its value goes to other threads, so it is `Send + Sync`"
+)]
 pub trait Variable: sealed::Sealed + Sync {
     /// The name given at the declaration.
     fn name(&self) -> &'static str;

@@ -30,6 +30,7 @@ fn a_variable_falls_back_to_its_environment_name_only_where_the_program_allows_i
     assert_eq!(REGION.get().unwrap(), "from the environment");
     assert_eq!(REGION.with(String::len).unwrap(), 20);
     assert!(!REGION.is_bound(), "a fallback binds nothing");
+    assert_eq!(REGION.bound(), None, "and is nothing that could be handed on");
     assert_eq!(Context::empty().run(|| REGION.get().unwrap()), "from the environment");
     assert_eq!(AT_DOOR.get().unwrap(), "from the environment");
     assert_eq!(RETRIES.get().unwrap(), 9, "it comes before the default");

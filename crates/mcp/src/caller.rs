@@ -33,20 +33,20 @@ impl Caller {
         Ok(Self {
             tenant: TENANT_ID.get()?,
             principal: PRINCIPAL.get()?,
-            session: SESSION_ID.get().ok(),
-            request: REQUEST_ID.get().ok(),
-            trace: TRACE_CONTEXT.get().ok(),
-            deadline: DEADLINE.get().ok(),
-            cancel: CANCEL.get().ok(),
-            headers: HEADERS.get().ok(),
-            token: ACCESS_TOKEN.get().ok(),
+            session: SESSION_ID.bound(),
+            request: REQUEST_ID.bound(),
+            trace: TRACE_CONTEXT.bound(),
+            deadline: DEADLINE.bound(),
+            cancel: CANCEL.bound(),
+            headers: HEADERS.bound(),
+            token: ACCESS_TOKEN.bound(),
             span: tracing::Span::current(),
         })
     }
 
     /// Binds the session of this name where the door in front bound none. The name is the client's choice, so it is one
-    /// within the principal: the same name of another principal is another session, and none of them is a session of
-    /// the chat.
+    /// within the principal: the same name of another principal is another session. None of them is a session of the
+    /// chat: those have no `/` in their names.
     pub(crate) fn in_session(&mut self, name: &str) {
         if self.session.is_some() {
             return;
@@ -58,7 +58,7 @@ impl Caller {
         hash.update(principal);
         hash.update(name);
         let digits: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        self.session = SessionId::new(format!("mcp_{digits}")).ok();
+        self.session = SessionId::new(format!("mcp/{digits}")).ok();
     }
 }
 
@@ -72,6 +72,6 @@ pub(crate) struct Owner {
 impl Owner {
     /// Who asks now; `None` where no door was passed.
     pub(crate) fn current() -> Option<Self> {
-        Some(Self { tenant: TENANT_ID.get().ok()?, principal: PRINCIPAL.get().ok()? })
+        Some(Self { tenant: TENANT_ID.bound()?, principal: PRINCIPAL.bound()? })
     }
 }

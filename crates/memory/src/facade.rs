@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use haversack::well_known::SESSION_ID;
+use haversack::well_known::{PRINCIPAL, SESSION_ID};
 use haversack_store::Store;
 
 use crate::{MemoryError, Recall, SessionCache};
@@ -45,12 +45,11 @@ impl Memory {
     /// The session-learning cache of the current context's session. Touches no file.
     ///
     /// # Errors
-    /// [`MemoryError::Unbound`] when the context binds no tenant or no session.
+    /// [`MemoryError::Unbound`] when the context binds no tenant, no principal or no session.
     #[track_caller]
     pub fn session(&self) -> Result<SessionCache, MemoryError> {
         let db = self.store.tenant()?;
-        let session = SESSION_ID.get()?;
-        Ok(SessionCache::new(db, session, &self.options))
+        Ok(SessionCache::new(db, SESSION_ID.get()?, PRINCIPAL.get()?, &self.options))
     }
 
     /// The recall store of the current context's tenant. Touches no file.

@@ -2,12 +2,13 @@
 //!
 //! It is modelled as one row per action of a session, the last outcome counting, each with an end of life; a
 //! session has a bounded number of them. The supervisor reads it before it farms work out and tools note in it;
-//! another session never sees it, because the session is part of every statement and comes from the context.
+//! another session, and another principal in one of the same name, never sees it, because both are part of every
+//! statement and come from the context.
 
 use std::future::Future;
 use std::time::Duration;
 
-use haversack::well_known::SessionId;
+use haversack::well_known::{Principal, SessionId};
 use haversack_store::sqlite::{Error, FromSqlError, Row, params};
 use haversack_store::{TenantDb, now_millis};
 use serde::{Deserialize, Serialize};
@@ -80,13 +81,19 @@ pub struct Attempt {
 pub struct SessionCache {
     db: TenantDb,
     session: SessionId,
+    principal: Principal,
     ttl: Duration,
     max: usize,
 }
 
 impl SessionCache {
-    pub(crate) fn new(db: TenantDb, session: SessionId, options: &MemoryOptions) -> Self {
-        Self { db, session, ttl: options.attempt_ttl, max: options.max_attempts.max(1) }
+    pub(crate) fn new(
+        db: TenantDb,
+        session: SessionId,
+        principal: Principal,
+        options: &MemoryOptions,
+    ) -> Self {
+        Self { db, session, principal, ttl: options.attempt_ttl, max: options.max_attempts.max(1) }
     }
 
     /// Notes an attempt. One that differs only in case, spacing or final punctuation from an earlier one replaces
@@ -105,7 +112,7 @@ impl SessionCache {
         let checked = self.db.scope().check("note an attempt").map_err(MemoryError::from);
         let checked = checked.and_then(|()| valid(&attempt));
         let norm = normal(&attempt.action);
-        let session = self.session.clone();
+        let (session, principal) = (self.session.clone(), self.principal.clone());
         let max = i64::try_from(self.max).unwrap_or(i64::MAX);
         let ttl = i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX);
         let noted = checked.map(|()| {
@@ -115,12 +122,14 @@ impl SessionCache {
                 let id = tx
                     .prepare_cached(
                         "INSERT OR REPLACE INTO attempts
-                             (id, session_id, action, action_norm, outcome, detail, created_at, expires_at)
-                         VALUES ('att_' || lower(hex(randomblob(16))), ?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
+                             (id, session_id, principal, action, action_norm, outcome, detail, created_at, expires_at)
+                         VALUES ('att_' || lower(hex(randomblob(16))), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                         RETURNING id",
                     )?
                     .query_row(
                         params![
                             session.as_str(),
+                            principal.as_str(),
                             attempt.action,
                             norm,
                             attempt.outcome.as_str(),
@@ -133,9 +142,10 @@ impl SessionCache {
                 tx.prepare_cached("DELETE FROM attempts WHERE expires_at <= ?1")?.execute([now])?;
                 tx.prepare_cached(
                     "DELETE FROM attempts WHERE rowid IN (
-                         SELECT rowid FROM attempts WHERE session_id = ?1 ORDER BY rowid DESC LIMIT -1 OFFSET ?2)",
+                         SELECT rowid FROM attempts WHERE session_id = ?1 AND principal = ?2
+                         ORDER BY rowid DESC LIMIT -1 OFFSET ?3)",
                 )?
-                .execute(params![session.as_str(), max])?;
+                .execute(params![session.as_str(), principal.as_str(), max])?;
                 let NewAttempt { action, outcome, detail } = attempt;
                 Ok(Attempt { id, action, outcome, detail, created_at: now, expires_at })
             })
@@ -151,15 +161,16 @@ impl SessionCache {
     pub fn attempts(
         &self,
     ) -> impl Future<Output = Result<Vec<Attempt>, MemoryError>> + Send + 'static + use<> {
-        let session = self.session.clone();
+        let (session, principal) = (self.session.clone(), self.principal.clone());
         let read = self.db.read("read the attempts of a session", move |conn| {
             let mut statement = conn.prepare_cached(
                 "SELECT id, action, outcome, detail, created_at, expires_at FROM attempts
-                 WHERE session_id = ?1 AND expires_at > ?2
+                 WHERE session_id = ?1 AND principal = ?2 AND expires_at > ?3
                    AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = ?1 AND s.closed_at IS NOT NULL)
                  ORDER BY rowid",
             )?;
-            let rows = statement.query_map(params![session.as_str(), now_millis()], attempt_of_row)?;
+            let of = params![session.as_str(), principal.as_str(), now_millis()];
+            let rows = statement.query_map(of, attempt_of_row)?;
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
         });
         async move { Ok(read.await?) }
@@ -175,9 +186,10 @@ impl SessionCache {
     /// Once started it runs to its end.
     #[track_caller]
     pub fn forget(&self) -> impl Future<Output = Result<usize, MemoryError>> + Send + 'static + use<> {
-        let session = self.session.clone();
+        let (session, principal) = (self.session.clone(), self.principal.clone());
         let erased = self.db.erase("forget the attempts of a session", move |tx| {
-            Ok(tx.execute("DELETE FROM attempts WHERE session_id = ?1", [session.as_str()])?)
+            let sql = "DELETE FROM attempts WHERE session_id = ?1 AND principal = ?2";
+            Ok(tx.execute(sql, [session.as_str(), principal.as_str()])?)
         });
         async move { Ok(erased.await?) }
     }

@@ -6,7 +6,7 @@ use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, SessionId, TENANT
 use haversack::{Bindings, Boundary, Refused, Visit};
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 
-use crate::telemetry::trace::LINK;
+use crate::telemetry::trace::{LINK, TRACE_STATE};
 
 /// An authenticated HTTP request. Tenant and principal come from the API key alone.
 pub static HTTP: Boundary = Boundary::new("http").requires(&[&TENANT_ID, &PRINCIPAL]);
@@ -29,11 +29,12 @@ pub static OPERATOR: Boundary = Boundary::new("operator").requires(&[&TENANT_ID,
 #[track_caller]
 pub(crate) fn along(bindings: Bindings) -> Bindings {
     haversack_gateway::session::along(bindings)
-        .bind_some(&REQUEST_ID, REQUEST_ID.get().ok())
-        .bind_some(&TRACE_CONTEXT, TRACE_CONTEXT.get().ok())
-        .bind_some(&LINK, LINK.get().ok())
-        .bind_some(&ACCESS_TOKEN, ACCESS_TOKEN.get().ok())
-        .bind_some(&HEADERS, HEADERS.get().ok())
+        .keep(&REQUEST_ID)
+        .keep(&TRACE_CONTEXT)
+        .keep(&LINK)
+        .keep(&TRACE_STATE)
+        .keep(&ACCESS_TOKEN)
+        .keep(&HEADERS)
 }
 
 /// Enters a session of the current tenant and principal. Whether it is theirs was asked before.
@@ -42,10 +43,5 @@ pub(crate) fn along(bindings: Bindings) -> Bindings {
 /// [`Refused`] outside any door.
 #[track_caller]
 pub(crate) fn in_session(session: SessionId) -> Result<Visit, Refused> {
-    SESSION.enter(|bind| {
-        along(bind)
-            .bind_some(&TENANT_ID, TENANT_ID.get().ok())
-            .bind_some(&PRINCIPAL, PRINCIPAL.get().ok())
-            .bind(&SESSION_ID, session)
-    })
+    SESSION.enter(|bind| along(bind).keep(&TENANT_ID).keep(&PRINCIPAL).bind(&SESSION_ID, session))
 }

@@ -124,7 +124,9 @@ fn targets(line: &str) -> Vec<&str> {
 }
 
 fn resolve(tree: &Tree, from: &str, target: &str) -> Result<(), String> {
-    if target.contains("://") || target.starts_with("mailto:") {
+    // A page that is compiled into the documentation links to items, which rustdoc resolves.
+    let item = from.contains("/src/") && !target.contains(['.', '/']);
+    if item || target.contains("://") || target.starts_with("mailto:") {
         return Ok(());
     }
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
@@ -314,6 +316,8 @@ mod tests {
             ["`docs/there.md` has no heading for `#out`"]
         );
         assert_eq!(found(&[there, ("docs/a.md", "[x]: gone.md\n")]), ["the link `gone.md` leads nowhere"]);
+        assert_eq!(found(&[("crates/a/src/a.md", "[x](crate::X)")]), Vec::<String>::new());
+        assert_eq!(found(&[("docs/a.md", "[x](crate::X)")]), ["the link `crate::X` leads nowhere"]);
         assert_eq!(found(&[("docs/a.md", "`[x](gone.md)`\n```\n[x](gone.md)\n```\n")]), Vec::<String>::new());
     }
 

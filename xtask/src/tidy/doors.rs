@@ -17,7 +17,7 @@ const DOORS: &[&str] = &[
     // MCP messages, each as the caller that the door in front of the transport knows.
     "crates/mcp/src/door.rs",
     // Tests; behind the feature `testing`.
-    "crates/haversack/src/testing.rs",
+    "crates/haversack/src/testing/mod.rs",
 ];
 
 /// Crates whose scope comes from the context, and the parameter names and types that would let a caller choose it.
@@ -43,6 +43,8 @@ const ENGINES: &[&str] = &[
     "crates/store/src/control_db/",
     // Claims jobs for whichever tenant is due, and runs each in its submitter's context.
     "crates/jobs/src/backend/",
+    // Deletes runs of pipelines whose time is up, and folders of runs that are gone.
+    "crates/pipeline/src/sweep.rs",
     // Delivers replies, runs schedules and watches background processes of all tenants.
     "crates/gateway/src/",
 ];

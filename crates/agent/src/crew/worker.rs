@@ -21,7 +21,7 @@ use super::{TASK_ID, Task, TaskError, TaskHandle, TaskId, TaskInput, TaskOutput}
 /// Starts a task in the context of this call. `under` is what cancels it; without one it is the caller's.
 pub(super) fn start(task: &Task, input: TaskInput, under: Option<&Cancel>, grace: Duration) -> TaskHandle {
     let id = TaskId::next(&task.name);
-    let callers = CANCEL.get().ok();
+    let callers = CANCEL.bound();
     let cancel = under.or(callers.as_ref()).map(Cancel::child).unwrap_or_default();
     let (slot, outcome) = watch::channel(None);
     let span = tracing::info_span!("task", name = %task.name, id = %id, outcome = tracing::field::Empty);
@@ -43,7 +43,7 @@ pub(super) fn start(task: &Task, input: TaskInput, under: Option<&Cancel>, grace
 /// The nearer of the caller's deadline and one's own limit.
 pub(super) fn deadline(limit: Option<Duration>) -> Option<Deadline> {
     let own = limit.map(Deadline::after);
-    let callers = DEADLINE.get().ok();
+    let callers = DEADLINE.bound();
     own.into_iter().chain(callers).min()
 }
 

@@ -36,7 +36,7 @@ pub(super) fn learnt(
     owner: &Principal,
     session: &SessionId,
 ) -> Result<Vec<Learnt>, StoreError> {
-    let sql = "SELECT a.action, a.detail FROM attempts a JOIN sessions s ON s.session_id = a.session_id
+    let sql = "SELECT a.action, a.detail FROM attempts a JOIN sessions s ON s.session_id = a.session_id AND s.principal = a.principal
                WHERE a.session_id = ?1 AND s.principal = ?2 AND a.outcome = 'worked' AND a.expires_at > ?3
                ORDER BY a.rowid";
     let mut statement = db.prepare_cached(sql)?;

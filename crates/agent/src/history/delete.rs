@@ -38,7 +38,8 @@ pub(super) fn session(
     let (id, owner) = (id.as_str(), owner.as_str());
     let receipt = Receipt {
         messages: tx.execute("DELETE FROM messages WHERE session_id = ?1", [id])?,
-        attempts: tx.execute("DELETE FROM attempts WHERE session_id = ?1", [id])?,
+        attempts: tx
+            .execute("DELETE FROM attempts WHERE session_id = ?1 AND principal = ?2", params![id, owner])?,
         memories: tx
             .execute("DELETE FROM memories WHERE session_id = ?1 AND principal = ?2", params![id, owner])?,
         // Manifests go with their turns.

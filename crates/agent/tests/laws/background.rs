@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use haversack::ContextVar;
-use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
+use haversack::testing::Isolated;
+use haversack::well_known::TENANT_ID;
 use haversack_agent::EventSink;
 use haversack_agent::model::scripted::Answer;
 use haversack_agent::model::{ChatModel, Message, Offline, ScriptedModel, ToolCall};
@@ -82,12 +83,8 @@ async fn where_nothing_can_be_delivered_later_it_runs_to_its_end() {
     let house = house(asks(), Some(runner.clone()));
     let agents = house.agents.clone();
     let turn = async move { agents.turn(request("Go"))?.run(EventSink::none()).await };
-    let hangs_up = haversack::testing::enter(|bind| {
-        bind.bind(&TENANT_ID, TenantId::new("acme").unwrap())
-            .bind(&PRINCIPAL, Principal::new("kim").unwrap())
-            .bind(&SESSION_ID, SessionId::new("s").unwrap())
-            .bind(&CAN_DELIVER_LATER, false)
-    });
+    let kim = Isolated::new().tenant("acme").principal("kim").session("s");
+    let hangs_up = kim.bind(&CAN_DELIVER_LATER, false);
     let reply = hangs_up.wrap(turn).await.unwrap();
     assert_eq!(reply.text, "books of acme");
     assert!(runner.0.lock().unwrap().is_empty());

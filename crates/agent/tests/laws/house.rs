@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use haversack::Visit;
-use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
+use haversack::testing::Isolated;
 use haversack_agent::agent::SpecialistConfig;
 use haversack_agent::model::{ChatModel, Offline};
 use haversack_agent::tool::Tool;
@@ -92,11 +92,7 @@ pub(crate) fn solo(tools: &[&str]) -> AgentConfig {
 }
 
 pub(crate) fn door(tenant: &str, principal: &str, session: &str) -> Visit {
-    let (tenant, principal) = (TenantId::new(tenant).unwrap(), Principal::new(principal).unwrap());
-    let session = SessionId::new(session).unwrap();
-    haversack::testing::enter(|bindings| {
-        bindings.bind(&TENANT_ID, tenant).bind(&PRINCIPAL, principal).bind(&SESSION_ID, session)
-    })
+    Isolated::new().tenant(tenant).principal(principal).session(session).visit()
 }
 
 pub(crate) fn request(message: &str) -> TurnRequest {

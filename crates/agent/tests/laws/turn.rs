@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use haversack::FutureExt;
-use haversack::well_known::{CANCEL, Cancel, DEADLINE, Deadline, TENANT_ID, TenantId};
+use haversack::testing::Isolated;
+use haversack::well_known::{CANCEL, Cancel, DEADLINE, Deadline};
 use haversack_agent::history::TurnStatus;
 use haversack_agent::model::ScriptedModel;
 use haversack_agent::model::scripted::Answer;
@@ -29,7 +30,7 @@ async fn without_a_door_there_is_no_turn() {
     let TurnError::Unbound(missing) = missing else { panic!("{missing}") };
     assert_eq!(missing.variable(), "session");
 
-    let nobody = haversack::testing::enter(|b| b.bind(&TENANT_ID, TenantId::new("acme").unwrap()));
+    let nobody = Isolated::new().tenant("acme").visit();
     assert!(matches!(nobody.run(|| house.agents.turn(request("hello"))), Err(TurnError::Unbound(_))));
     assert!(matches!(nobody.run(|| house.agents.history()), Err(haversack_store::StoreError::Unbound(_))));
     assert_eq!(tenant_files(house.folder.path()), 0, "nothing was opened");

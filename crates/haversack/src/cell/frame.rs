@@ -15,14 +15,14 @@ use super::slots::Slots;
 use crate::current::{self, being_read};
 use crate::error::ResetError;
 use crate::origin::{Hop, Mark, Origin};
+use crate::tagged::Tagged;
 
 const MORE: usize = 7;
 const HOPS: [Hop; 7] =
     [Hop::Run, Hop::Scope, Hop::Wrapped, Hop::Spawned, Hop::Thread, Hop::Boundary, Hop::Detached];
 
-fn pack(origin: Origin) -> *mut u8 {
-    const { assert!(align_of::<Location<'static>>() >= 8) };
-    ptr::from_ref(origin.at).cast::<u8>().cast_mut().map_addr(|addr| addr | origin.hop as usize)
+fn pack(origin: Origin) -> Tagged {
+    Tagged::new(ptr::from_ref(origin.at).cast_mut(), origin.hop as usize)
 }
 
 /// What a frame needs from its first `set` on.
@@ -40,8 +40,8 @@ struct More {
 /// The owner of a current context: 16 bytes, in a wrapped future or on the stack of a `run`.
 pub(crate) struct Frame {
     slots: UnsafeCell<Slots>,
-    /// An [`Origin`] with its hop in the low three bits, or, with `MORE` there, a `Box<More>`.
-    origin: Cell<*mut u8>,
+    /// The place of an [`Origin`] with its hop as the tag, or, with `MORE` there, a `Box<More>`.
+    origin: Cell<Tagged>,
 }
 
 const _: () = assert!(size_of::<Frame>() == 2 * size_of::<usize>(), "a wrapped future grows by this much");
@@ -91,9 +91,9 @@ impl Frame {
             Some(more) => more.origin,
             None => {
                 let packed = self.origin.get();
-                let hop = HOPS[packed.addr() & 7];
-                // SAFETY: the low bits are not MORE, so this is the location that `pack` took.
-                let at = unsafe { &*packed.map_addr(|addr| addr & !7).cast::<Location<'static>>() };
+                let hop = HOPS[packed.tag()];
+                // SAFETY: the tag is not MORE, so this is the location that `pack` took.
+                let at = unsafe { &*packed.pointer::<Location<'static>>() };
                 Origin { hop, at }
             }
         }
@@ -113,30 +113,29 @@ impl Frame {
     #[inline]
     fn more(&self) -> Option<&More> {
         let packed = self.origin.get();
-        // SAFETY: the low bits say MORE, so this is the box that `make_more` leaked; it is changed only by
+        // SAFETY: the tag says MORE, so this is the box that `make_more` leaked; it is changed only by
         // `more_mut`, and no borrow of it is held over that.
-        (packed.addr() & 7 == MORE).then(|| unsafe { &*packed.map_addr(|addr| addr & !7).cast::<More>() })
+        (packed.tag() == MORE).then(|| unsafe { &*packed.pointer::<More>() })
     }
 
     /// Calls `f` with the frame's `More`, made now if need be. `f` runs no user code.
     #[inline]
     fn more_mut<R>(&self, f: impl FnOnce(&mut More) -> R) -> R {
-        if self.origin.get().addr() & 7 != MORE {
+        if self.origin.get().tag() != MORE {
             self.make_more();
         }
-        let more = self.origin.get().map_addr(|addr| addr & !7).cast::<More>();
-        // SAFETY: the low bits say MORE; one thread sees the frame, and `f` cannot reach it a second time.
+        let more = self.origin.get().pointer::<More>();
+        // SAFETY: the tag says MORE; one thread sees the frame, and `f` cannot reach it a second time.
         f(unsafe { &mut *more })
     }
 
     #[cold]
     fn make_more(&self) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        const { assert!(align_of::<More>() >= 8) };
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let more =
             Box::new(More { id, sets: 0, origin: self.origin(), grave: Vec::new(), held: Slots::EMPTY });
-        self.origin.set(Box::into_raw(more).cast::<u8>().map_addr(|addr| addr | MORE));
+        self.origin.set(Tagged::new(Box::into_raw(more), MORE));
     }
 }
 
@@ -144,9 +143,9 @@ impl Drop for Frame {
     #[inline]
     fn drop(&mut self) {
         let packed = self.origin.get();
-        if packed.addr() & 7 == MORE {
+        if packed.tag() == MORE {
             // SAFETY: the box that `make_more` leaked; the frame is gone after this.
-            drop(unsafe { Box::from_raw(packed.map_addr(|addr| addr & !7).cast::<More>()) });
+            drop(unsafe { Box::from_raw(packed.pointer::<More>()) });
         }
     }
 }

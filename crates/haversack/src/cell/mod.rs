@@ -51,7 +51,7 @@ pub(crate) fn current<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
 }
 
 /// Calls `f` with no frame on this thread, and puts the frame back afterwards, also on unwind.
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", feature = "rayon"))]
 pub(crate) fn leave<R>(f: impl FnOnce() -> R) -> R {
     let _restore = current::swap(ptr::null());
     f()

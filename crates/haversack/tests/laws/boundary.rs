@@ -116,3 +116,19 @@ fn a_boundary_says_its_name_and_what_it_requires() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn what_is_kept_comes_through_the_door_within_and_what_is_unbound_stays_unbound() {
+    static WITHIN: Boundary = Boundary::new("within").requires(&[&TENANT_ID]);
+    static DEFAULTED: ContextVar<u32> = ContextVar::new("defaulted").default(|| 1);
+    let keep = || WITHIN.enter(|bindings| bindings.keep(&TENANT_ID).keep(&NOTE).keep(&DEFAULTED));
+    let outer = arrive("outer");
+    let inner = outer.run(|| NOTE.sync_scope(5, keep)).unwrap();
+    assert_ne!(inner.entry(), outer.entry(), "a door within has an entry of its own");
+    inner.run(|| {
+        assert_eq!(tenant().as_deref(), Some("outer"));
+        assert_eq!(NOTE.bound(), Some(5));
+        assert_eq!(DEFAULTED.bound(), None, "a default is no binding that could be kept");
+    });
+    assert_eq!(keep().unwrap_err().variable(), "tenant", "outside there is nothing to keep");
+}

@@ -1,122 +1,133 @@
-//! One program, in every kind of runtime and nested in each other: it sees the same everywhere.
+//! One program, wherever it runs: every way to drive a future gives the same transcript of what it read.
 
-use haversack::{Context, ContextVar, FutureExt};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context as Waking, Poll, Waker};
+
+use haversack::well_known::TENANT_ID;
+use haversack::{Context, ContextVar, Entry, FutureExt, Reason, ResetError};
 use tokio::runtime::Handle;
-use tokio::task::{LocalSet, block_in_place};
+use tokio::task::LocalSet;
 
-use crate::runtimes::{current_thread, limited, multi_thread};
+use crate::door::arrive;
+use crate::runtimes::{current_thread, multi_thread};
 
-static PLACE: ContextVar<&str> = ContextVar::new("place");
-static LEVEL: ContextVar<u32> = ContextVar::new("level");
+static STEP: ContextVar<u32> = ContextVar::new("step everywhere");
+static OPEN: ContextVar<u32> = ContextVar::new("open everywhere").confined();
 
-/// What the program saw: before, in a task, on the pool, after its own set, and in a bare task.
-type Seen = (Option<u32>, u32, u32, u32, Option<u32>);
-
-const EXPECTED: Seen = (Some(1), 1, 1, 2, None);
-
-fn at_level_one() -> Context {
-    Context::empty().bind(&PLACE, "everywhere").bind(&LEVEL, 1)
+/// Not ready at its first poll, on any executor.
+async fn give_way() {
+    let mut ready = false;
+    std::future::poll_fn(move |waking| {
+        waking.waker().wake_by_ref();
+        if std::mem::replace(&mut ready, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
-/// It awaits, spawns, blocks and sets. Where the thread is in no frame it asks a bare task too.
-async fn program(bare: bool) -> Seen {
-    let before = LEVEL.get().ok();
-    tokio::task::yield_now().await;
-    let task = haversack::spawn(async {
-        tokio::task::yield_now().await;
-        LEVEL.get().unwrap()
-    });
-    let task = task.await.unwrap();
-    let pool = haversack::spawn_blocking(|| LEVEL.get().unwrap()).await.unwrap();
-    let token = LEVEL.set(2).unwrap();
-    tokio::task::yield_now().await;
-    let own = LEVEL.get().unwrap();
-    token.reset().unwrap();
-    let bare = if bare { tokio::spawn(async { LEVEL.get().ok() }).await.unwrap() } else { None };
-    assert_eq!(PLACE.get().unwrap(), "everywhere");
-    (before, task, pool, own, bare)
+type Read = (Option<String>, Result<u32, Reason>, Result<u32, Reason>);
+
+fn read() -> Read {
+    let reason = |error: haversack::MissingContext| error.reason();
+    let tenant = TENANT_ID.get().ok().map(|tenant| tenant.to_string());
+    let open = match OPEN.get().map_err(reason) {
+        // The place of the crossing is where it is, and no part of the transcript.
+        Err(Reason::Withheld { .. }) => Err(Reason::NeverBound),
+        open => open,
+    };
+    (tenant, STEP.get().map_err(reason), open)
 }
 
-#[test]
-fn at_the_root_and_in_a_task() {
-    for runtime in [current_thread(), multi_thread()] {
-        let seen = runtime.block_on(limited(program(true).with_context(at_level_one())));
-        assert_eq!(seen, EXPECTED);
-        let task = runtime.spawn(program(true).with_context(at_level_one()));
-        assert_eq!(runtime.block_on(limited(task)).unwrap(), EXPECTED);
-        let ours = at_level_one().run(|| haversack::block_on(&runtime, program(true)));
-        assert_eq!(ours, EXPECTED);
+/// Sets, awaits, scopes, hands over, isolates and resets, and writes down what it reads.
+async fn program() -> (Vec<Read>, Vec<Result<(), ResetError>>) {
+    let mut reads = vec![read()];
+    let first = STEP.set(1).unwrap();
+    give_way().await;
+    reads.push(read());
+    let handed_over = async {
+        give_way().await;
+        let _kept = STEP.set(2).unwrap();
+        read()
     }
+    .in_current_context();
+    let second = STEP.set(3).unwrap();
+    reads.push(handed_over.await);
+    reads.push(OPEN.scope(4, async { read() }.isolated()).await);
+    reads.push(haversack::wrap(read)());
+    reads.push(async { read() }.with_context(Context::empty()).await);
+    reads.push(read());
+    let resets = vec![first.reset(), second.reset()];
+    reads.push(read());
+    (reads, resets)
 }
 
-#[test]
-fn through_a_handle_on_a_thread_that_is_not_the_runtimes() {
-    for runtime in [current_thread(), multi_thread()] {
-        let handle = runtime.handle().clone();
-        let thread = at_level_one().run(|| {
-            // The frame of the thread stays while it blocks, so a bare task that it polls would see it.
-            haversack::thread::spawn(move || handle.block_on(limited(program(false))))
-        });
-        // A current-thread runtime does its work only while somebody blocks on it.
-        let (ended, has_ended) = tokio::sync::oneshot::channel();
-        let waits = std::thread::spawn(move || {
-            let seen = thread.join().unwrap();
-            ended.send(()).unwrap();
-            seen
-        });
-        runtime.block_on(limited(has_ended)).unwrap();
-        assert_eq!(waits.join().unwrap(), EXPECTED);
+/// The program as one arrival of `acme`.
+fn arrival() -> impl Future<Output = (Vec<Read>, Vec<Result<(), ResetError>>)> + Send {
+    let visit = arrive("acme");
+    let context = visit.context().bind(&STEP, 0).bind(&OPEN, 9);
+    async move {
+        let _open_until_here = visit;
+        let entry = Entry::current().unwrap();
+        let transcript = program().await;
+        assert_eq!(Entry::current().unwrap(), entry);
+        transcript
     }
+    .with_context(context)
 }
 
 #[test]
-fn in_a_runtime_nested_in_a_blocking_job_of_another() {
-    for outer in [current_thread(), multi_thread()] {
-        let job = async {
-            let job = haversack::spawn_blocking(|| {
-                let [one, two] = [current_thread(), multi_thread()]
-                    .map(|inner| haversack::block_on(&inner, limited(program(true))));
-                let own = Handle::current().block_on(limited(program(false)));
-                [one, two, own]
-            });
-            job.await.unwrap()
-        };
-        assert_eq!(outer.block_on(limited(job.with_context(at_level_one()))), [EXPECTED; 3]);
-    }
-}
-
-#[test]
-fn where_a_worker_blocks_in_place() {
-    let runtime = multi_thread();
-    let task = runtime.spawn(
-        async {
-            let inside = block_in_place(|| Handle::current().block_on(limited(program(true))));
-            (inside, program(true).await)
+fn every_way_to_drive_a_future_gives_the_same_transcript() {
+    let by_hand = || {
+        let mut future = pin!(arrival());
+        loop {
+            if let Poll::Ready(transcript) = future.as_mut().poll(&mut Waking::from_waker(Waker::noop())) {
+                break transcript;
+            }
         }
-        .with_context(at_level_one()),
-    );
-    assert_eq!(runtime.block_on(limited(task)).unwrap(), (EXPECTED, EXPECTED));
-}
+    };
+    let expected = by_hand();
+    assert_eq!((expected.0.len(), expected.0[1].1), (8, Ok(1)));
+    assert_eq!(expected.1, [Err(ResetError::OutOfOrder), Ok(())]);
 
-#[test]
-fn in_a_local_set() {
-    for runtime in [current_thread(), multi_thread()] {
+    let (one, many) = (current_thread(), multi_thread());
+    let inside = |what: &mut dyn FnMut() -> (Vec<Read>, Vec<Result<(), ResetError>>)| {
+        // In a frame of somebody else.
+        arrive("somebody else").run(|| STEP.sync_scope(77, what))
+    };
+    assert_eq!(inside(&mut || by_hand()), expected, "polled by hand inside a frame");
+    for runtime in [&one, &many] {
+        let flavour = runtime.handle().runtime_flavor();
+        let same = |how: &str, transcript| assert_eq!(transcript, expected, "{how}, {flavour:?}");
+        same("block_on", runtime.block_on(arrival()));
+        same("our block_on", haversack::block_on(runtime, arrival()));
+        same("our block_on inside a frame", inside(&mut || haversack::block_on(runtime, arrival())));
+        same("a bare task", runtime.block_on(async { tokio::spawn(arrival()).await.unwrap() }));
+        same(
+            "a carried task",
+            runtime.block_on(
+                async { haversack::spawn(arrival()).await.unwrap() }.with_context(Context::empty()),
+            ),
+        );
+        same("a handle", runtime.handle().block_on(arrival()));
         let local = LocalSet::new();
-        let task = local.spawn_local(program(true).with_context(at_level_one()));
-        assert_eq!(local.block_on(&runtime, limited(task)).unwrap(), EXPECTED);
-        let until = local.run_until(limited(program(true).with_context(at_level_one())));
-        assert_eq!(runtime.block_on(until), EXPECTED);
+        same(
+            "a local set",
+            local.block_on(runtime, async { haversack::spawn_local(arrival()).await.unwrap() }),
+        );
+        same(
+            "the handle on the blocking pool",
+            runtime.block_on(async {
+                haversack::spawn_blocking(|| Handle::current().block_on(arrival())).await.unwrap()
+            }),
+        );
+        same(
+            "a runtime on a thread of its own",
+            runtime.block_on(async {
+                haversack::thread::spawn(|| haversack::block_on(&current_thread(), arrival())).join().unwrap()
+            }),
+        );
     }
-}
-
-#[test]
-fn and_every_thread_is_left_as_it_was() {
-    assert!(LEVEL.get().is_err());
-    at_level_one().run(|| {
-        for runtime in [current_thread(), multi_thread()] {
-            assert_eq!(haversack::block_on(&runtime, limited(program(true))), EXPECTED);
-            assert_eq!(LEVEL.get().unwrap(), 1);
-        }
-    });
-    assert!(LEVEL.get().is_err());
+    let in_place = async { tokio::task::block_in_place(|| Handle::current().block_on(arrival())) };
+    assert_eq!(many.block_on(async { tokio::spawn(in_place).await.unwrap() }), expected, "block_in_place");
+    assert!(STEP.get().is_err() && TENANT_ID.get().is_err());
 }

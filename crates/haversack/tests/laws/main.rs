@@ -9,10 +9,14 @@
 mod door;
 mod leaked;
 mod probe;
+#[cfg(feature = "tokio")]
+mod runtime_kinds;
+#[cfg(feature = "tokio")]
 mod runtimes;
 
 mod borrows;
 mod boundary;
+mod closures;
 mod contexts;
 mod declarations;
 mod description;
@@ -34,12 +38,28 @@ mod well_known;
 mod bare_tasks;
 #[cfg(feature = "tokio")]
 mod blocking;
+#[cfg(all(feature = "tokio", any(feature = "io", feature = "futures-io")))]
+mod connections;
 #[cfg(feature = "tokio")]
 mod crowd;
 #[cfg(feature = "tokio")]
+mod envelopes;
+#[cfg(feature = "tokio")]
 mod everywhere;
 #[cfg(feature = "tokio")]
+mod groups;
+#[cfg(feature = "tokio")]
 mod infrastructure;
+#[cfg(all(feature = "opentelemetry", feature = "tokio"))]
+mod otel;
+#[cfg(feature = "rayon")]
+mod pools;
+#[cfg(feature = "propagator")]
+mod propagator;
+#[cfg(feature = "testing")]
+mod secrets;
+#[cfg(all(feature = "tokio", feature = "sink", feature = "stream"))]
+mod sinks;
 #[cfg(feature = "snapshot")]
 mod snapshot;
 #[cfg(feature = "tracing")]

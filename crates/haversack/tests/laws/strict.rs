@@ -12,10 +12,18 @@ use crate::runtimes::{as_task_on_both, current_thread, on_both};
 
 static REPORTS: Mutex<Vec<Report>> = Mutex::new(Vec::new());
 
+static LOGGED: ContextVar<u32> = ContextVar::new("read by the hook too");
+
 /// The reports of this process so far. The hook is one for all tests, so each looks for its own.
 fn reports() -> MutexGuard<'static, Vec<Report>> {
     static HOOKED: Once = Once::new();
-    HOOKED.call_once(|| strict::on_report(|report| REPORTS.lock().unwrap().push(*report)));
+    HOOKED.call_once(|| {
+        strict::on_report(|report| {
+            // As a log does that puts the bindings into each line.
+            let _ = LOGGED.bound();
+            REPORTS.lock().unwrap().push(*report);
+        });
+    });
     REPORTS.lock().unwrap()
 }
 
@@ -57,6 +65,16 @@ fn a_bare_task_that_reads_somebodys_frame_is_reported() {
     assert_eq!(bare_reads(READ.name()), [line]);
     let text = reports().iter().find(|report| report.to_string().contains(READ.name())).unwrap().to_string();
     assert!(text.contains("strict.rs") && text.contains("haversack::spawn"), "{text}");
+}
+
+#[test]
+fn what_the_hook_reads_is_not_reported() {
+    drop(reports());
+    let runtime = current_thread();
+    LOGGED.sync_scope(1, || {
+        runtime.block_on(async { tokio::spawn(async { LOGGED.get().unwrap() }).await.unwrap() });
+    });
+    assert_eq!(bare_reads(LOGGED.name()).len(), 1, "the task's read, and not the hook's of it");
 }
 
 #[test]
@@ -103,6 +121,16 @@ fn work_that_keeps_to_the_rules_is_not_reported() {
             tokio::join!(async move { read() }, async move { read() }.in_current_context());
             haversack::spawn_detached(async { drop(QUIET.set(1).unwrap()) }).await.unwrap();
             tokio::task::unconstrained(async move { read() }).await;
+            let mut members = haversack::JoinSet::new();
+            members.spawn(async move { read() });
+            members.spawn_blocking(read);
+            members.join_all().await;
+            let tracker = haversack::TaskTracker::new();
+            tracker.spawn(async move { read() }).await.unwrap();
+            let message = haversack::Enveloped::new(());
+            tokio::spawn(message.open_async(move |()| async move { read() })).await.unwrap();
+            #[cfg(feature = "rayon")]
+            haversack::rayon::join(read, read);
             assert_eq!(tenant().as_deref(), Some("acme"));
         })
     });
@@ -176,4 +204,16 @@ fn a_context_kept_after_its_visit_is_reported_where_it_is_run() {
     assert_eq!(outlived(entry), Vec::<u32>::new(), "keeping it is no work");
     context.run(|| ());
     assert_eq!(outlived(entry), [line!() - 1]);
+}
+
+#[test]
+fn a_message_opened_after_its_entry_ended_is_reported_where_it_was_sent() {
+    drop(reports());
+    let visit = arrive("acme");
+    let entry = visit.entry();
+    let message = visit.run(|| haversack::Enveloped::new(()));
+    drop(visit);
+    assert_eq!(outlived(entry), Vec::<u32>::new(), "lying in a queue is no work");
+    message.open(|()| ());
+    assert_eq!(outlived(entry), [line!() - 4]);
 }

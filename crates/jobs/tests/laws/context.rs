@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use haversack::ContextVar;
-use haversack::well_known::{
-    CANCEL, DEADLINE, PRINCIPAL, REQUEST_ID, RequestId, SESSION_ID, SessionId, TENANT_ID,
-};
+use haversack::testing::Isolated;
+use haversack::well_known::{CANCEL, DEADLINE, PRINCIPAL, REQUEST_ID, RequestId, SESSION_ID, TENANT_ID};
 use haversack_jobs::current::{ATTEMPT, JOB_ID};
 use haversack_jobs::{
     Args, Backoff, Class, Dependency, Depends, Failure, FailureKind, Handlers, JobId, NewJob, Outcome, State,
@@ -37,15 +36,9 @@ async fn a_job_runs_in_its_submitters_context_without_asking_for_it() {
         Ok([tenant, principal, SESSION_ID.get()?.as_str().to_owned(), REQUEST_ID.get()?.as_str().to_owned()])
     };
     let worker = place.work(Handlers::new().on("run", run).on_blocking("blocking", blocking));
-    let visit = haversack::testing::enter(|bindings| {
-        bindings
-            .bind(&TENANT_ID, haversack::well_known::TenantId::new("acme").unwrap())
-            .bind(&PRINCIPAL, haversack::well_known::Principal::new("ada").unwrap())
-            .bind(&SESSION_ID, SessionId::new("s-1").unwrap())
-            .bind(&REQUEST_ID, RequestId::new("r-1").unwrap())
-    });
+    let ada = Isolated::new().tenant("acme").principal("ada").session("s-1");
     let jobs = place.jobs.clone();
-    visit
+    ada.bind(&REQUEST_ID, RequestId::new("r-1").unwrap())
         .wrap(async move {
             for handler in ["run", "blocking"] {
                 let outcome = submit_and_wait(&jobs, NewJob::new(handler, &()).unwrap()).await;
@@ -285,6 +278,7 @@ async fn the_hook_runs_in_the_jobs_context_after_the_commit() {
             assert_eq!(stored, finished.state);
             assert_eq!(JOB_ID.get().unwrap(), finished.id);
             notes.add(format!("{} {} {}", who().unwrap().1, finished.handler, finished.state));
+            Ok(())
         }
     };
     let fails = || async { Err::<(), _>(Failure::permanent("no")) };

@@ -10,22 +10,24 @@ mod context;
 mod fencing;
 mod kill;
 mod limits;
+mod missing_paths;
 mod outbox;
 mod owner;
 mod queue;
 mod retries;
 mod sealed;
+mod sessions;
 mod shutdown;
 mod spans;
+mod tell;
 mod tokens;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haversack::well_known::{
-    PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT, TenantId,
-};
+use haversack::testing::Isolated;
+use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT};
 use haversack::{Manifest, Visit, manifest};
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 use haversack_jobs::{Handlers, JobError, JobId, JobOptions, Jobs, NewJob, Outcome, Worker, WorkerOptions};
@@ -107,8 +109,7 @@ impl AtWork {
 
 /// A visit of `principal` of `tenant`.
 fn caller(tenant: &str, principal: &str) -> Visit {
-    let (tenant, principal) = (TenantId::new(tenant).unwrap(), Principal::new(principal).unwrap());
-    haversack::testing::enter(|bindings| bindings.bind(&TENANT_ID, tenant).bind(&PRINCIPAL, principal))
+    Isolated::new().tenant(tenant).principal(principal).visit()
 }
 
 async fn submit(jobs: &Jobs, job: NewJob) -> JobId {
@@ -145,7 +146,7 @@ impl Notes {
     }
 }
 
-/// Which files below `folder` hold these bytes.
+/// Which files below `folder` hold these bytes, whatever they are written as.
 fn on_disk(folder: &Path, needle: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -154,14 +155,18 @@ fn on_disk(folder: &Path, needle: &str) -> Vec<std::path::PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if std::fs::read(&path)
-                .unwrap()
-                .windows(needle.len())
-                .any(|part| part == needle.as_bytes())
-            {
+            } else if holds(&std::fs::read(&path).unwrap(), needle.as_bytes()) {
                 found.push(path);
             }
         }
     }
     found
+}
+
+fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    let mut held = false;
+    haversack::canary::forms(bytes, &mut |_, bytes| {
+        held |= bytes.windows(needle.len()).any(|part| part == needle);
+    });
+    held
 }

@@ -129,6 +129,6 @@ impl FromCall for Progress {
 
 impl FromCall for Option<Deadline> {
     fn from_call(_: &Call) -> Result<Self, ToolError> {
-        Ok(DEADLINE.get().ok())
+        Ok(DEADLINE.bound())
     }
 }

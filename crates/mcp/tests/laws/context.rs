@@ -97,7 +97,7 @@ async fn a_session_header_names_a_session_of_the_principal() {
         answer.result()["structuredContent"]["session"].clone()
     };
     let kims = session("kim", Some("monday")).await;
-    assert!(kims.as_str().unwrap().starts_with("mcp_"));
+    assert!(kims.as_str().unwrap().starts_with("mcp/"));
     assert_eq!(session("kim", Some("monday")).await, kims);
     assert_ne!(session("kim", Some("tuesday")).await, kims);
     assert_ne!(session("lou", Some("monday")).await, kims, "the same words are another's session");

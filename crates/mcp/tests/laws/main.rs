@@ -8,6 +8,7 @@
 
 mod context;
 mod house;
+mod missing_paths;
 mod origin;
 mod sessions;
 mod streams;

@@ -65,7 +65,7 @@ async fn the_session_of_the_transport_is_a_session_for_the_tools() {
         client.call("whoami", json!({})).await.result()["structuredContent"]["session"].clone()
     };
     let first = seen(&one).await;
-    assert!(first.as_str().unwrap().starts_with("mcp_"));
+    assert!(first.as_str().unwrap().starts_with("mcp/"));
     assert_eq!(seen(&one).await, first);
     assert_ne!(seen(&two).await, first);
 }

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use haversack::well_known::{PRINCIPAL, Principal, REQUEST_ID, RequestId, TENANT_ID, TenantId};
-use haversack::{Refused, Visit, testing};
+use haversack::testing::Isolated;
+use haversack::well_known::{REQUEST_ID, RequestId, TENANT_ID};
+use haversack::{Refused, Visit};
 use haversack_mcp::{McpOptions, McpServer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -21,12 +22,8 @@ fn door(tenant: String, principal: String) -> impl Fn() -> Result<Visit, Refused
     let asked = AtomicUsize::new(0);
     move || {
         let request = format!("{tenant}-{}", asked.fetch_add(1, Ordering::SeqCst));
-        Ok(testing::enter(|bindings| {
-            bindings
-                .bind(&TENANT_ID, TenantId::new(tenant.as_str()).unwrap())
-                .bind(&PRINCIPAL, Principal::new(principal.as_str()).unwrap())
-                .bind(&REQUEST_ID, RequestId::new(request).unwrap())
-        }))
+        let caller = Isolated::new().tenant(&tenant).principal(&principal);
+        Ok(caller.bind(&REQUEST_ID, RequestId::new(request).unwrap()).visit())
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use haversack::well_known::{PRINCIPAL, Principal, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TenantId};
-use haversack::{FutureExt, Manifest, manifest, testing};
+use haversack::testing::Isolated;
+use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID};
+use haversack::{FutureExt, Manifest, manifest};
 use haversack_agent::tool::{Tool, ToolError, ToolOutput};
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 use haversack_jobs::{
@@ -64,12 +65,9 @@ impl Office {
     /// Waits until the task of this caller is over, and gets it as a client does.
     async fn done(&self, client: &Client, id: &str) -> Value {
         let (tenant, principal) = client.who.split_once(' ').unwrap();
-        let visit = testing::enter(|bindings| {
-            let bindings = bindings.bind(&TENANT_ID, TenantId::new(tenant).unwrap());
-            bindings.bind(&PRINCIPAL, Principal::new(principal).unwrap())
-        });
+        let visitor = Isolated::new().tenant(tenant).principal(principal);
         let (jobs, id) = (self.jobs.clone(), id.parse::<JobId>().unwrap());
-        visit.wrap(async { jobs.wait(&id).await.unwrap() }).await;
+        visitor.wrap(async { jobs.wait(&id).await.unwrap() }).await;
         get(client, id.as_str()).await["result"].clone()
     }
 }
@@ -248,12 +246,10 @@ async fn unknown_and_foreign_tasks_look_alike() {
 async fn another_job_of_the_caller_is_no_task() {
     let office = Office::new().await;
     let client = office.client("acme", "kim");
-    let visit = testing::enter(|bindings| {
-        let bindings = bindings.bind(&TENANT_ID, TenantId::new("acme").unwrap());
-        bindings.bind(&PRINCIPAL, Principal::new("kim").unwrap())
-    });
     let jobs = office.jobs.clone();
-    let (id, state) = visit
+    let (id, state) = Isolated::new()
+        .tenant("acme")
+        .principal("kim")
         .wrap(async move {
             let submitted = jobs.submit(NewJob::new("other", &()).unwrap()).await.unwrap();
             let id = submitted.id().unwrap().clone();

@@ -52,8 +52,8 @@ impl Recall {
         let checked = self.db.scope().check("remember").map_err(MemoryError::from);
         let prepared = checked.and_then(|()| remember::Prepared::new(memory));
         // Provenance is a note, not a filter: its absence widens nothing.
-        let session = SESSION_ID.get().ok();
-        let principal = PRINCIPAL.get().ok();
+        let session = SESSION_ID.bound();
+        let principal = PRINCIPAL.bound();
         let kept = prepared.map(|prepared| {
             self.db.write("remember", move |tx| {
                 let session = session.as_ref().map(haversack::well_known::SessionId::as_str);

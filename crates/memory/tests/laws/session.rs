@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use haversack::testing::{session, tenant};
+use haversack::Visit;
+use haversack::testing::{enter, session, tenant};
+use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
 use haversack_memory::session::{NewAttempt, Outcome};
 use haversack_memory::{Memory, MemoryError, MemoryOptions};
 
@@ -43,6 +45,29 @@ async fn attempts_are_read_in_the_order_they_were_noted() {
             );
         })
         .await;
+}
+
+/// As a principal in a session named `s`.
+fn as_principal(name: &str) -> Visit {
+    enter(|bindings| {
+        bindings
+            .bind(&TENANT_ID, TenantId::new("a").unwrap())
+            .bind(&PRINCIPAL, Principal::new(name).unwrap())
+            .bind(&SESSION_ID, SessionId::new("s").unwrap())
+    })
+}
+
+#[tokio::test]
+async fn whoever_gets_a_sessions_name_later_gets_nothing_of_what_was_noted_in_it() {
+    let (_dir, memory) = fresh();
+    let note = async |text: &str| memory.session().unwrap().note(failed(text)).await.unwrap();
+    as_principal("kim").wrap(note("kim's restart")).await;
+    as_principal("lee").wrap(note("lee's restart")).await;
+    as_principal("kim").wrap(note("Kim's restart.")).await;
+    assert_eq!(as_principal("kim").wrap(actions(&memory)).await, ["Kim's restart."]);
+    assert_eq!(as_principal("lee").wrap(actions(&memory)).await, ["lee's restart"]);
+    let gone = as_principal("lee").wrap(async { memory.session().unwrap().forget().await.unwrap() }).await;
+    assert_eq!((gone, as_principal("kim").wrap(actions(&memory)).await.len()), (1, 1));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! The command `context show`: the tree of everything that one arrival caused, each unit of work with the bindings it
-//! ran under, redacted, and where each was bound. It asks a running server with a key, so it shows what that key may see
+//! The command `context show`: the tree of everything that one arrival caused, each unit of work with the bindings that
+//! changed for it, redacted, and where each was bound; with `--all`, every binding it ran under. It asks a running server with a key, so it shows what that key may see
 //! and nothing else. Beside it, `context keys`: the ring that seals what travels.
 
 mod keys;
@@ -13,7 +13,7 @@ use crate::code::Code;
 use crate::http::plain_id;
 use crate::problem::Fault;
 use crate::telemetry::TraceTree;
-pub use tree::render;
+pub use tree::{Detail, render};
 
 /// Arguments of `context`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,9 @@ enum Action {
     Show {
         /// The id of a turn, as in the reply, of a job, a run or a delivery, of a request, or of a trace.
         id: String,
+        /// Say every binding of every unit, not only what changed against the unit above.
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -40,8 +43,8 @@ enum Action {
 /// # Errors
 /// [`Code::TraceNotFound`] also for what somebody else did; [`Code::ServerUnreachable`].
 pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
-    let (id, server) = match args.action {
-        Action::Show { id, server } => (id, server),
+    let (id, detail, server) = match args.action {
+        Action::Show { id, all, server } => (id, if all { Detail::All } else { Detail::Changes }, server),
         Action::Keys(args) => return Ok(keys::run(&args, out).map(|()| ExitCode::SUCCESS)?),
     };
     if !plain_id(&id) {
@@ -51,7 +54,7 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     let client = server.client()?;
     let tree = haversack::block_on(&super::runtime()?, fetch(&client, &id))?;
     out.value(&tree);
-    out.line(plain(render(&tree).trim_end()).as_ref());
+    out.line(plain(render(&tree, detail).trim_end()).as_ref());
     Ok(ExitCode::SUCCESS)
 }
 

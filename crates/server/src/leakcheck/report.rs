@@ -214,6 +214,11 @@ impl Report {
         self.crossings == 0 && self.gaps == 0
     }
 
+    /// Whether something was found while this hop was driven.
+    pub(super) fn found(&self, hop: Hop) -> bool {
+        self.findings.iter().any(|finding| finding.hop == Some(hop))
+    }
+
     /// What is found from now on is found while this hop is driven.
     pub(super) fn begin(&mut self, hop: Hop) {
         self.hops.push(Driven { hop, asked: 0, answered: 0, crossings: 0 });

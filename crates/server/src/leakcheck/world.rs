@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use haversack::canary::forms;
 use memchr::memmem::Finder;
 
 use super::canary::{Canary, Cell, Kind, Reader};
@@ -64,9 +65,14 @@ impl World {
         )
     }
 
-    /// Every canary in raw bytes, each once.
+    /// Every canary in raw bytes, each once, whatever it is written as: as it is, or as JSON, base64, hex and the other
+    /// encodings in which a value leaves a program by accident.
     pub(super) fn find(&self, bytes: &[u8]) -> BTreeSet<Canary> {
-        self.finder.find_iter(bytes).filter_map(|at| self.read(bytes, at)).collect()
+        let mut found = BTreeSet::new();
+        forms(bytes, &mut |_, bytes| {
+            found.extend(self.finder.find_iter(bytes).filter_map(|at| self.read(bytes, at)));
+        });
+        found
     }
 
     /// The canaries in `text` that must not come out before `reader`.
@@ -129,6 +135,25 @@ mod tests {
         }
         assert_eq!(world.find(&bytes), all.iter().copied().collect());
         assert_eq!(all.len(), 60 * 50 * Kind::ALL.len());
+    }
+
+    #[test]
+    fn an_encoded_canary_is_found() {
+        use base64::Engine as _;
+        let world = World::fresh(3, 3).unwrap();
+        let canary = Canary { cell: Cell { tenant: 2, session: 1 }, kind: Kind::Token };
+        let word = world.word(canary.cell, canary.kind);
+        for before in ["", "a", "ab"] {
+            let base64 = base64::engine::general_purpose::STANDARD.encode(format!("{before}{word}"));
+            assert_eq!(world.find(format!("Basic {base64}").as_bytes()), [canary].into());
+        }
+        let hex: String = word.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let percent: String = word.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let json: String = word.chars().map(|letter| format!("\\u{:04x}", u32::from(letter))).collect();
+        let wide: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [hex.as_bytes(), percent.as_bytes(), json.as_bytes(), &wide] {
+            assert_eq!(world.find(bytes), [canary].into());
+        }
     }
 
     #[test]

@@ -302,7 +302,7 @@ static STARTING: ContextVar<SpanId> = ContextVar::new("exported span");
 /// work that the parent span stands in.
 fn known(metadata: &Metadata<'_>, parent: Option<&Exported>) -> Option<Exported> {
     let named = metadata.name() == "http" || Kind::named(metadata.name()).is_some();
-    let here = TRACE_CONTEXT.get().ok().filter(|_| named)?;
+    let here = TRACE_CONTEXT.bound().filter(|_| named)?;
     // A turn inside a turn, under the same span of the trace, is one of its steps.
     (parent.is_none_or(|parent| parent.0 != here)).then_some(Exported(here))
 }
@@ -318,7 +318,7 @@ impl Exported {
 }
 
 /// A span of a trace in another process, or in nobody's that we know.
-fn elsewhere(trace: &TraceContext) -> Option<SpanContext> {
+pub(super) fn elsewhere(trace: &TraceContext) -> Option<SpanContext> {
     let (trace_id, span_id) =
         (TraceId::from_hex(trace.trace_id()).ok()?, SpanId::from_hex(trace.parent_id()).ok()?);
     Some(SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, true, TraceState::NONE))
@@ -354,7 +354,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for BindingsLayer {
         let Some(started) = started else { return };
         let span = started.span();
         if parent.is_none() {
-            let causes = [LINK.get().ok(), CAUSE.get().ok().filter(|_| known.is_some())];
+            let causes = [LINK.bound(), CAUSE.bound().filter(|_| known.is_some())];
             for cause in causes.into_iter().flatten().filter_map(|cause| elsewhere(&cause)) {
                 span.add_link(cause, Vec::new());
             }

@@ -76,10 +76,12 @@ CREATE TABLE manifests (
 
 -- Session-learning cache ----------------------------------------------------------------------------------
 
--- What was tried in a session and how it went; `action_norm` is the action as compared.
+-- What was tried in a session and how it went; `action_norm` is the action as compared. A session's name may come to
+-- another principal when it is free again, so it alone is no fence.
 CREATE TABLE attempts (
     id          TEXT    PRIMARY KEY NOT NULL,
     session_id  TEXT    NOT NULL,
+    principal   TEXT    NOT NULL,
     action      TEXT    NOT NULL,
     action_norm TEXT    NOT NULL,
     outcome     TEXT    NOT NULL CHECK (outcome IN ('worked', 'failed', 'unknown')),
@@ -87,7 +89,7 @@ CREATE TABLE attempts (
     turn_id     TEXT,
     created_at  INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
-    UNIQUE (session_id, action_norm)
+    UNIQUE (session_id, principal, action_norm)
 ) STRICT;
 
 CREATE INDEX attempts_by_expiry ON attempts (expires_at);

@@ -9,11 +9,17 @@ use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
 use crate::leakcheck::world::{World, tenant_name};
 
+/// How much is told of an answer that was not as it should be, in characters.
+const BEGINNING: usize = 300;
+
 /// The tree of a turn as its owner sees it.
 pub(in crate::leakcheck) fn own(world: &World, cell: Cell, tree: &Answer, report: &mut Report) {
     report.looked(Place::Spans, 1);
     if tree.status != StatusCode::OK || !tree.text.contains(&tenant_name(cell.tenant)) {
-        report.gap(Place::Spans, format!("{} does not see the tree of its own turn", place_of(cell)));
+        let begins: String = tree.text.chars().take(BEGINNING).collect();
+        let detail =
+            format!("{} asked for the tree of its own turn: {} {begins}", place_of(cell), tree.status);
+        report.gap(Place::Spans, detail);
     }
     let who = format!("the tree of a turn in {}", place_of(cell));
     report.crossed(Place::Spans, &world.crossed(&tree.text, Reader::Nobody), &who);

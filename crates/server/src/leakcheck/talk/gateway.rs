@@ -9,7 +9,7 @@ use haversack_gateway::platform::webhook::{SigningSecret, sign};
 use haversack_store::now_millis;
 use serde_json::json;
 
-use super::at_once;
+use super::{Hop, at_once};
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::search::{errors, routes};
@@ -69,7 +69,8 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
             }
         }
         // Where one answer went astray, others may have too, and nobody needs to wait for all of them.
-        let patience = if report.is_clean() { SILENCE } else { SILENCE / 5 };
+        let astray = report.found(Hop::Gateway);
+        let patience = if astray { SILENCE / 5 } else { SILENCE };
         let inbox = stage.inbox()?;
         for _ in 0..expected {
             let Some(letter) = inbox.next(patience).await else { break };

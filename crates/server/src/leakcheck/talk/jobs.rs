@@ -151,7 +151,7 @@ async fn ended(
             !matches!(answer.json()["state"].as_str(), Some("queued" | "running" | "retrying"))
         };
         let end = until(kim, &format!("/v1/jobs/{}", job.id), over).await?;
-        Ok((job.cell, end, kim.get(&format!("/v1/context/{}", job.id)).await?))
+        Ok((job.cell, end, until(kim, &format!("/v1/context/{}", job.id), written).await?))
     });
     let mut seen = Vec::new();
     for (cell, end, tree) in ends.await? {
@@ -160,6 +160,13 @@ async fn ended(
         seen.push((cell, end));
     }
     Ok(seen)
+}
+
+/// Whether every unit of a trace has ended. A worker writes the end of its unit down after that of the job, so whoever
+/// has just read that the job is done may still find it running in the journal.
+fn written(tree: &Answer) -> bool {
+    let tree = tree.json();
+    tree["work"].as_array().is_none_or(|work| work.iter().all(|work| work["state"] != "running"))
 }
 
 /// Nobody else sees a job, listens to it, calls it off, or sees what it caused.

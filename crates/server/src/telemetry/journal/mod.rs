@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, SessionId, TRACE_CONTEXT, TraceContext};
-use haversack::{FutureExt, MissingContext};
+use haversack::{Context, FutureExt, MissingContext, WithContext};
 use haversack_store::{Store, StoreError, TenantDb};
 use tokio::sync::watch;
 
@@ -74,7 +74,7 @@ impl Journal {
     where
         F: Future,
     {
-        let cause = TRACE_CONTEXT.get().ok();
+        let cause = TRACE_CONTEXT.bound();
         let minted = cause.as_ref().map_or_else(trace::mint, trace::child);
         let at = minted.inspect_err(|error| tracing::warn!(%error, "a unit of work has no trace")).ok();
         let work = inside(cause.as_ref(), at.as_ref(), work);
@@ -119,6 +119,18 @@ impl Journal {
             Ok(Some(tree(trace, merged(written, held), more)))
         }
         .in_current_context()
+    }
+
+    /// The name of this process, which no other one that lives has.
+    #[must_use]
+    pub fn process(&self) -> &str {
+        self.inner.presence.name()
+    }
+
+    /// Whether the process of this name is alive, this one too. Blocks.
+    #[must_use]
+    pub fn is_alive(&self, process: &str) -> bool {
+        self.inner.presence.alive(process)
     }
 
     /// Drops what this process still holds of a session of the current tenant and principal. Its rows go with the
@@ -168,21 +180,11 @@ impl Journal {
     }
 }
 
-/// Binds where a unit stands around its work.
+/// Binds where a unit stands around its work. What is confined stays behind, as in any hand-over.
 #[track_caller]
-fn inside<F: Future>(
-    cause: Option<&TraceContext>,
-    at: Option<&TraceContext>,
-    work: F,
-) -> haversack::WithContext<F> {
-    let unit = || match at {
-        Some(at) => TRACE_CONTEXT.sync_scope(at.clone(), || work.in_current_context()),
-        None => work.in_current_context(),
-    };
-    match cause {
-        Some(cause) => CAUSE.sync_scope(cause.clone(), unit),
-        None => unit(),
-    }
+fn inside<F: Future>(cause: Option<&TraceContext>, at: Option<&TraceContext>, work: F) -> WithContext<F> {
+    let here = Context::current().bind_some(&CAUSE, cause.cloned()).bind_some(&TRACE_CONTEXT, at.cloned());
+    here.run(|| work.in_current_context())
 }
 
 /// A unit under way, on its way into the journal.

@@ -31,7 +31,7 @@ impl Place {
 
     /// Whether the current context is that of the same unit of work.
     fn same_unit(&self) -> bool {
-        self.record.trace == TRACE_CONTEXT.get().ok()
+        self.record.trace == TRACE_CONTEXT.bound()
     }
 }
 
