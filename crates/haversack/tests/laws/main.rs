@@ -37,8 +37,6 @@ mod blocking;
 #[cfg(feature = "tokio")]
 mod crowd;
 #[cfg(feature = "tokio")]
-mod everywhere;
-#[cfg(feature = "tokio")]
 mod infrastructure;
 #[cfg(feature = "testing")]
 mod secrets;
@@ -54,3 +52,5 @@ mod strict;
 mod tasks;
 #[cfg(feature = "testing")]
 mod testing;
+#[cfg(feature = "tokio")]
+mod transcript;
