@@ -10,9 +10,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod bench;
 mod deep;
+mod library;
 mod lint;
+mod peers;
 mod steps;
 mod test;
 mod tidy;
@@ -35,9 +38,12 @@ enum Command {
     },
     /// Check formatting, clippy and the documentation build; a warning is an error
     Lint,
+    /// Check what a user of the library alone gets: feature sets, what its interface names, its package
+    Library,
     /// Run every test of the workspace
     Test {
-        /// Also run what rebuilds the tree: the library's tests under AddressSanitizer
+        /// Also run what rebuilds the tree: the library alone in every feature set, its tests under AddressSanitizer,
+        /// the spawn audit, and the peers
         #[arg(long)]
         deep: bool,
         /// Run only the tests whose names contain one of these words
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Tidy { lengths } => tidy::run(lengths),
         Command::Lint => lint::run(),
+        Command::Library => library::run(),
         Command::Test { deep, filter } => test::run(deep, &filter),
         Command::Bench { what } => bench::run(&what),
     };

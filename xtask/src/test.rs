@@ -1,16 +1,16 @@
 //! `cargo xtask test`: everything that shows the product is right, in one command. The whole workspace is built
 //! with one feature set, so that no dependency is compiled twice; the mutants build changes only our own crates.
-//! With `--deep` the steps of [`crate::deep`] follow.
+//! With `--deep` the steps of [`crate::library`], [`crate::deep`], [`crate::audit`] and [`crate::peers`] follow.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::deep;
 use crate::steps::Steps;
 use crate::tidy::docs;
 use crate::workspace::{Metadata, cargo, root};
+use crate::{audit, deep, library, peers};
 
 /// Runs the tests whose names contain one of the words in `filter`, or all of them. Stops at the first red step.
 pub fn run(deep: bool, filter: &[String]) -> Result<()> {
@@ -29,7 +29,10 @@ pub fn run(deep: bool, filter: &[String]) -> Result<()> {
     }
     mutants(&mut steps, &metadata, filter)?;
     if deep {
+        library::check(&mut steps, &metadata)?;
         deep::run(&mut steps, &metadata)?;
+        audit::run(&mut steps)?;
+        peers::run(&mut steps)?;
     }
     steps.finish("test");
     Ok(())

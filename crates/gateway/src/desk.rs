@@ -15,12 +15,13 @@ use crate::account::{Accounts, Pairings};
 use crate::approval::Approvals;
 use crate::arrivals::Arrivals;
 use crate::cron::Schedules;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, Presence};
 use crate::ledger::{Ledger, LedgerOptions, random_id};
 use crate::message::MessageLimits;
 use crate::platform::websocket::Connections;
 use crate::platform::{Platform, Platforms, webhook, websocket};
 use crate::process::{ProcessOptions, Processes};
+use crate::resume::resume;
 use crate::turn::Runner;
 
 /// How a gateway works.
@@ -28,6 +29,8 @@ use crate::turn::Runner;
 pub struct GatewayOptions {
     /// What a message may bring.
     pub limits: MessageLimits,
+    /// How many sockets of one tenant may be open.
+    pub sockets: usize,
     /// How many messages of one conversation may wait.
     pub waiting: usize,
     /// How long a turn that was stopped may take to notice.
@@ -47,10 +50,11 @@ pub struct GatewayOptions {
 }
 
 impl Default for GatewayOptions {
-    /// 32 messages wait, 10 seconds of grace, 5 minutes of patience, 32 schedules, a look each second, no commands.
+    /// 64 sockets a tenant, 32 messages wait, 10 seconds of grace, 5 minutes of patience, 32 schedules, a look each second, no commands.
     fn default() -> Self {
         Self {
             limits: MessageLimits::default(),
+            sockets: 64,
             waiting: 32,
             grace: Duration::from_secs(10),
             ledger: LedgerOptions::default(),
@@ -103,8 +107,11 @@ impl Desk {
             Arc::new(websocket::Sender::new(connections.clone())),
         ];
         let platforms = Platforms::new(own.into_iter().chain(more));
-        // What an earlier gateway left is told from what this one works on.
-        let instance = random_id()?;
+        // What an earlier gateway left is told from what this one and its neighbours work on.
+        let presence = match options.hooks.presence() {
+            Some(presence) => presence,
+            None => Presence::alone(&random_id()?),
+        };
         let ledger = Ledger::new(
             store.clone(),
             keys.clone(),
@@ -113,11 +120,11 @@ impl Desk {
             options.hooks.clone(),
         );
         let processes = options.processes.clone().map(|processes| {
-            Processes::new(store.clone(), keys.clone(), ledger.clone(), instance.clone(), processes)
+            Processes::new(store.clone(), keys.clone(), ledger.clone(), presence.clone(), processes)
         });
         let inner = Inner {
             pairings: Pairings::new(store.clone()),
-            arrivals: Arrivals::new(store.clone(), instance),
+            arrivals: Arrivals::new(store.clone(), keys.clone(), presence),
             schedules: Schedules::new(store, keys, options.schedules, options.hooks.clone()),
             approvals: Approvals::new(ledger.clone(), options.patience),
             ledger,
@@ -196,6 +203,9 @@ impl Desk {
     async fn tick(&self, runner: &Runner, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
+            if let Err(error) = resume(self, runner).await {
+                tracing::error!(error = %error, "messages that were left could not be taken up");
+            }
             if let Err(error) = self.inner.schedules.tick(runner).await {
                 tracing::error!(error = %error, "schedules could not be looked at");
             }
@@ -216,6 +226,11 @@ impl Desk {
         loop {
             if let Err(error) = self.inner.ledger.sweep().await {
                 tracing::error!(error = %error, "the ledger could not be swept");
+            }
+            if let Some(processes) = &self.inner.processes
+                && let Err(error) = processes.sweep().await
+            {
+                tracing::error!(error = %error, "old processes could not be swept");
             }
             if let Err(error) = self.inner.arrivals.sweep().await {
                 tracing::error!(error = %error, "old messages could not be swept");

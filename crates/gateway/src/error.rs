@@ -49,6 +49,18 @@ pub enum GatewayError {
     /// The session has as many messages waiting as it may.
     #[error("too many messages of this conversation are waiting; try again after an answer")]
     QueueFull,
+    /// The tenant sends messages faster than it may. Nothing was written.
+    #[error("this tenant sends messages faster than it may; try again in {after_s} s")]
+    TooFast {
+        /// When the next one may be taken, in seconds.
+        after_s: u32,
+    },
+    /// The tenant has as many sockets open as it may.
+    #[error("this tenant has {most} sockets open, which is as many as it may; close one first")]
+    TooManySockets {
+        /// The limit.
+        most: usize,
+    },
     /// The gateway is going down and takes no more messages.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -119,6 +131,15 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    /// Its number in the list of errors, for the log.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Sealed { .. } => "HV0121",
+            Self::UnknownAccount => "HV0801",
+            _ => "HV0500",
+        }
+    }
+
     /// Whether the sender did something that they can do better, rather than we.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
@@ -133,6 +154,8 @@ impl GatewayError {
                 | Self::TooLarge { .. }
                 | Self::CallbackNotAllowed
                 | Self::QueueFull
+                | Self::TooFast { .. }
+                | Self::TooManySockets { .. }
         )
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack::well_known::Principal;
+use haversack::well_known::{Principal, TenantId};
 use tokio::sync::oneshot;
 
 use crate::GatewayError;
@@ -19,6 +19,7 @@ use crate::door::GATEWAY;
 use crate::ledger::Ledger;
 use crate::message::{Message, MessageLimits};
 use crate::platform::websocket::Connections;
+use crate::resume::resume;
 use crate::turn::{Identity, Lanes, Reply, Responder, Runner, Work};
 
 /// The gateway of a program. Cheap to clone.
@@ -26,7 +27,11 @@ use crate::turn::{Identity, Lanes, Reply, Responder, Runner, Work};
 pub struct Gateway {
     desk: Desk,
     runner: Runner,
+    rate: Option<Rate>,
 }
+
+/// Takes one message from what a tenant may send, or says after how many seconds there will be one.
+pub type Rate = Arc<dyn Fn(&TenantId) -> Result<(), u32> + Send + Sync>;
 
 /// A message on its way in, from a platform that has done its own checks.
 #[derive(Clone, Debug)]
@@ -86,7 +91,15 @@ impl Gateway {
         let lanes = Lanes::new(options.waiting);
         let runner =
             Runner::new(lanes, desk.ledger().clone(), desk.arrivals().clone(), responder, options.grace);
-        Self { desk, runner }
+        Self { desk, runner, rate: None }
+    }
+
+    /// The same gateway, which asks `rate` for each message before anything is written for it. Without one, tenants may send as
+    /// fast as they can.
+    #[must_use]
+    pub fn with_rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
     }
 
     /// Takes a message in. Returns when it has its place in its conversation, and not when it is answered.
@@ -96,6 +109,7 @@ impl Gateway {
     pub async fn receive(&self, incoming: Incoming) -> Result<Receipt, GatewayError> {
         incoming.message.check(&self.limits())?;
         let account = self.accounts().get(incoming.platform, &incoming.message.account)?.clone();
+        self.take_rate(&account.tenant)?;
         let sender = &incoming.message.sender;
         let principal = match account.users.get(&sender.id) {
             Some(principal) => principal.clone(),
@@ -111,7 +125,13 @@ impl Gateway {
         self.receive_from(&account, principal, incoming).await
     }
 
-    /// As [`receive`](Self::receive), from somebody whom the platform has recognised.
+    /// Counts one message of a tenant, before anything is read or written for it.
+    pub(crate) fn take_rate(&self, tenant: &TenantId) -> Result<(), GatewayError> {
+        let rate = self.rate.as_ref().map_or(Ok(()), |rate| rate(tenant));
+        rate.map_err(|after_s| GatewayError::TooFast { after_s })
+    }
+
+    /// As [`receive`](Self::receive), from somebody whom the platform has recognised, and whose message is counted.
     pub(crate) async fn receive_from(
         &self,
         account: &Account,
@@ -126,11 +146,15 @@ impl Gateway {
         let visit = GATEWAY.enter(|bind| identity.bind(bind))?;
         let (desk, runner, busy) = (self.desk.clone(), self.runner.clone(), account.busy);
         let arrive = async move {
-            if !desk.arrivals().take(&identity.tenant, &message).await? {
+            let decision = Decision::read(&message.text);
+            // What is answered later outlives us; who waits on the line sends it again, and a question ends with its process.
+            let kept = identity.facts.later && decision.is_none();
+            let kept = kept.then(|| desk.arrivals().seal(&message)).transpose()?;
+            if !desk.arrivals().take(&identity.tenant, &message, kept).await? {
                 return Ok(Receipt::Duplicate);
             }
             // Answers to our own questions overtake the turn that waits for them.
-            if let Some((id, decision)) = Decision::read(&message.text) {
+            if let Some((id, decision)) = decision {
                 let text = match desk.approvals().answer(id, decision) {
                     Ok(()) => decision.told().to_owned(),
                     Err(error) => error.to_string(),
@@ -153,7 +177,8 @@ impl Gateway {
             }
             Ok(Receipt::Taken(Taken { answered: answer }))
         };
-        visit.wrap(arrive).await
+        // Whole, also when whoever sent it goes away: what was taken has its place in a conversation.
+        haversack::spawn_detached(visit.wrap(arrive)).await.unwrap_or(Err(GatewayError::NotAnswered))
     }
 
     /// Delivers, runs schedules and watches what an earlier gateway left, until `shutdown` is over. Without it nothing leaves
@@ -162,7 +187,17 @@ impl Gateway {
         self.desk.run(&self.runner, shutdown).await;
     }
 
-    /// Takes no more messages, waits up to `grace` for turns that run, then stops them.
+    /// Gives messages their turn that an earlier gateway accepted and did not answer; how many. [`run`](Self::run) does so too:
+    /// this is for a program that wants them to come before everything that arrives from now on.
+    ///
+    /// # Errors
+    /// The store's errors. What was not taken up yet is taken up later.
+    pub async fn resume(&self) -> Result<usize, GatewayError> {
+        haversack::detached(resume(&self.desk, &self.runner)).await
+    }
+
+    /// Takes no more messages, waits up to `grace` for turns that run or wait, then stops them. What was accepted, is not answered
+    /// and can be answered later is left to the next gateway.
     pub async fn drain(&self, grace: Duration) {
         let lanes = self.runner.lanes();
         lanes.stop_taking();
@@ -170,6 +205,7 @@ impl Gateway {
             lanes.cancel_all();
             let _ = tokio::time::timeout(self.desk.options().grace * 2, lanes.idle()).await;
         }
+        self.desk.arrivals().leave_all().await;
     }
 
     /// What outlives a turn.
@@ -188,6 +224,11 @@ impl Gateway {
 
     pub(crate) fn connections(&self) -> &Connections {
         self.desk.connections()
+    }
+
+    /// How many sockets of one tenant may be open.
+    pub(crate) fn sockets(&self) -> usize {
+        self.desk.options().sockets
     }
 
     pub(crate) fn limits(&self) -> MessageLimits {

@@ -1,6 +1,6 @@
-//! What the program adds to the gateway's work: a trace for what arrives, and something around each delivery.
+//! What the program adds to the gateway's work: a trace for what arrives, something around each delivery, and who is alive.
 //!
-//! Both are given once, in [`GatewayOptions`](crate::GatewayOptions), and shared by everything that the gateway does. The
+//! All are given once, in [`GatewayOptions`](crate::GatewayOptions), and shared by everything that the gateway does. The
 //! identity of a message takes a trace, and the ledger calls [`Hooks::around`] inside the context of each delivery.
 
 use std::fmt;
@@ -15,10 +15,34 @@ pub type DeliveryWork<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 type Around = dyn for<'a> Fn(&str, DeliveryWork<'a>) -> DeliveryWork<'a> + Send + Sync;
 
+/// Which processes are alive. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Presence {
+    name: Arc<str>,
+    alive: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Presence {
+    /// This process under a name of its own, and nobody else.
+    pub(crate) fn alone(name: &str) -> Self {
+        Self { name: name.into(), alive: Arc::new(|_| false) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a process is alive, this one too. Blocks.
+    pub(crate) fn is_alive(&self, name: &str) -> bool {
+        name == &*self.name || (self.alive)(name)
+    }
+}
+
 /// What the program adds. Nothing by default.
 #[derive(Clone, Default)]
 pub struct Hooks {
     trace: Option<fn() -> Option<TraceContext>>,
+    presence: Option<Presence>,
     around: Option<Arc<Around>>,
 }
 
@@ -40,6 +64,18 @@ impl Hooks {
     ) -> Self {
         self.around = Some(Arc::new(around));
         self
+    }
+
+    /// Names this process, and says whether another one of a name is alive: what a living process works on is left to it. Without
+    /// it every other process is taken for dead. `alive` may block.
+    #[must_use]
+    pub fn process(mut self, name: &str, alive: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.presence = Some(Presence { name: name.into(), alive: Arc::new(alive) });
+        self
+    }
+
+    pub(crate) fn presence(&self) -> Option<Presence> {
+        self.presence.clone()
     }
 
     pub(crate) fn begin(&self) -> Option<TraceContext> {

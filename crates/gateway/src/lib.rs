@@ -50,8 +50,8 @@
 //! - [`tool`]: what a model may do with it.
 //!
 //! # Not here
-//! No agent: the program answers. No platform that needs a vendor's client. Schedules know UTC only. What a conversation had
-//! waiting in its lane is lost when the process dies; its sender may send it again.
+//! No agent: the program answers. No platform that needs a vendor's client. Schedules know UTC only. Who waits on the line for
+//! an answer, and is reached in no other way, sends the message again when the process dies.
 
 #![forbid(unsafe_code)]
 
@@ -70,6 +70,7 @@ pub mod message;
 pub mod platform;
 pub mod policy;
 pub mod process;
+mod resume;
 mod route;
 pub mod session;
 pub mod tool;
@@ -78,7 +79,7 @@ mod turn;
 pub use account::{Account, Accounts, Busy, Grant, Unknown};
 pub use desk::{Desk, GatewayOptions};
 pub use error::GatewayError;
-pub use gateway::{Gateway, Incoming, Receipt, Taken};
+pub use gateway::{Gateway, Incoming, Rate, Receipt, Taken};
 pub use hooks::{DeliveryWork, Hooks};
 pub use message::Message;
 pub use policy::{KeyPolicy, SessionKey};

@@ -35,7 +35,7 @@ impl Default for MessageLimits {
 }
 
 /// One message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The configured account that it came by.
     pub account: String,
@@ -58,7 +58,7 @@ pub struct Message {
 }
 
 /// The chat of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// Its id on the platform.
     pub id: String,
@@ -91,7 +91,7 @@ impl ChatKind {
 }
 
 /// The sender of a message, as the platform knows them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     /// Their id on the platform.
     pub id: String,
@@ -100,14 +100,31 @@ pub struct Sender {
 }
 
 /// A file that came with a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// Its name, as the sender wrote it: never a path.
     pub name: String,
     /// What the sender says it is.
     pub media_type: String,
     /// The bytes.
+    #[serde(with = "base64_text")]
     pub bytes: Vec<u8>,
+}
+
+/// Bytes as base64: as a list of numbers they would take four times the room.
+mod base64_text {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(|_| D::Error::custom("this is no base64"))
+    }
 }
 
 impl Message {

@@ -6,7 +6,7 @@
 //! never a server). Anything may read them; tools read these and never the environment.
 
 use haversack::well_known::SESSION_ID;
-use haversack::{AtDoor, Bindings, ContextVar};
+use haversack::{AtDoor, Bindings, ContextVar, MissingContext};
 /// Whether something can be said here after the answer: the platform can be reached again.
 pub use haversack_agent::tool::CAN_DELIVER_LATER;
 
@@ -97,6 +97,28 @@ impl Facts {
             .bind(&PROFILE, self.profile.clone())
             .bind(&CAN_DELIVER_LATER, self.later)
             .bind(&REPLY_ROUTE, route.clone())
+    }
+}
+
+impl Facts {
+    /// What is bound here.
+    #[track_caller]
+    pub(crate) fn here() -> Result<Self, MissingContext> {
+        Ok(Self {
+            platform: PLATFORM.get()?,
+            source: SOURCE.get()?,
+            chat: CHAT_ID.get()?,
+            chat_name: CHAT_NAME.get()?,
+            chat_type: CHAT_TYPE.get()?,
+            thread: THREAD_ID.get()?,
+            scope: SCOPE_ID.get()?,
+            user: USER_ID.get()?,
+            user_name: USER_NAME.get()?,
+            message: MESSAGE_ID.get()?,
+            key: SESSION_KEY.get()?,
+            profile: PROFILE.get()?,
+            later: CAN_DELIVER_LATER.get()?,
+        })
     }
 }
 

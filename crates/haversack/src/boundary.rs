@@ -120,16 +120,22 @@ pub struct Bindings {
 impl Bindings {
     /// Binds one variable, of either kind.
     #[track_caller]
-    pub fn bind<T: Send + Sync + 'static, B>(
+    pub fn bind<T: Send + Sync + 'static, B>(self, variable: &'static ContextVar<T, B>, value: T) -> Self {
+        let at = Location::caller();
+        self.bind_at(variable, value, at)
+    }
+
+    pub(crate) fn bind_at<T: Send + Sync + 'static, B>(
         mut self,
         variable: &'static ContextVar<T, B>,
         value: T,
+        at: &'static Location<'static>,
     ) -> Self {
         #[cfg(feature = "testing")]
         if crate::testing::removed(self.boundary, variable.name()) {
             return self;
         }
-        let mark = Mark::new(Location::caller(), Some(self.boundary));
+        let mark = Mark::new(at, Some(self.boundary));
         self.slots.put(variable.fresh(value, mark));
         self
     }

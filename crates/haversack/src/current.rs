@@ -4,14 +4,15 @@
 //! down. The pointer is only kept here; `cell` alone looks behind it.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ptr;
 
 use crate::cell::Frame;
 
 /// The thread-local.
-pub(crate) struct Thread {
+struct Thread {
     frame: Cell<*const Frame>,
-    readers: Cell<u32>,
+    readers: Cell<usize>,
     /// The task that entered the frame, so that a bare task polled inside it can be told apart.
     #[cfg(all(debug_assertions, feature = "tokio"))]
     task: Cell<Option<tokio::task::Id>>,
@@ -28,68 +29,80 @@ thread_local! {
     };
 }
 
-/// Calls `f` with what this thread knows.
-#[inline]
-pub(crate) fn thread<R>(f: impl FnOnce(&Thread) -> R) -> R {
+/// Calls `f` with what this thread knows. `f` is always something small: then the thread-local is a fixed address
+/// in the caller's code, and not a call.
+#[inline(always)]
+fn thread<R>(f: impl FnOnce(&Thread) -> R) -> R {
     THREAD.with(f)
 }
 
-impl Thread {
-    /// The current frame; null where there is none.
-    #[inline]
-    pub(crate) fn frame(&self) -> *const Frame {
-        self.frame.get()
-    }
+/// The current frame; null where there is none.
+#[inline]
+pub(crate) fn frame() -> *const Frame {
+    thread(|thread| thread.frame.get())
+}
 
-    /// Makes `frame` current until the answer is dropped.
-    #[inline]
-    pub(crate) fn swap(&self, frame: *const Frame) -> Restore<'_> {
-        Restore {
-            thread: self,
-            frame: self.frame.replace(frame),
-            // Borrows from the former frame do not concern the new one: what that one shows cannot change while
-            // it is not current, and what both share has two owners.
-            readers: self.readers.replace(0),
-            #[cfg(all(debug_assertions, feature = "tokio"))]
-            task: self.task.replace(tokio::task::try_id()),
+/// Makes `frame` current until the answer is dropped.
+#[inline]
+pub(crate) fn swap(frame: *const Frame) -> Restore {
+    thread(|thread| {
+        // Borrows from the former frame do not concern the new one: what that one shows cannot change while
+        // it is not current, and what both share has two owners. There are none but inside a `with`, so the count
+        // is written only then.
+        let readers = thread.readers.get();
+        if readers != 0 {
+            thread.readers.set(0);
         }
-    }
+        Restore {
+            frame: thread.frame.replace(frame),
+            readers,
+            #[cfg(all(debug_assertions, feature = "tokio"))]
+            task: thread.task.replace(tokio::task::try_id()),
+        }
+    })
+}
 
-    /// Counts one borrow of a value until the answer is dropped. Each level of nesting takes stack, so the count
-    /// cannot overflow before the stack does.
-    #[inline]
-    pub(crate) fn read(&self) -> Reading<'_> {
-        self.readers.set(self.readers.get() + 1);
-        Reading(&self.readers)
-    }
+/// Counts one borrow of a value until the answer is dropped. It is on the stack of this thread, and so is each one
+/// that was counted before it: the count is as wide as an address, so the stack ends long before the count does.
+#[inline]
+pub(crate) fn read() -> Reading {
+    thread(|thread| thread.readers.set(thread.readers.get() + 1));
+    Reading { _on_this_stack: PhantomData }
 }
 
 /// Puts the thread's former frame back.
-pub(crate) struct Restore<'a> {
-    thread: &'a Thread,
+pub(crate) struct Restore {
     frame: *const Frame,
-    readers: u32,
+    readers: usize,
     #[cfg(all(debug_assertions, feature = "tokio"))]
     task: Option<tokio::task::Id>,
 }
 
-impl Drop for Restore<'_> {
+impl Drop for Restore {
     #[inline]
     fn drop(&mut self) {
-        self.thread.frame.set(self.frame);
-        self.thread.readers.set(self.readers);
-        #[cfg(all(debug_assertions, feature = "tokio"))]
-        self.thread.task.set(self.task);
+        thread(|thread| {
+            thread.frame.set(self.frame);
+            // Each borrow that was counted meanwhile has ended, so the count is 0 again.
+            if self.readers != 0 {
+                thread.readers.set(self.readers);
+            }
+            #[cfg(all(debug_assertions, feature = "tokio"))]
+            thread.task.set(self.task);
+        });
     }
 }
 
 /// One borrow of a value.
-pub(crate) struct Reading<'a>(&'a Cell<u32>);
+pub(crate) struct Reading {
+    /// Not `Send`: it is counted where it was made.
+    _on_this_stack: PhantomData<*const ()>,
+}
 
-impl Drop for Reading<'_> {
+impl Drop for Reading {
     #[inline]
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        thread(|thread| thread.readers.set(thread.readers.get() - 1));
     }
 }
 

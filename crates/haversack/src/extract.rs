@@ -1,9 +1,9 @@
 //! An axum extractor for the context of the request.
 
-use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
-use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
 
 use crate::{Context, Entry, MissingContext};
 

@@ -18,6 +18,24 @@ use crate::span::Captured;
 use crate::{Context, ContextVar};
 
 /// Puts futures into contexts. Implemented for every future.
+///
+/// ```
+/// use haversack::{ContextVar, FutureExt};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let work = USER.sync_scope("Ada", || async { USER.get().unwrap() }.in_current_context());
+/// // Whoever polls it: a task that knows nothing of the library.
+/// assert_eq!(tokio::spawn(work).await.unwrap(), "Ada");
+/// # });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no future, so it cannot be put into a context as one",
+    label = "not a `Future`",
+    note = "a closure is carried by `haversack::wrap`; a stream, sink or body has a trait or wrapper of its own"
+)]
 pub trait FutureExt: Future + Sized {
     /// Runs this future in `context`, whoever polls it.
     ///
@@ -46,6 +64,18 @@ pub trait FutureExt: Future + Sized {
 impl<F: Future> FutureExt for F {}
 
 /// Runs a future with nothing bound: for pools, timers and connection tasks, which outlive every request.
+///
+/// ```
+/// use haversack::{ContextVar, detached};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let timer = detached(async { USER.get() });
+/// assert!(USER.scope("Ada", timer).await.is_err());
+/// # });
+/// ```
 #[track_caller]
 pub fn detached<F: Future>(future: F) -> WithContext<F> {
     WithContext::new(future, Context::empty(), Hop::Detached, Location::caller())

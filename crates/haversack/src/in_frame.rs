@@ -1,7 +1,7 @@
-//! A future, stream or body together with the frame it runs in.
+//! A future, stream, sink, body, reader or writer together with the frame it runs in.
 //!
 //! The frame is entered for each poll and for the drop, and never in between. The adapters (`future`,
-//! `stream`, `body`, `layer`) are thin wrappers around this one type.
+//! `stream`, `sink`, `io`, `body`, `layer`) are thin wrappers around this one type.
 
 use std::pin::Pin;
 
@@ -36,7 +36,7 @@ impl<F> InFrame<F> {
     }
 
     /// What is wrapped, outside its frame: for questions that run no user code under a context.
-    #[cfg(any(feature = "stream", feature = "http-body"))]
+    #[cfg(any(feature = "stream", feature = "http-body", feature = "io"))]
     pub(crate) fn inner(&self) -> Option<&F> {
         self.inner.as_ref()
     }
@@ -50,7 +50,7 @@ impl<F> InFrame<F> {
 
     /// Calls `f` with what is wrapped, inside its frame and its span.
     #[inline]
-    pub(crate) fn enter<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut F>) -> R) -> R {
+    pub(crate) fn enter<'a, R>(self: Pin<&'a mut Self>, f: impl FnOnce(Pin<&'a mut F>) -> R) -> R {
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else { unreachable!("polled while it is dropped") };
         let span = &*this.span;

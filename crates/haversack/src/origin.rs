@@ -40,6 +40,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    #[inline]
     pub(crate) fn new(hop: Hop, at: &'static Location<'static>) -> Self {
         Self { hop, at }
     }
@@ -59,6 +60,7 @@ pub(crate) struct Mark {
 
 impl Mark {
     /// A binding made by anything but `set`.
+    #[inline]
     pub(crate) fn new(bound_at: &'static Location<'static>, boundary: Option<&'static Boundary>) -> Self {
         Self { bound_at, boundary, frame: 0, stamp: 0 }
     }

@@ -18,6 +18,7 @@ pub enum Crossing {
 }
 
 impl Crossing {
+    #[inline]
     pub(crate) const fn bit(self) -> u8 {
         match self {
             Self::Local => 1,

@@ -13,6 +13,25 @@ use crate::in_frame::InFrame;
 use crate::origin::{Hop, Origin};
 
 /// Puts streams into contexts. Implemented for every stream.
+///
+/// ```
+/// use futures_util::stream::{self, StreamExt as _};
+/// use haversack::{ContextVar, StreamExt};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let names = stream::iter(0..2).map(|_| USER.get().unwrap());
+/// let names = USER.sync_scope("Ada", || StreamExt::in_current_context(names));
+/// assert_eq!(names.collect::<Vec<_>>().await, ["Ada", "Ada"]);
+/// # });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no stream, so it cannot be put into a context as one",
+    label = "not a `Stream`",
+    note = "`haversack::StreamExt` is implemented for every `futures_core::Stream`; a future, sink or body has a trait or wrapper of its own"
+)]
 pub trait StreamExt: Stream + Sized {
     /// Runs this stream in `context`, whoever polls it; it is dropped there too.
     #[track_caller]
@@ -31,7 +50,8 @@ pub trait StreamExt: Stream + Sized {
 impl<S: Stream> StreamExt for S {}
 
 pin_project! {
-    /// A stream in a context. Made by [`StreamExt`].
+    /// A stream in a context. Made by [`StreamExt`]. A stream that is a sink too (a socket of messages) stays one,
+    /// with the feature `sink`.
     #[must_use = "streams do nothing unless polled"]
     pub struct StreamWithContext<S> {
         #[pin]
@@ -56,6 +76,27 @@ impl<S: Stream> Stream for StreamWithContext<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.inner.inner().map_or((0, None), Stream::size_hint)
+    }
+}
+
+#[cfg(feature = "sink")]
+impl<S: futures_sink::Sink<Item>, Item> futures_sink::Sink<Item> for StreamWithContext<S> {
+    type Error = S::Error;
+
+    fn poll_ready(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Result<(), S::Error>> {
+        self.project().inner.enter(|sink| sink.poll_ready(waking))
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: Item) -> Result<(), S::Error> {
+        self.project().inner.enter(|sink| sink.start_send(item))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Result<(), S::Error>> {
+        self.project().inner.enter(|sink| sink.poll_flush(waking))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Result<(), S::Error>> {
+        self.project().inner.enter(|sink| sink.poll_close(waking))
     }
 }
 

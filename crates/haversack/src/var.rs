@@ -285,6 +285,7 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
     }
 
     /// A binding of this variable, ready to be put into a context.
+    #[inline]
     pub(crate) fn fresh(&'static self, value: T, mark: Mark) -> Fresh {
         self.key.bind(value, self.show, mark, &self.meta)
     }
@@ -295,7 +296,7 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
 
     /// Calls `f` with the codec and the value bound here, where both are there. For encoding, which is no read by
     /// a person's line: neither default nor environment count.
-    #[cfg(feature = "snapshot")]
+    #[cfg(any(feature = "snapshot", feature = "propagator"))]
     pub(crate) fn peek<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
         self.key.peek(f).ok()
     }
@@ -319,8 +320,7 @@ impl<T: Send + Sync + 'static> ContextVar<T> {
         let at = Location::caller();
         cell::current(|frame| {
             let Some(frame) = frame else { return Err(NoFrame::new(self.meta.name, at)) };
-            let fresh = self.fresh(value, frame.next_mark(at));
-            Ok(Token::new(frame.set(fresh)))
+            Ok(Token::new(frame.set(at, |mark| self.fresh(value, mark))))
         })
     }
 
@@ -350,6 +350,11 @@ impl<T: 'static, B> fmt::Debug for ContextVar<T, B> {
 /// Any context variable, whatever its type: what a [`Boundary`](crate::Boundary) requires.
 ///
 /// Sealed: implemented by [`ContextVar`] alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no context variable",
+    label = "not a `ContextVar` whose value is `Send + Sync`",
+    note = "name the static itself: `&[&TENANT_ID, &SESSION_ID]`; its value goes to other threads, so it is `Send + Sync`"
+)]
 pub trait Variable: sealed::Sealed + Sync {
     /// The name given at the declaration.
     fn name(&self) -> &'static str;

@@ -181,6 +181,12 @@ impl TraceContext {
         }
     }
 
+    /// From ids that are well-formed, which the caller made or checked.
+    #[cfg(feature = "propagator")]
+    pub(crate) fn from_parts(trace: &str, parent: &str, flags: u8) -> Self {
+        Self(format!("00-{trace}-{parent}-{flags:02x}").into())
+    }
+
     /// The header value.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -198,11 +204,25 @@ impl TraceContext {
     pub fn parent_id(&self) -> &str {
         &self.0[36..52]
     }
+
+    /// The flags: bit 0 says that the caller records the trace.
+    #[must_use]
+    pub fn flags(&self) -> u8 {
+        u8::from_str_radix(&self.0[53..], 16).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for TraceContext {
+    type Err = InvalidTraceContext;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTraceContext> {
+        Self::parse(text)
     }
 }
 

@@ -6,12 +6,13 @@
 use std::future::Future;
 
 use haversack::FutureExt;
-use haversack::well_known::{PRINCIPAL, Principal};
+use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID};
 use haversack_store::{ControlRows, KeyFile};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::backend::sqlite::owner::{self, Driven, Found};
+use crate::backend::sqlite::queue;
 use crate::sealed::{Said, open};
 use crate::state::Step;
 use crate::{FailureKind, Job, JobError, JobId, JobWatch, Jobs, Outcome, State};
@@ -179,6 +180,32 @@ impl Jobs {
                 Driven::Refused => Err(JobError::NotDrivable),
                 Driven::Unknown => Err(JobError::Unknown),
             }
+        }
+        .in_current_context()
+    }
+
+    /// Deletes the jobs that were submitted in the session of the current context, for that is deleted too: those that are
+    /// over or wait, with all that is sealed of them, and nobody is told; those that run are called off and deleted at
+    /// their end. How many there were. It relays the tenant's outbox first, where some may still stand.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    #[track_caller]
+    pub fn forget_session(&self) -> impl Future<Output = Result<usize, JobError>> + Send + 'static + use<> {
+        let asked = self.ask().and_then(|(rows, owner)| Ok((rows, owner, SESSION_ID.get()?)));
+        let relaying = self.relay();
+        let jobs = self.clone();
+        async move {
+            let (rows, owner, session) = asked?;
+            relaying.await?;
+            let principal = owner.0.as_str().to_owned();
+            let session = queue::hash([rows.scope().tenant().as_str(), &principal, session.as_str()]);
+            let write = rows.write("delete the jobs of a session", move |tx, scope| {
+                owner::forget(tx, scope, &principal, &session)
+            });
+            let forgotten = write.await?;
+            jobs.has_changed();
+            Ok(forgotten)
         }
         .in_current_context()
     }

@@ -19,6 +19,7 @@ pub struct Attempt {
     pub(crate) number: u32,
     pub(crate) max: u32,
     pub(crate) generation: u64,
+    pub(crate) drive: u32,
 }
 
 impl Attempt {
@@ -45,5 +46,11 @@ impl Attempt {
     #[must_use]
     pub const fn generation(self) -> u64 {
         self.generation
+    }
+    /// Counts from 1 how often the job was begun from its first attempt: driving it again adds one. Job and drive together
+    /// name one end, for those who want to hear of each end once.
+    #[must_use]
+    pub const fn drive(self) -> u32 {
+        self.drive
     }
 }

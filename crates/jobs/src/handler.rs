@@ -99,7 +99,8 @@ pub type AttemptWork<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 pub(crate) type Around = dyn for<'a> Fn(&JobId, AttemptWork<'a>) -> AttemptWork<'a> + Send + Sync;
 
-pub(crate) type OnFinished = Arc<dyn Fn(Finished) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub(crate) type OnFinished =
+    Arc<dyn Fn(Finished) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
 
 /// What is declared about a handler.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +116,7 @@ pub struct Finished {
     pub id: JobId,
     /// What did it.
     pub handler: String,
-    /// How it ended: succeeded, failed or cancelled.
+    /// How it ended: succeeded, failed, cancelled or in quarantine.
     pub state: State,
     /// Why, when it failed.
     pub failure: Option<FailureKind>,
@@ -180,13 +181,15 @@ impl Handlers {
         self
     }
 
-    /// What is done after each job that this program's worker finished: it runs in the job's restored context, after the
-    /// final state is committed, and at most once; a worker that dies in between leaves it undone. A job that is
-    /// called off while no worker has it does not come here.
+    /// What is done after each job has ended, however it did and whoever wrote that down: it runs in the job's restored
+    /// context, after the final state is committed. It has as long as a lease. When it fails, takes longer, or its worker
+    /// dies over it, another one follows, so an end is told at least once; job and [`Attempt::drive`](crate::Attempt::drive)
+    /// name it. A failure that is permanent, and one that comes again and again, is given up. Nothing is told of a job that
+    /// cannot be opened or restored, because there is no context to tell it in; [`Job::untold`](crate::Job::untold) says so.
     pub fn on_finished<F, R>(mut self, hook: F) -> Self
     where
         F: Fn(Finished) -> R + Send + Sync + 'static,
-        R: Future<Output = ()> + Send + 'static,
+        R: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         self.on_finished = Some(Arc::new(move |finished| Box::pin(hook(finished))));
         self

@@ -7,13 +7,13 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use haversack::well_known::{PRINCIPAL, TENANT_ID};
+use haversack::well_known::{PRINCIPAL, SESSION_ID, TENANT_ID};
 use haversack::{Manifest, SealedFor};
 use haversack_store::{KeyFile, Store};
 use tokio::sync::watch;
 
 use crate::backend::sqlite::Sqlite;
-use crate::backend::sqlite::queue::{self, Sealed};
+use crate::backend::sqlite::queue::{self, Sealed, Through};
 use crate::{JobError, JobId, NewJob, Submitted};
 
 /// What a program decides about its jobs.
@@ -75,8 +75,9 @@ impl Jobs {
     ) -> impl Future<Output = Result<Submitted, JobError>> + Send + 'static + use<> {
         let write = self.seal(job).and_then(|sealed| {
             let rows = self.shared.store.rows()?;
-            Ok(rows
-                .write("submit a job", move |tx, scope| queue::insert(tx, scope.tenant().as_str(), &sealed)))
+            Ok(rows.write("submit a job", move |tx, scope| {
+                queue::insert(tx, scope.tenant().as_str(), &sealed, Through::Submit)
+            }))
         });
         let jobs = self.clone();
         async move {
@@ -95,7 +96,10 @@ impl Jobs {
         let id = JobId::fresh()?;
         let bound_to = SealedFor { tenant: tenant.as_str(), queue: &plan.queue, id: id.as_str() };
         let sealed = self.shared.keys.seal(&snapshot, &arguments, &bound_to)?;
-        Ok(Sealed { id, principal: principal.as_str().to_owned(), plan, sealed })
+        let session = SESSION_ID.get().ok();
+        let session =
+            session.map(|session| queue::hash([tenant.as_str(), principal.as_str(), session.as_str()]));
+        Ok(Sealed { id, principal: principal.as_str().to_owned(), session, plan, sealed })
     }
 
     /// Tells the workers of this process that something may be due.

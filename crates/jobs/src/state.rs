@@ -178,6 +178,11 @@ pub struct Job {
     pub started_at: Option<i64>,
     /// When it ended.
     pub finished_at: Option<i64>,
+    /// Its end could not be told to whoever was promised it, because what it was submitted with cannot be opened or the
+    /// telling failed again and again. Whoever looks at the job is the first to know.
+    pub untold: bool,
+    /// Counts from 1 how often it was begun from its first attempt: driving it again adds one.
+    pub drive: u32,
 }
 
 /// How far a job is.

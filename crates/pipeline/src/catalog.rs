@@ -1,6 +1,7 @@
 //! The folders of a run: its catalog, and one folder for each attempt.
 //!
-//! They lie at `<root>/<hash of tenant>/<run>/`, readable by our user alone. Files are reached through a confined
+//! They lie at `<root>/<hash of tenant>/<run>.<its id>/`, readable by our user alone. The folder of a run is made when the
+//! run is taken and never again, so that what was removed stays so. Files are reached through a confined
 //! handle: links are skipped, and neither a pattern nor a race leads outside. Everything here blocks, and is called on
 //! the pool by the runners of steps.
 
@@ -10,13 +11,14 @@ use std::path::{Component, Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use glob::{MatchOptions, Pattern};
-use haversack::well_known::TenantId;
+use haversack_store::Scope;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::parameters::{digest, hex};
 use crate::run::RunId;
-use crate::step::StepFailure;
+use crate::run_log::{Leftover, folder_name};
+use crate::step::{StepFailure, end_orphan};
 
 const MAX_DEPTH: usize = 32;
 const MAX_FILES: usize = 10_000;
@@ -58,19 +60,35 @@ pub(crate) struct RunFolder {
 
 impl RunFolder {
     /// Where the folder of this run lies. Touches no file.
-    pub(crate) fn of(root: &Path, owner: &TenantId, run: &RunId) -> Self {
+    pub(crate) fn of(root: &Path, owner: &Scope, run: &RunId, id: &str) -> Self {
+        Self::at(root, owner.tenant().as_str(), &folder_name(run.as_str(), id))
+    }
+
+    /// Where the folder of a run lies whose rows are gone. Touches no file.
+    pub(crate) fn left(root: &Path, left: &Leftover) -> Self {
+        Self::at(root, &left.tenant, &left.folder)
+    }
+
+    fn at(root: &Path, owner: &str, folder: &str) -> Self {
         #[cfg(feature = "mutants")]
         if haversack::mutants::active(haversack::mutants::Mutant::RunFolder) {
             return Self { path: root.join("shared") };
         }
-        Self { path: root.join(hex(&digest(owner.as_str().as_bytes()))).join(run.as_str()) }
+        Self { path: root.join(hex(&digest(owner.as_bytes()))).join(folder) }
+    }
+
+    /// Makes the run's folder, where it is not there yet. Only whoever takes the run does, in the transaction that takes
+    /// it: a run that is deleted has its folder removed after that, and nobody makes it anew.
+    pub(crate) fn make(&self) -> io::Result<()> {
+        private(&self.path.join("catalog"), true)?;
+        private(&self.path.join(ATTEMPTS), true)
     }
 
     /// Makes the folder of one attempt, empty.
     pub(crate) fn attempt(&self, number: u64) -> io::Result<AttemptFolder> {
         let path = self.attempt_path(number);
-        for folder in [self.path.join("catalog"), path.join("work"), path.join("tmp")] {
-            private(&folder)?;
+        for folder in [&path, &path.join("work"), &path.join("tmp")] {
+            private(folder, false)?;
         }
         let path = path.canonicalize()?;
         let own = Dir::open_ambient_dir(&path, ambient_authority())?;
@@ -84,8 +102,11 @@ impl RunFolder {
         clear(&self.attempt_path(number));
     }
 
-    /// Removes the run's folder with all that is in it.
+    /// Ends what attempts of the run left running, and removes its folder with all that is in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        if let Ok(attempts) = std::fs::read_dir(self.path.join(ATTEMPTS)) {
+            attempts.flatten().for_each(|attempt| end_orphan(&attempt.path()));
+        }
         match std::fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -93,7 +114,7 @@ impl RunFolder {
     }
 
     pub(crate) fn attempt_path(&self, number: u64) -> PathBuf {
-        self.path.join("attempts").join(number.to_string())
+        self.path.join(ATTEMPTS).join(number.to_string())
     }
 
     /// What the attempt printed, at most `limit` bytes of its end; `None` when it has no file.
@@ -113,6 +134,7 @@ impl RunFolder {
 }
 
 pub(crate) const OUTPUT: &str = "output.log";
+const ATTEMPTS: &str = "attempts";
 
 /// The folder of one attempt: where a child works, and the files that pass between it and us.
 #[derive(Debug)]
@@ -194,9 +216,13 @@ fn clear(attempt: &Path) {
     }
 }
 
-fn private(folder: &Path) -> io::Result<()> {
+/// Makes a folder of our user's, with those above it where `recursive`. One that is there is good.
+fn private(folder: &Path, recursive: bool) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    match std::fs::DirBuilder::new().recursive(recursive).mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn unusable(word: &str, error: &io::Error) -> StepFailure {

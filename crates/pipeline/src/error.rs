@@ -5,8 +5,8 @@
 
 use std::io;
 
-use haversack::{ForeignContext, MissingContext};
-use haversack_store::StoreError;
+use haversack::{CaptureError, ForeignContext, MissingContext, SealError};
+use haversack_store::{KeyFileError, KeyUseError, StoreError, sqlite};
 
 use crate::check::{self, Finding};
 
@@ -47,14 +47,14 @@ pub enum PipelineError {
         /// Why, and what to do.
         why: &'static str,
     },
-    /// No run of this tenant has that name.
+    /// No run of this principal has that name.
     #[error("there is no such run; `list` shows the runs there are")]
     UnknownRun,
     /// The run has no attempt of that number.
     #[error("the run has no such attempt; its log shows the attempts there are")]
     UnknownAttempt,
-    /// Another executor took the run over; what this one had not written yet is not written.
-    #[error("the run was taken over by a later executor; read its log to follow it")]
+    /// Another executor took the run over, or the run was deleted; what this one had not written yet is not written.
+    #[error("the run was taken over by a later executor, or deleted; read its log to follow it")]
     TakenOver,
     /// Only a run that failed or was cancelled can be tried again.
     #[error("the run has not failed, so there is nothing to try again")]
@@ -70,6 +70,21 @@ pub enum PipelineError {
         /// What the system said.
         source: io::Error,
     },
+    /// What the run says cannot be opened: the key that sealed it is gone, or the row is another's.
+    #[error("what the run says cannot be opened; the key ring may have lost its key")]
+    Sealed,
+    /// The key ring cannot be read. Nothing was written.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// Whose the run is could not be captured. Nothing was written.
+    #[error("the run was not written down, because its context cannot travel: {0}")]
+    Capture(#[from] CaptureError),
+    /// What the run says could not be sealed. Nothing was written.
+    #[error("the run was not written down, because it could not be sealed: {0}")]
+    Seal(#[source] SealError),
+    /// The system gives no random bits.
+    #[error("the system gives no random bits for an id")]
+    NoRandomness,
     /// The rows could not be read or written.
     #[error(transparent)]
     Store(StoreError),
@@ -84,7 +99,44 @@ impl From<StoreError> for PipelineError {
         match error {
             StoreError::Unbound(missing) => Self::Unbound(missing),
             StoreError::Foreign(foreign) => Self::Foreign(foreign),
+            // What a closure met that is not the store's.
+            StoreError::Sqlite { what, source: sqlite::Error::ToSqlConversionFailure(cause) } => {
+                match cause.downcast::<Self>() {
+                    Ok(ours) => *ours,
+                    Err(cause) => Self::Store(StoreError::Sqlite {
+                        what,
+                        source: sqlite::Error::ToSqlConversionFailure(cause),
+                    }),
+                }
+            }
             other => Self::Store(other),
+        }
+    }
+}
+
+impl From<PipelineError> for StoreError {
+    /// For closures of the store: what is no error of its own goes through it whole, and comes out again above.
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Store(error) => error,
+            PipelineError::Unbound(missing) => Self::Unbound(missing),
+            PipelineError::Foreign(foreign) => Self::Foreign(foreign),
+            other => sqlite::Error::ToSqlConversionFailure(Box::new(other)).into(),
+        }
+    }
+}
+
+impl From<sqlite::Error> for PipelineError {
+    fn from(error: sqlite::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<KeyUseError<SealError>> for PipelineError {
+    fn from(error: KeyUseError<SealError>) -> Self {
+        match error {
+            KeyUseError::Keys(error) => Self::Keys(error),
+            KeyUseError::Envelope(error) => Self::Seal(error),
         }
     }
 }

@@ -6,8 +6,9 @@
 //!
 //! ```no_run
 //! use haversack_pipeline::{Parameters, Pipeline, PipelineOptions, Pipelines, run::RunId};
-//! # async fn inside_a_door(store: haversack_store::Store) -> Result<(), haversack_pipeline::PipelineError> {
-//! let pipelines = Pipelines::new(store, PipelineOptions::new("data/pipelines"));
+//! # async fn inside_a_door(store: haversack_store::Store, keys: haversack_store::KeyFile)
+//! # -> Result<(), haversack_pipeline::PipelineError> {
+//! let pipelines = Pipelines::new(store, keys, PipelineOptions::new("data/pipelines"));
 //! let pipeline = Pipeline::from_yaml("hello", "
 //! dag:
 //!   start_at: greet
@@ -26,8 +27,9 @@
 //! Each run has its own folder, catalog and log, and each attempt its own work folder. A child process inherits nothing of
 //! our environment: it is given a fixed search path, and the parameters and secrets of its step, under names that the
 //! author of the pipeline wrote and no caller adds to. Secrets are filtered out
-//! of captured output and are written nowhere. Parameters and outputs of a run are the tenant's data, and are stored in
-//! the tenant's rows.
+//! of captured output and are written nowhere. A run is its principal's: a colleague's looks like one that never was.
+//! Parameters, outputs and events are sealed where they are stored; files of the catalog and what steps print lie in the
+//! run's folder as they are. All of it goes with the session in which the run was started, and with time.
 //!
 //! # What is not here
 //! A sandbox: a child runs as our user, and may read what our user may read. Notebooks, containers and remote executors.
@@ -53,6 +55,7 @@ pub mod run;
 pub mod run_log;
 pub mod secrets;
 mod step;
+mod sweep;
 pub mod yaml;
 
 pub use catalog::FileRecord;

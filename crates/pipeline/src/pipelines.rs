@@ -1,17 +1,19 @@
 //! The way in: start, execute, cancel, retry, look.
 //!
-//! [`Pipelines`] holds the store, the options, and the runs that this process executes now. Each function works for the
-//! tenant of the context in which it is called, and takes none; the program enters a door first. A run is started once
+//! [`Pipelines`] holds the store, the keys, the options, and the runs that this process executes now. Each function works
+//! for the tenant and the principal of the context in which it is called, and takes neither; a run of somebody else looks
+//! like one that never was. The program enters a door first. A run is started once
 //! under the caller's key, and executed by whoever calls `execute`: a worker, a command, a request.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use haversack::FutureExt;
-use haversack::well_known::{PRINCIPAL, TRACE_CONTEXT};
-use haversack_store::{Store, now_millis};
+use haversack::well_known::{SESSION_ID, SessionId, TRACE_CONTEXT};
+use haversack_store::{KeyFile, Store, now_millis};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -20,8 +22,8 @@ use crate::check::Finding;
 use crate::parameters::{Parameters, digest, hex};
 use crate::pipeline::Pipeline;
 use crate::run::{Executor, Live, RunId, RunStatus, RunView};
-use crate::run_log::{self, Event, Follow, NewRun};
-use crate::{PipelineError, PipelineOptions};
+use crate::run_log::{self, Deleted, Event, Follow, Leftover, NewRun, OwnRows};
+use crate::{PipelineError, PipelineOptions, sweep};
 
 /// Pipelines over one store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +33,7 @@ pub struct Pipelines {
 
 pub(crate) struct Shared {
     pub(crate) store: Store,
+    pub(crate) keys: KeyFile,
     pub(crate) settings: PipelineOptions,
     pub(crate) live: Live,
     pub(crate) children: Semaphore,
@@ -39,6 +42,14 @@ pub(crate) struct Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Removes folders of runs whose rows are gone.
+    async fn clear(&self, left: Vec<Leftover>) -> Result<(), PipelineError> {
+        sweep::remove(&self.store, &self.settings.catalog, left).await?;
+        Ok(())
     }
 }
 
@@ -52,11 +63,11 @@ pub struct Started {
 }
 
 impl Pipelines {
-    /// Pipelines whose runs lie in this store and under the options' folder. Touches no file.
+    /// Pipelines whose runs lie in this store, sealed with these keys, and under the options' folder. Touches no file.
     #[must_use]
-    pub fn new(store: Store, options: PipelineOptions) -> Self {
+    pub fn new(store: Store, keys: KeyFile, options: PipelineOptions) -> Self {
         let children = Semaphore::new(options.children.min(Semaphore::MAX_PERMITS));
-        Self { shared: Arc::new(Shared { store, settings: options, live: Live::default(), children }) }
+        Self { shared: Arc::new(Shared { store, keys, settings: options, live: Live::default(), children }) }
     }
 
     /// What of the pipeline this program cannot run: functions, runners and reducers that are not registered. What is
@@ -67,7 +78,7 @@ impl Pipelines {
     }
 
     /// Starts a run under the caller's key: checks it and writes it down. Nothing is executed yet. A second start under
-    /// the same key gives the first run.
+    /// the same key gives the first run. It belongs to the session that is bound, if one is, and goes with it.
     ///
     /// # Errors
     /// At the call: [`PipelineError::Unbound`] outside a door, [`PipelineError::Invalid`],
@@ -80,12 +91,12 @@ impl Pipelines {
         key: RunId,
     ) -> impl Future<Output = Result<Started, PipelineError>> + Send + 'static + use<> {
         let made = self.new_run(pipeline, parameters, key);
-        let rows = self.shared.store.rows();
+        let rows = self.rows();
         async move {
             let (new, rows) = (made?, rows?);
-            let write = rows.write("start a run", move |tx, scope| {
-                let inserted = run_log::insert(tx, scope, &new)?;
-                Ok(run_log::find(tx, scope, &new.run)?.map(|run| Started { run, existing: !inserted }))
+            let write = rows.write("start a run", move |tx, owner| {
+                let inserted = run_log::insert(tx, owner, &new)?;
+                Ok(run_log::find(tx, owner, &new.run)?.map(|run| Started { run, existing: !inserted }))
             });
             write.await?.ok_or(PipelineError::UnknownRun)
         }
@@ -111,7 +122,7 @@ impl Pipelines {
         &self,
         run: &RunId,
     ) -> impl Future<Output = Result<RunView, PipelineError>> + Send + 'static + use<> {
-        let (shared, rows, run) = (Arc::clone(&self.shared), self.shared.store.rows(), run.clone());
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
         let work = async move { Executor::run(shared, rows?, run).await };
         // It is large, and callers keep it beside their own state.
         Box::pin(work.in_current_context())
@@ -127,13 +138,13 @@ impl Pipelines {
         &self,
         run: &RunId,
     ) -> impl Future<Output = Result<RunView, PipelineError>> + Send + 'static + use<> {
-        let (shared, rows, run) = (Arc::clone(&self.shared), self.shared.store.rows(), run.clone());
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
         async move {
             let rows = rows?;
             let wanted = run.clone();
-            let write = rows.write("cancel a run", move |tx, scope| run_log::cancel(tx, scope, &wanted));
-            let view = write.await?.ok_or(PipelineError::UnknownRun)?;
-            shared.live.cancel(rows.scope().tenant(), &run);
+            let write = rows.write("cancel a run", move |tx, owner| run_log::cancel(tx, owner, &wanted));
+            let (id, view) = write.await?.ok_or(PipelineError::UnknownRun)?;
+            shared.live.cancel(&id);
             Ok(view)
         }
         .in_current_context()
@@ -149,9 +160,9 @@ impl Pipelines {
         &self,
         run: &RunId,
     ) -> impl Future<Output = Result<RunView, PipelineError>> + Send + 'static + use<> {
-        let (rows, run) = (self.shared.store.rows(), run.clone());
+        let (rows, run) = (self.rows(), run.clone());
         async move {
-            let write = rows?.write("retry a run", move |tx, scope| run_log::retry(tx, scope, &run));
+            let write = rows?.write("retry a run", move |tx, owner| run_log::retry(tx, owner, &run));
             match write.await?.ok_or(PipelineError::UnknownRun)? {
                 (true, view) => Ok(view),
                 (false, _) => Err(PipelineError::NotFailed),
@@ -163,26 +174,65 @@ impl Pipelines {
     /// Deletes a run that has ended: its row, its log, its folder. Its key is free again.
     ///
     /// # Errors
-    /// [`PipelineError::UnknownRun`], [`PipelineError::NotEnded`], [`PipelineError::Folder`] when the rows are gone and the
-    /// folder could not be removed, and what the store meets.
+    /// [`PipelineError::UnknownRun`], [`PipelineError::NotEnded`], and what the store meets. A folder that cannot be removed
+    /// now is removed by a later [`sweep`](Self::sweep).
     #[track_caller]
     pub fn delete(
         &self,
         run: &RunId,
     ) -> impl Future<Output = Result<(), PipelineError>> + Send + 'static + use<> {
-        let (shared, rows, run) = (Arc::clone(&self.shared), self.shared.store.rows(), run.clone());
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
         async move {
-            let rows = rows?;
-            let folder = RunFolder::of(&shared.settings.catalog, rows.scope().tenant(), &run);
-            let write = rows.write("delete a run", move |tx, scope| run_log::delete(tx, scope, &run));
-            if !write.await?.ok_or(PipelineError::UnknownRun)? {
-                return Err(PipelineError::NotEnded);
+            let write = rows?.write("delete a run", move |tx, owner| run_log::delete(tx, owner, &run));
+            match write.await?.ok_or(PipelineError::UnknownRun)? {
+                Deleted::Gone(gone) => shared.clear(vec![gone.left]).await,
+                Deleted::NotEnded => Err(PipelineError::NotEnded),
             }
-            let removed = haversack::spawn_blocking(move || folder.remove()).await;
-            let removed = removed.map_err(|_| PipelineError::Internal("the pool is gone"))?;
-            removed.map_err(|source| PipelineError::Folder { what: "remove the folder of a run", source })
         }
         .in_current_context()
+    }
+
+    /// Deletes every run that the caller started in this session, with its log and its folder, wherever it stands; how many.
+    /// What is at work on one is stopped and can write nothing more: its `execute` ends with [`PipelineError::TakenOver`].
+    ///
+    /// # Errors
+    /// What the store meets. A folder that cannot be removed now is removed by a later [`sweep`](Self::sweep).
+    #[track_caller]
+    pub fn forget(
+        &self,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<usize, PipelineError>> + Send + 'static + use<> {
+        let (shared, rows, session) = (Arc::clone(&self.shared), self.rows(), session.clone());
+        async move {
+            let write = rows?.write("delete the runs of a session", move |tx, owner| {
+                run_log::forget(tx, owner, session.as_str())
+            });
+            let gone = write.await?;
+            let count = gone.len();
+            gone.iter().for_each(|gone| shared.live.overtake(&gone.id));
+            shared.clear(gone.into_iter().map(|gone| gone.left).collect()).await?;
+            Ok(count)
+        }
+        .in_current_context()
+    }
+
+    /// Deletes runs of all tenants that ended longer than `keep` ago, with their logs and folders, and folders that a crash
+    /// left behind; how many runs. For the housekeeping of a program: it is called now and then, and belongs to no
+    /// request.
+    ///
+    /// # Errors
+    /// What the store meets. The next call goes on.
+    ///
+    /// # Panics
+    /// When it is polled outside a tokio runtime.
+    pub fn sweep(
+        &self,
+        keep: Duration,
+    ) -> impl Future<Output = Result<usize, PipelineError>> + Send + 'static + use<> {
+        let shared = Arc::clone(&self.shared);
+        haversack::detached(async move {
+            sweep::sweep(shared.store.clone(), shared.settings.catalog.clone(), keep).await
+        })
     }
 
     /// The run of this name.
@@ -194,9 +244,9 @@ impl Pipelines {
         &self,
         run: &RunId,
     ) -> impl Future<Output = Result<RunView, PipelineError>> + Send + 'static + use<> {
-        let (rows, run) = (self.shared.store.rows(), run.clone());
+        let (rows, run) = (self.rows(), run.clone());
         async move {
-            let read = rows?.read("read a run", move |conn, scope| run_log::find(conn, scope, &run));
+            let read = rows?.read("read a run", move |conn, owner| run_log::find(conn, owner, &run));
             read.await?.ok_or(PipelineError::UnknownRun)
         }
         .in_current_context()
@@ -212,9 +262,9 @@ impl Pipelines {
         status: Option<RunStatus>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<RunView>, PipelineError>> + Send + 'static + use<> {
-        let rows = self.shared.store.rows();
+        let rows = self.rows();
         async move {
-            let read = rows?.read("list runs", move |conn, scope| run_log::list(conn, scope, status, limit));
+            let read = rows?.read("list runs", move |conn, owner| run_log::list(conn, owner, status, limit));
             Ok(read.await?)
         }
         .in_current_context()
@@ -231,10 +281,10 @@ impl Pipelines {
         after: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Event>, PipelineError>> + Send + 'static + use<> {
-        let (rows, run) = (self.shared.store.rows(), run.clone());
+        let (rows, run) = (self.rows(), run.clone());
         async move {
             let read = rows?
-                .read("read a run's log", move |conn, scope| run_log::page(conn, scope, &run, after, limit));
+                .read("read a run's log", move |conn, owner| run_log::page(conn, owner, &run, after, limit));
             Ok(read.await?.ok_or(PipelineError::UnknownRun)?.events)
         }
         .in_current_context()
@@ -246,8 +296,8 @@ impl Pipelines {
     /// [`PipelineError::Unbound`] outside a door. An unknown run is told by the first event.
     #[track_caller]
     pub fn follow(&self, run: &RunId, after: u64) -> Result<Follow, PipelineError> {
-        let (shared, rows, run) = (Arc::clone(&self.shared), self.shared.store.rows()?, run.clone());
-        Ok(Follow { shared, rows, run, after, ready: VecDeque::new(), is_last: false })
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows()?, run.clone());
+        Ok(Follow { shared, rows, run, id: None, after, ready: VecDeque::new(), is_last: false })
     }
 
     /// What an attempt printed, at most `limit` bytes of its end. The attempt is named by the number of the event that
@@ -263,13 +313,13 @@ impl Pipelines {
         started: u64,
         limit: u64,
     ) -> impl Future<Output = Result<Vec<u8>, PipelineError>> + Send + 'static + use<> {
-        let (shared, rows, run) = (Arc::clone(&self.shared), self.shared.store.rows(), run.clone());
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
         async move {
             let rows = rows?;
             let wanted = run.clone();
-            let read = rows.read("read a run", move |conn, scope| run_log::find(conn, scope, &wanted));
-            read.await?.ok_or(PipelineError::UnknownRun)?;
-            let folder = RunFolder::of(&shared.settings.catalog, rows.scope().tenant(), &run);
+            let read = rows.read("read a run", move |conn, owner| run_log::standing(conn, owner, &wanted));
+            let found = read.await?.ok_or(PipelineError::UnknownRun)?;
+            let folder = RunFolder::of(&shared.settings.catalog, rows.scope(), &run, &found.id);
             let read = haversack::spawn_blocking(move || folder.output(started, limit)).await;
             let read = read.map_err(|_| PipelineError::Internal("the pool is gone"))?;
             let found = read
@@ -277,6 +327,12 @@ impl Pipelines {
             found.ok_or(PipelineError::UnknownAttempt)
         }
         .in_current_context()
+    }
+
+    /// The caller's rows, for this call.
+    #[track_caller]
+    fn rows(&self) -> Result<OwnRows, PipelineError> {
+        OwnRows::current(&self.shared.store, &self.shared.keys)
     }
 
     #[track_caller]
@@ -294,7 +350,8 @@ impl Pipelines {
         parameters.check()?;
         let defaults = pipeline.parameters().clone();
         let parameters: Parameters = defaults.into_iter().chain(parameters).collect();
-        let text = serde_json::to_string(&parameters);
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| PipelineError::NoRandomness)?;
         // One trace a run: the caller's, or one that nobody else has.
         let trace = match TRACE_CONTEXT.get() {
             Ok(trace) => trace.trace_id().to_owned(),
@@ -302,11 +359,12 @@ impl Pipelines {
         };
         Ok(NewRun {
             run,
+            id: hex(&id),
             pipeline: pipeline.name().to_owned(),
             identity: pipeline.identity().to_owned(),
             definition: pipeline.json().to_owned(),
-            principal: PRINCIPAL.get().ok().map(String::from),
-            parameters: text.map_err(|_| PipelineError::Internal("parameters are not JSON"))?,
+            session: SESSION_ID.bound().map(String::from),
+            parameters,
             trace,
         })
     }

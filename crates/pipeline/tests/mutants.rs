@@ -13,7 +13,7 @@ use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, shell};
 use haversack_pipeline::run::{RunId, RunStatus};
 use haversack_pipeline::run_log::What;
 use haversack_pipeline::{Parameters, PipelineOptions, Pipelines};
-use haversack_store::{Store, StoreOptions};
+use haversack_store::{KeyFile, Store, StoreOptions};
 
 /// Exit codes of the probe's step: it found our environment, or the other run's file.
 const INHERITED: i32 = 11;
@@ -58,7 +58,8 @@ async fn probe() {
     }
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("data"), StoreOptions::default()).unwrap();
-    let pipelines = Pipelines::new(store, PipelineOptions::new(dir.path().join("pipelines")));
+    let keys = KeyFile::open(&dir.path().join("keys"), &dir.path().join("data")).unwrap();
+    let pipelines = Pipelines::new(store, keys, PipelineOptions::new(dir.path().join("pipelines")));
     let look =
         format!("test -z \"$CANARY\" || exit {INHERITED}; test ! -e note || exit {SHARED}; echo mine > note");
     let dag = DagBuilder::new().then("look", shell(look).get(["*"]).put(["note"]));

@@ -6,7 +6,7 @@ use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, SessionId, TENANT
 use haversack::{Bindings, Boundary, Refused, Visit};
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 
-use crate::telemetry::trace::LINK;
+use crate::telemetry::trace::{LINK, TRACE_STATE};
 
 /// An authenticated HTTP request. Tenant and principal come from the API key alone.
 pub static HTTP: Boundary = Boundary::new("http").requires(&[&TENANT_ID, &PRINCIPAL]);
@@ -32,6 +32,7 @@ pub(crate) fn along(bindings: Bindings) -> Bindings {
         .keep(&REQUEST_ID)
         .keep(&TRACE_CONTEXT)
         .keep(&LINK)
+        .keep(&TRACE_STATE)
         .keep(&ACCESS_TOKEN)
         .keep(&HEADERS)
 }

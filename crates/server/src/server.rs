@@ -63,7 +63,8 @@ impl Server {
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
         let (limits, grace) = (config.limits.clone(), config.server.grace());
-        let jobs = config.jobs.clone();
+        let (jobs, messages) = (config.jobs.clone(), config.gateway.clone());
+        let trusted = config.telemetry.trusted.clone();
         let opening = haversack::spawn_blocking(move || {
             Engine::open(&config, options.telemetry, options.model, Role::Server)
         });
@@ -72,9 +73,13 @@ impl Server {
             engine.close(Duration::ZERO).await?;
             return Err(demo_keys_exposed(address));
         }
-        let gateway = gateway::over(&engine);
         let mcp = engine.mcp().endpoint();
-        let app = App::new(engine.clone(), limits.clone(), &jobs);
+        let app = App::new(engine.clone(), limits.clone(), &jobs, &messages, trusted);
+        let gateway = gateway::over(&engine).with_rate(app.rate());
+        // What the last server accepted and did not answer comes before everything that arrives now.
+        if let Err(error) = gateway.resume().await {
+            tracing::warn!(error = %error, "messages that were left could not be taken up; it is tried again");
+        }
         let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));

@@ -7,63 +7,21 @@
     reason = "a test says what it expects, and stops where it is not so"
 )]
 
+mod killing;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use killing::{Server, client, haversack, issue};
+
 const ROUNDS: usize = 10;
 const TENANTS: usize = 3;
 const SESSIONS: usize = 8;
-
-struct Running {
-    child: Child,
-    url: String,
-    _stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    /// Starts `serve` and waits for the line that says where it listens.
-    fn start(data: &Path) -> Self {
-        let mut child = haversack(data, &["serve", "--bind", "127.0.0.1:0"])
-            .env("HAVERSACK_SERVER__DEMO_KEYS", "false")
-            .env("HAVERSACK_LIMITS__REQUESTS_PER_SECOND", "100000")
-            .env("HAVERSACK_LIMITS__BURST", "100000")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line");
-        let started: Value = serde_json::from_str(&line).expect("where it listens");
-        let url = started["url"].as_str().expect("a url").to_owned();
-        Self { child, url, _stdout: stdout }
-    }
-
-    /// SIGKILL, without any chance to finish.
-    fn kill(mut self) {
-        self.child.kill().expect("it is killed");
-        self.child.wait().expect("it is gone");
-    }
-}
-
-fn haversack(data: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_haversack"));
-    // A folder of its own to run in, so that no configuration file of the tree is found.
-    command
-        .current_dir(data.parent().expect("a parent"))
-        .arg("--json")
-        .args(arguments)
-        .env("HAVERSACK_STORE__PATH", data);
-    command
-}
 
 /// What a client got an answer to: tenant, session, turn, and the reply's text.
 struct Answered {
@@ -82,7 +40,7 @@ fn kill_nine_loses_no_answered_turn() {
 
     let mut answered = Vec::new();
     for round in 0..ROUNDS {
-        let server = Running::start(&data);
+        let server = Server::start(&data, &[]);
         haversack::block_on(&runtime, verify(&server.url, &keys, &answered));
         // Another moment in each round: after so many answers, with other turns under way.
         let after = 5 + round * 7;
@@ -91,7 +49,7 @@ fn kill_nine_loses_no_answered_turn() {
         answered.append(&mut fresh);
     }
 
-    let server = Running::start(&data);
+    let mut server = Server::start(&data, &[]);
     haversack::block_on(&runtime, verify(&server.url, &keys, &answered));
     server.kill();
     let doctor = haversack(&data, &["doctor"]).output().expect("doctor runs");
@@ -99,17 +57,8 @@ fn kill_nine_loses_no_answered_turn() {
     assert!(doctor.status.success(), "a file is damaged:\n{findings}");
 }
 
-fn issue(data: &Path, tenant: &str) -> String {
-    let output = haversack(data, &["keys", "issue", "--tenant", tenant, "--principal", "kim"])
-        .output()
-        .expect("keys runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let issued: Value = serde_json::from_slice(&output.stdout).expect("json");
-    issued["key"].as_str().expect("a key").to_owned()
-}
-
 /// Talks in all sessions at once, kills the server after `after` answers, and gives every answer that arrived.
-async fn talk_until_killed(server: Running, keys: &[String], round: usize, after: usize) -> Vec<Answered> {
+async fn talk_until_killed(mut server: Server, keys: &[String], round: usize, after: usize) -> Vec<Answered> {
     let (count, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let http = client();
     let mut talks = haversack::JoinSet::new();
@@ -177,9 +126,4 @@ async fn verify(url: &str, keys: &[String], answered: &[Answered]) {
         let reply = last.and_then(|reply| reply["content"]["text"].as_str());
         assert_eq!(reply, Some(turn.text.as_str()), "turn {} of {}", turn.turn, turn.session);
     }
-}
-
-fn client() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("a client")
 }

@@ -10,11 +10,13 @@
     reason = "a test says what it expects, and stops where it is not so"
 )]
 
+mod killing;
+
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use haversack::well_known::{PRINCIPAL, TENANT_ID};
@@ -26,7 +28,10 @@ use haversack_server::telemetry::Telemetry;
 use haversack_server::work::Working;
 use haversack_server::work::background::{TOOL, ToolJob};
 use haversack_store::now_millis;
+use haversack_store::sqlite::Connection;
 use serde_json::{Value, json};
+
+use killing::{Mortal, Server, client, issue};
 
 /// Rounds of a usual run. `kill_nine_of_workers_and_servers_at_length` makes as many as a release deserves.
 const ROUNDS: usize = 10;
@@ -36,6 +41,30 @@ const WORKERS: usize = 2;
 /// Jobs that each tenant posts in a round.
 const JOBS: usize = 8;
 const LEASE_S: u64 = 2;
+const LEASE_MS: i64 = 1000 * LEASE_S.cast_signed();
+
+/// The server leaves the jobs to the workers of this test.
+const WITHOUT_WORKER: [(&str, &str); 2] =
+    [("HAVERSACK_JOBS__EMBEDDED_WORKER", "false"), ("HAVERSACK_JOBS__TOOLS", "[\"search_knowledge\"]")];
+
+/// Writes down what becomes of each lease, in the transaction in which it does: a lease is taken, renewed, given back by
+/// its holder, or taken away because it ran out. Only then the count of deliveries stays as it was.
+const LEASES: &str = "
+    CREATE TABLE leases (number INTEGER PRIMARY KEY, job TEXT, generation INTEGER, what TEXT, until INTEGER);
+    CREATE TRIGGER lease_taken AFTER UPDATE OF generation ON jobs WHEN NEW.generation <> OLD.generation BEGIN
+        INSERT INTO leases (job, generation, what, until) VALUES (NEW.id, NEW.generation, 'taken', NEW.lease_until);
+    END;
+    CREATE TRIGGER lease_renewed AFTER UPDATE OF lease_until ON jobs
+    WHEN NEW.generation = OLD.generation AND NEW.lease_until IS NOT NULL BEGIN
+        INSERT INTO leases (job, generation, what, until) VALUES (NEW.id, NEW.generation, 'renewed', NEW.lease_until);
+    END;
+    CREATE TRIGGER lease_ended AFTER UPDATE OF lease_until ON jobs
+    WHEN OLD.lease_until IS NOT NULL AND NEW.lease_until IS NULL BEGIN
+        INSERT INTO leases (job, generation, what, until)
+        VALUES (NEW.id, NEW.generation,
+                CASE WHEN NEW.state IN ('queued', 'retrying', 'quarantined') AND NEW.deliveries = OLD.deliveries
+                     THEN 'lost' ELSE 'ended' END, OLD.lease_until);
+    END;";
 
 const DATA: &str = "HAVERSACK_KILL_DATA";
 const LOG: &str = "HAVERSACK_KILL_LOG";
@@ -67,7 +96,9 @@ fn kill_and_count(rounds: usize) {
     let keys: Vec<String> = (0..TENANTS).map(|tenant| issue(&data, &format!("tenant-{tenant}"))).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let mut dice = Dice(20_261_125);
-    let mut server = Server::start(&data);
+    let mut server = Server::start(&data, &WITHOUT_WORKER);
+    let control = Connection::open(data.join("control.sqlite")).expect("the control file");
+    control.execute_batch(LEASES).expect("the notes about leases");
     let mut workers: Vec<Worker> = (0..WORKERS).map(|_| Worker::start(&data, &log)).collect();
     let (mut posted, mut killed_workers, mut killed_servers) = (HashMap::new(), 0, 0);
     for _ in 0..rounds {
@@ -79,7 +110,7 @@ fn kill_and_count(rounds: usize) {
         std::thread::sleep(Duration::from_millis(dice.below(400)));
         if dice.below(2) == 0 {
             server.kill();
-            server = Server::start(&data);
+            server = Server::start(&data, &WITHOUT_WORKER);
             killed_servers += 1;
         }
         let unlucky = usize::try_from(dice.below(WORKERS as u64)).expect("small");
@@ -98,17 +129,18 @@ fn kill_and_count(rounds: usize) {
     }
     server.kill();
     let read = read(&log, &posted);
+    let margin = leases(&control, &read.begun);
     println!(
         "{rounds} rounds: {killed_workers} workers and {killed_servers} servers killed; {} jobs answered for, all done, the \
-         last {} ms after the last round, {quarantined} of them driven again out of quarantine; {} beginnings of {} jobs, {} of them again after a kill, the shortest time \
-         between two of one job {:?} ms with a lease of {} ms",
+         last {} ms after the last round, {quarantined} of them driven again out of quarantine; {} beginnings of {} jobs, {} of them again after a kill, each \
+         when the lease of {} ms before it was over, the soonest {:?} ms later",
         posted.len(),
         waited.as_millis(),
-        read.beginnings,
+        read.begun.len(),
         read.jobs,
         read.again,
-        read.shortest_ms,
-        LEASE_S * 1000,
+        LEASE_MS,
+        margin,
     );
 }
 
@@ -167,9 +199,9 @@ async fn all_succeeded(url: &str, keys: &[String], posted: &HashMap<String, usiz
 
 struct Read {
     jobs: usize,
-    beginnings: usize,
     again: usize,
-    shortest_ms: Option<i64>,
+    /// When each delivery was begun, by job and generation.
+    begun: HashMap<(String, u64), i64>,
 }
 
 /// Reads the log and demands what the kills must not have broken.
@@ -177,11 +209,10 @@ fn read(log: &Path, posted: &HashMap<String, usize>) -> Read {
     struct Begun {
         generation: u64,
         pid: u64,
-        at: i64,
     }
     let mut last: HashMap<String, Begun> = HashMap::new();
     let mut dead = Vec::new();
-    let mut read = Read { jobs: 0, beginnings: 0, again: 0, shortest_ms: None };
+    let mut read = Read { jobs: 0, again: 0, begun: HashMap::new() };
     for line in BufReader::new(File::open(log).expect("the log")).lines() {
         let line = line.expect("a line");
         let said: Value = serde_json::from_str(&line).expect("json");
@@ -196,18 +227,13 @@ fn read(log: &Path, posted: &HashMap<String, usize>) -> Read {
                 if let Some(tenant) = posted.get(&job) {
                     assert_eq!(said["tenant"], format!("tenant-{tenant}"), "{line}");
                 }
-                let begun = Begun {
-                    generation: number("generation"),
-                    pid: number("pid"),
-                    at: said["at"].as_i64().expect("a time"),
-                };
-                read.beginnings += 1;
+                let begun = Begun { generation: number("generation"), pid: number("pid") };
+                let at = said["at"].as_i64().expect("a time");
+                read.begun.insert((job.clone(), begun.generation), at);
                 if let Some(before) = last.get(&job) {
                     read.again += 1;
                     assert!(begun.generation > before.generation, "a token is used twice: {line}");
                     assert!(dead.contains(&before.pid), "begun again while its worker lives: {line}");
-                    let gap = begun.at - before.at;
-                    read.shortest_ms = Some(read.shortest_ms.map_or(gap, |shortest| shortest.min(gap)));
                 }
                 last.insert(job, begun);
             }
@@ -221,51 +247,70 @@ fn read(log: &Path, posted: &HashMap<String, usize>) -> Read {
     read
 }
 
+/// Demands of the engine's own instants that no lease was given away before it was over, and that every beginning stands
+/// under a lease; the shortest time in milliseconds between the end of a lease and the next one.
+fn leases(control: &Connection, begun: &HashMap<(String, u64), i64>) -> Option<i64> {
+    let mut rows = control
+        .prepare("SELECT job, generation, what, until FROM leases ORDER BY number")
+        .expect("the notes");
+    let rows = rows.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, i64>(3)?))
+    });
+    // The lease of each job that its holder did not give back, and until when it was its holder's.
+    let mut held: HashMap<String, (u64, i64)> = HashMap::new();
+    let (mut taken, mut shortest) = (HashMap::new(), None);
+    for row in rows.expect("rows") {
+        let (job, generation, what, until) = row.expect("a row");
+        let generation = generation.unsigned_abs();
+        match what.as_str() {
+            "taken" => {
+                let at = until - LEASE_MS;
+                if let Some((before, over)) = held.remove(&job) {
+                    assert!(
+                        at >= over,
+                        "{job}: {generation} was taken at {at}, {before} was held until {over}"
+                    );
+                    shortest = Some(shortest.map_or(at - over, |shortest: i64| shortest.min(at - over)));
+                }
+                taken.insert((job.clone(), generation), at);
+                held.insert(job, (generation, until));
+            }
+            "renewed" => {
+                let (held, over) = held.get_mut(&job).expect("what is renewed is held");
+                assert_eq!(*held, generation, "{job}");
+                *over = until;
+            }
+            // It stays with its holder until then, whoever wrote that it is over.
+            "lost" => assert_eq!(held.get(&job), Some(&(generation, until)), "{job}"),
+            "ended" => assert_eq!(held.remove(&job), Some((generation, until)), "{job}"),
+            other => panic!("{other}"),
+        }
+    }
+    for (delivery, at) in begun {
+        assert!(
+            taken.get(delivery).is_some_and(|taken| taken <= at),
+            "{delivery:?} was begun without a lease"
+        );
+    }
+    shortest
+}
+
 /// Appends a line, whole.
 fn note(log: &Path, line: &Value) {
     let mut file = OpenOptions::new().create(true).append(true).open(log).expect("the log");
     file.write_all(format!("{line}\n").as_bytes()).expect("a line");
 }
 
-/// The binary's server, without a worker of its own.
-struct Server {
-    child: Child,
-    url: String,
+/// [`worker`] as a process of its own.
+struct Worker {
+    pid: u32,
+    process: Mortal,
     _stdout: BufReader<ChildStdout>,
 }
 
-impl Server {
-    fn start(data: &Path) -> Self {
-        let mut child = haversack(data, &["serve", "--bind", "127.0.0.1:0"])
-            .env("HAVERSACK_SERVER__DEMO_KEYS", "false")
-            .env("HAVERSACK_LIMITS__REQUESTS_PER_SECOND", "100000")
-            .env("HAVERSACK_LIMITS__BURST", "100000")
-            .env("HAVERSACK_JOBS__EMBEDDED_WORKER", "false")
-            .env("HAVERSACK_JOBS__TOOLS", "[\"search_knowledge\"]")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line");
-        let started: Value = serde_json::from_str(&line).expect("where it listens");
-        let url = started["url"].as_str().expect("a url").to_owned();
-        Self { child, url, _stdout: stdout }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("it is killed");
-        self.child.wait().expect("it is gone");
-    }
-}
-
-/// [`worker`] as a process of its own.
-struct Worker(Child);
-
 impl Worker {
     fn start(data: &Path, log: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this test"))
+        let child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "worker", "--ignored", "--nocapture"])
             .env(DATA, data)
             .env(LOG, log)
@@ -273,18 +318,18 @@ impl Worker {
             .stderr(Stdio::null())
             .spawn()
             .expect("a worker starts");
-        let mut said = BufReader::new(child.stdout.as_mut().expect("its output")).lines();
+        let (pid, mut process) = (child.id(), Mortal::new(child));
+        let mut stdout = process.stdout();
+        let mut said = stdout.by_ref().lines();
         assert!(said.any(|line| line.is_ok_and(|line| line.contains("working"))), "the worker ended");
-        Self(child)
+        Self { pid, process, _stdout: stdout }
     }
 
     /// SIGKILL; the log says so when it is dead and before anybody else could begin its jobs again.
     fn kill(&mut self, log: &Path) {
-        let pid = self.0.id();
         // Written before, because the lease of a job may be at its end in the moment of the kill.
-        note(log, &json!({ "event": "killed", "pid": pid }));
-        self.0.kill().expect("it is killed");
-        self.0.wait().expect("it is gone");
+        note(log, &json!({ "event": "killed", "pid": self.pid }));
+        self.process.kill();
     }
 }
 
@@ -327,29 +372,4 @@ async fn begin(log: PathBuf, job: ToolJob, attempt: Attempt) -> Result<String, F
     let digit = JOB_ID.with(|job| job.as_str().bytes().last())?.unwrap_or_default();
     tokio::time::sleep(Duration::from_millis(20 + u64::from(digit % 16) * 25)).await;
     Ok(tenant.as_str().to_owned())
-}
-
-fn issue(data: &Path, tenant: &str) -> String {
-    let output = haversack(data, &["keys", "issue", "--tenant", tenant, "--principal", "kim"])
-        .output()
-        .expect("keys runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let issued: Value = serde_json::from_slice(&output.stdout).expect("json");
-    issued["key"].as_str().expect("a key").to_owned()
-}
-
-fn haversack(data: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_haversack"));
-    // A folder of its own to run in, so that no configuration file of the tree is found.
-    command
-        .current_dir(data.parent().expect("a parent"))
-        .arg("--json")
-        .args(arguments)
-        .env("HAVERSACK_STORE__PATH", data);
-    command
-}
-
-fn client() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("a client")
 }

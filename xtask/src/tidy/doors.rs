@@ -43,6 +43,8 @@ const ENGINES: &[&str] = &[
     "crates/store/src/control_db/",
     // Claims jobs for whichever tenant is due, and runs each in its submitter's context.
     "crates/jobs/src/backend/",
+    // Deletes runs of pipelines whose time is up, and folders of runs that are gone.
+    "crates/pipeline/src/sweep.rs",
     // Delivers replies, runs schedules and watches background processes of all tenants.
     "crates/gateway/src/",
 ];

@@ -140,7 +140,7 @@ impl Schedules {
         let id = random_id()?;
         let sealed = Sealed { prompt, to: to.unwrap_or_else(|| origin.clone()), origin };
         let sealed = self.sealer.seal(&snapshot, tenant.as_str(), &id, &sealed)?;
-        let schedule = Schedule { id, expression, next_at };
+        let schedule = Schedule { id, expression, next_at, lost: false };
         Ok(rows::NewRow { schedule, owner: principal, sealed })
     }
 }

@@ -16,6 +16,9 @@ pub struct Schedule {
     pub expression: String,
     /// When next, in milliseconds since the Unix epoch.
     pub next_at: i64,
+    /// What it was to do cannot be opened any more, as after a key was lost: it does not run. Make it anew.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }
 
 pub(super) struct NewRow {
@@ -42,14 +45,14 @@ pub(super) fn insert(
     most: usize,
 ) -> Result<bool, StoreError> {
     let there: i64 = tx.query_row(
-        "SELECT count(*) FROM gateway_schedules WHERE tenant = ?1 AND owner = ?2",
+        "SELECT count(*) FROM gateway_schedules WHERE tenant = ?1 AND owner = ?2 AND lost_at IS NULL",
         params![tenant.as_str(), row.owner.as_str()],
         |row| row.get(0),
     )?;
     if usize::try_from(there).unwrap_or(usize::MAX) >= most {
         return Ok(false);
     }
-    let Schedule { id, expression, next_at } = &row.schedule;
+    let Schedule { id, expression, next_at, lost: _ } = &row.schedule;
     tx.execute(
         "INSERT INTO gateway_schedules (id, tenant, owner, expression, next_at, sealed, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -64,10 +67,11 @@ pub(super) fn list(
     owner: &Principal,
 ) -> Result<Vec<Schedule>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, expression, next_at FROM gateway_schedules WHERE tenant = ?1 AND owner = ?2 ORDER BY created_at, id",
+        "SELECT id, expression, next_at, lost_at IS NOT NULL FROM gateway_schedules
+         WHERE tenant = ?1 AND owner = ?2 ORDER BY created_at, id",
     )?;
     let rows = statement.query_map(params![tenant.as_str(), owner.as_str()], |row| {
-        Ok(Schedule { id: row.get(0)?, expression: row.get(1)?, next_at: row.get(2)? })
+        Ok(Schedule { id: row.get(0)?, expression: row.get(1)?, next_at: row.get(2)?, lost: row.get(3)? })
     })?;
     Ok(rows.collect::<Result<_, Error>>()?)
 }
@@ -88,7 +92,9 @@ pub(super) fn delete(
 /// Whether anything may be claimed.
 pub(super) fn any_due(conn: &Connection) -> Result<bool, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM gateway_schedules WHERE next_at <= ?1 AND coalesce(lease_until, 0) <= ?1)",
+        "SELECT EXISTS (
+             SELECT 1 FROM gateway_schedules
+             WHERE lost_at IS NULL AND next_at <= ?1 AND coalesce(lease_until, 0) <= ?1)",
     )?;
     Ok(statement.query_row([now_millis()], |row| row.get(0))?)
 }
@@ -98,7 +104,7 @@ pub(super) fn any_due(conn: &Connection) -> Result<bool, StoreError> {
 pub(super) fn claim(tx: &Transaction<'_>, lease: i64) -> Result<Vec<Due>, StoreError> {
     let mut statement = tx.prepare_cached(
         "UPDATE gateway_schedules SET fence = fence + 1, lease_until = ?1 + ?2
-         WHERE next_at <= ?1 AND coalesce(lease_until, 0) <= ?1
+         WHERE lost_at IS NULL AND next_at <= ?1 AND coalesce(lease_until, 0) <= ?1
          RETURNING id, tenant, expression, next_at, fence, sealed",
     )?;
     let rows = statement.query_map([now_millis(), lease], |row| {
@@ -121,6 +127,15 @@ pub(super) fn renew(tx: &Transaction<'_>, id: &str, fence: i64, lease: i64) -> R
         params![id, fence, now_millis() + lease],
     )?;
     Ok(changed > 0)
+}
+
+/// It does not open: it is done with, and its owner sees that.
+pub(super) fn lose(tx: &Transaction<'_>, id: &str, fence: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE gateway_schedules SET lost_at = ?3, lease_until = NULL WHERE id = ?1 AND fence = ?2",
+        params![id, fence, now_millis()],
+    )?;
+    Ok(())
 }
 
 /// Ends a run: the next one is due at `next_at`, and its words are sealed with the newest key.

@@ -43,8 +43,22 @@ impl Schedules {
 
     async fn run(&self, runner: &Runner, due: Due) -> Result<(), GatewayError> {
         let Due { id, tenant, expression, next_at, fence, sealed } = due;
-        let (snapshot, what) = self.sealer.open::<Sealed>(&sealed, &tenant, &id)?;
-        let owner = deferred::enter(&snapshot)?.run(|| TENANT_ID.get())?;
+        let engine = self.store.control().engine();
+        let opened = self.sealer.open::<Sealed>(&sealed, &tenant, &id).and_then(|(snapshot, what)| {
+            let owner = deferred::enter(&snapshot)?.run(|| TENANT_ID.get())?;
+            Ok((snapshot, what, owner))
+        });
+        let (snapshot, what, owner) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(
+                    code = error.code(), schedule = %id, error = %error,
+                    "a schedule cannot be opened and runs no more; its owner may make it anew"
+                );
+                engine.write("lose a schedule", move |tx| rows::lose(tx, &id, fence)).await?;
+                return Ok(());
+            }
+        };
         let (answered, mut answer) = oneshot::channel();
         let work = Work {
             identity: Arc::new(identity(owner, &id, next_at, &what, self.hooks.begin())?),
@@ -54,7 +68,6 @@ impl Schedules {
             answered,
         };
         runner.submit(work)?;
-        let engine = self.store.control().engine();
         let outcome = loop {
             tokio::select! {
                 outcome = &mut answer => break outcome,

@@ -3,12 +3,13 @@
 //! One loop, a bounded set of deliveries at a time, woken by submissions, by ends and by the next time that something is due.
 //! A delivery opens its row, enters the door `deferred`, sends part by part and settles. The program runs it once.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use haversack::{JoinSet, Snapshot};
 use haversack_store::{StoreError, now_millis};
 
-use super::rows::{self, Claimed, End};
+use super::rows::{self, Claimed, End, Places};
 use super::{AGAIN, Ledger, Parcel};
 use crate::deferred;
 use crate::platform::{Part, SendError, chunk};
@@ -54,22 +55,24 @@ impl Ledger {
     /// Claims what is due and starts it. Returns how long nothing more will be.
     async fn round(&self, running: &mut JoinSet<()>) -> Result<Duration, StoreError> {
         let engine = self.store.control().engine();
-        let free = self.options.parallel.max(1).saturating_sub(running.len());
-        let (lease, now) = (self.lease(), now_millis());
-        // Reading first: most rounds find nothing, and a write would wake every watcher of the file.
-        let next = engine.read("look for deliveries", rows::next_due).await?;
-        if free > 0 && next.is_some_and(|due| due <= now) {
+        let parallel = self.options.parallel.max(1);
+        let after = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let places =
+            Places { free: parallel.saturating_sub(running.len()), share: parallel.div_ceil(2), after };
+        let (lease, asked) = (self.lease(), places.clone());
+        let looked = engine.read("look for deliveries", move |conn| rows::look(conn, &asked)).await?;
+        if looked.claim {
             let claimed = engine.write("claim deliveries", move |tx| {
                 rows::recover(tx)?;
-                rows::claim(tx, free, lease)
+                rows::claim(tx, &places, lease)
             });
             for claimed in claimed.await? {
+                *self.served.lock().unwrap_or_else(PoisonError::into_inner) = claimed.tenant.clone();
                 let ledger = self.clone();
                 running.spawn(haversack::detached(async move { ledger.deliver(claimed).await }));
             }
         }
-        let next = engine.read("look for deliveries", rows::next_due).await?;
-        let wait = next.map_or(LONGEST_SLEEP, |due| millis(due.saturating_sub(now_millis())));
+        let wait = looked.next.map_or(LONGEST_SLEEP, |due| millis(due.saturating_sub(now_millis())));
         // A full house is woken by an end, and a place that is claimed by somebody else is none of our business for a while.
         Ok(wait.clamp(Duration::from_millis(5), LONGEST_SLEEP))
     }

@@ -4,14 +4,14 @@
 //! route are sealed in the row, and not kept in the tenant's own file: the engine serves all tenants and must see what is
 //! due without opening each file, and reply and state then change in one transaction. "Attempting" is committed before
 //! anything is sent, so a crash in between is known, and leads to one repetition that says what it is. Code behind a door
-//! submits; the program runs the engine.
+//! submits; the program runs the engine, in which tenants take turns and none has more than half of the places.
 
 mod deliver;
 mod rows;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haversack::well_known::TenantId;
@@ -36,7 +36,7 @@ pub const AGAIN: &str = "[sent again: the first attempt was interrupted] ";
 /// How the ledger delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerOptions {
-    /// Deliveries at the same time.
+    /// Deliveries at the same time. One tenant has at most half of them, so that hosts that do not answer hold up nobody else.
     pub parallel: usize,
     /// The time that one part may take. A lease lasts twice as long.
     pub part_timeout: Duration,
@@ -97,8 +97,10 @@ pub struct Ledger {
     options: Arc<LedgerOptions>,
     hooks: Hooks,
     wake: Arc<Notify>,
+    /// The tenant that was served last: the next ones come first.
+    served: Arc<Mutex<String>>,
     #[cfg(feature = "mutants")]
-    last: Arc<std::sync::Mutex<Option<ReplyRoute>>>,
+    last: Arc<Mutex<Option<ReplyRoute>>>,
 }
 
 impl Ledger {
@@ -116,6 +118,7 @@ impl Ledger {
             options: Arc::new(options),
             hooks,
             wake: Arc::new(Notify::new()),
+            served: Arc::default(),
             #[cfg(feature = "mutants")]
             last: Arc::default(),
         }

@@ -3,6 +3,8 @@
 //! Each function is one change between two states, in a transaction of its caller. A claim hands out a fence; whoever settles
 //! shows it, and a claim that was lost meanwhile changes nothing. Only the ledger calls it.
 
+use std::collections::HashMap;
+
 use haversack::well_known::TenantId;
 use haversack_store::sqlite::{
     Connection, Error, FromSql, FromSqlError, FromSqlResult, Transaction, ValueRef, params,
@@ -96,56 +98,127 @@ pub(super) struct Claimed {
     pub(super) fence: i64,
 }
 
-/// Claims what is due: of each place the oldest only, so that a place hears things in order, and of a dead place one when it
-/// is time to probe.
-pub(super) fn claim(tx: &Transaction<'_>, most: usize, lease: i64) -> Result<Vec<Claimed>, StoreError> {
-    let now = now_millis();
-    let mut statement = tx.prepare_cached(
-        "UPDATE gateway_deliveries
-         SET state = 'attempting', fence = fence + 1, attempts = attempts + 1, lease_until = ?1 + ?2, due_at = 0
-         WHERE number IN (
-             SELECT due.number FROM gateway_deliveries AS due
-             LEFT JOIN gateway_targets AS place ON place.target = due.target
-             WHERE due.state = 'pending' AND due.due_at <= ?1
-               AND (place.probe_at IS NULL OR place.probe_at <= ?1)
-               AND NOT EXISTS (
-                   SELECT 1 FROM gateway_deliveries AS earlier
-                   WHERE earlier.target = due.target AND earlier.number < due.number
-                     AND earlier.state IN ('pending', 'attempting'))
-             ORDER BY due.due_at, due.number LIMIT ?3)
-         RETURNING number, id, tenant, target, sealed, parts_done, again, attempts, fence",
-    )?;
-    let rows = statement.query_map(params![now, lease, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
-        Ok(Claimed {
-            number: row.get(0)?,
-            id: row.get(1)?,
-            tenant: row.get(2)?,
-            target: row.get(3)?,
-            sealed: row.get(4)?,
-            parts_done: usize::try_from(row.get::<_, i64>(5)?).unwrap_or_default(),
-            again: row.get(6)?,
-            attempts: row.get(7)?,
-            fence: row.get(8)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, Error>>()?)
+/// What may be claimed, and by whom: each tenant in turn, and none more than its share.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// Deliveries that may begin.
+    pub(super) free: usize,
+    /// Deliveries of one tenant that may be under way.
+    pub(super) share: usize,
+    /// The tenant that was served last.
+    pub(super) after: String,
 }
 
-/// When the next delivery may be due, if one waits.
-pub(super) fn next_due(conn: &Connection) -> Result<Option<i64>, StoreError> {
+/// What a look at the ledger found.
+pub(super) struct Look {
+    /// Something may be claimed, or the lease of somebody who died is over.
+    pub(super) claim: bool,
+    /// When there is more to do, unless something changes before.
+    pub(super) next: Option<i64>,
+}
+
+/// Looks without changing anything: most looks find nothing, and a write would wake every watcher of the file.
+pub(super) fn look(conn: &Connection, places: &Places) -> Result<Look, StoreError> {
+    let now = now_millis();
+    let mut statement =
+        conn.prepare_cached("SELECT min(lease_until) FROM gateway_deliveries WHERE state = 'attempting'")?;
+    let lapse: Option<i64> = statement.query_row([], |row| row.get(0))?;
+    let lapsed = lapse.is_some_and(|at| at <= now);
+    // What is due and cannot be claimed waits for an end, and needs no time.
     let mut statement = conn.prepare_cached(
         "SELECT min(max(due.due_at, coalesce(place.probe_at, 0))) FROM gateway_deliveries AS due
          LEFT JOIN gateway_targets AS place ON place.target = due.target
-         WHERE due.state = 'pending' AND NOT EXISTS (
+         WHERE due.state = 'pending' AND max(due.due_at, coalesce(place.probe_at, 0)) > ?1 AND NOT EXISTS (
              SELECT 1 FROM gateway_deliveries AS earlier
              WHERE earlier.target = due.target AND earlier.number < due.number
                AND earlier.state IN ('pending', 'attempting'))",
     )?;
-    let due: Option<i64> = statement.query_row([], |row| row.get(0))?;
-    let mut statement =
-        conn.prepare_cached("SELECT min(lease_until) FROM gateway_deliveries WHERE state = 'attempting'")?;
-    let lapse: Option<i64> = statement.query_row([], |row| row.get(0))?;
-    Ok(due.into_iter().chain(lapse).min())
+    let due: Option<i64> = statement.query_row([now], |row| row.get(0))?;
+    let claim = lapsed || !pick(conn, places, now)?.is_empty();
+    Ok(Look { claim, next: due.into_iter().chain(lapse).min() })
+}
+
+/// Claims what is due: of each place the oldest only, so that a place hears things in order, and of a dead place one when it
+/// is time to probe. In the order in which they were picked.
+pub(super) fn claim(tx: &Transaction<'_>, places: &Places, lease: i64) -> Result<Vec<Claimed>, StoreError> {
+    let now = now_millis();
+    let mut statement = tx.prepare_cached(
+        "UPDATE gateway_deliveries
+         SET state = 'attempting', fence = fence + 1, attempts = attempts + 1, lease_until = ?2, due_at = 0
+         WHERE number = ?1
+         RETURNING number, id, tenant, target, sealed, parts_done, again, attempts, fence",
+    )?;
+    let claimed = pick(tx, places, now)?.into_iter().map(|number| {
+        statement.query_row([number, now + lease], |row| {
+            Ok(Claimed {
+                number: row.get(0)?,
+                id: row.get(1)?,
+                tenant: row.get(2)?,
+                target: row.get(3)?,
+                sealed: row.get(4)?,
+                parts_done: usize::try_from(row.get::<_, i64>(5)?).unwrap_or_default(),
+                again: row.get(6)?,
+                attempts: row.get(7)?,
+                fence: row.get(8)?,
+            })
+        })
+    });
+    Ok(claimed.collect::<Result<_, Error>>()?)
+}
+
+/// The deliveries that may begin now: one of each tenant, from the one behind whoever was served last, then a second one of
+/// each, until there is no place left.
+fn pick(conn: &Connection, places: &Places, now: i64) -> Result<Vec<i64>, StoreError> {
+    let Places { free, share, after } = places;
+    let mut under_way = HashMap::new();
+    let mut statement = conn.prepare_cached(
+        "SELECT tenant, count(*) FROM gateway_deliveries WHERE state = 'attempting' GROUP BY tenant",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let many = usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX);
+        under_way.insert(row.get::<_, String>(0)?, many);
+    }
+    let mut next = conn.prepare_cached(
+        "SELECT min(tenant) FROM gateway_deliveries WHERE state = 'pending' AND tenant > ?1",
+    )?;
+    let mut of_each: Vec<Vec<i64>> = Vec::new();
+    // From the one behind `after` to the last, and from the first up to it.
+    for (from, upto) in [(after.as_str(), None), ("", Some(after))] {
+        let mut at = from.to_owned();
+        while of_each.len() < *free {
+            let Some(tenant) = next.query_row([&at], |row| row.get::<_, Option<String>>(0))? else { break };
+            if upto.is_some_and(|upto| tenant > *upto) {
+                break;
+            }
+            let room = share.saturating_sub(under_way.get(&tenant).copied().unwrap_or_default()).min(*free);
+            if room > 0 {
+                let due = due(conn, &tenant, now, room)?;
+                of_each.extend((!due.is_empty()).then_some(due));
+            }
+            at = tenant;
+        }
+    }
+    let rounds = (0..*share).flat_map(|round| of_each.iter().filter_map(move |due| due.get(round).copied()));
+    Ok(rounds.take(*free).collect())
+}
+
+/// What is due of one tenant, the longest due first.
+fn due(conn: &Connection, tenant: &str, now: i64, most: usize) -> Result<Vec<i64>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT due.number FROM gateway_deliveries AS due
+         LEFT JOIN gateway_targets AS place ON place.target = due.target
+         WHERE due.state = 'pending' AND due.tenant = ?1 AND due.due_at <= ?2
+           AND (place.probe_at IS NULL OR place.probe_at <= ?2)
+           AND NOT EXISTS (
+               SELECT 1 FROM gateway_deliveries AS earlier
+               WHERE earlier.target = due.target AND earlier.number < due.number
+                 AND earlier.state IN ('pending', 'attempting'))
+         ORDER BY due.due_at, due.number LIMIT ?3",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![tenant, now, most], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, Error>>()?)
 }
 
 /// One part was taken: the next attempt begins after it, and needs no mark. False when the claim was lost.

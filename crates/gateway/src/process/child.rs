@@ -85,9 +85,9 @@ impl Child {
         self.inner.id().unwrap_or_default()
     }
 
-    /// Where its output is kept.
-    pub(super) fn output(&self) -> Tail {
-        self.output.clone()
+    /// Keeps what it writes where others look.
+    pub(super) fn keep_output_in(&mut self, output: Tail) {
+        self.output = output;
     }
 
     /// Waits for its end; each line goes to `line` as it is written.
@@ -164,7 +164,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self { bytes: Arc::default(), most }
     }
 

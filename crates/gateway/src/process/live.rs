@@ -1,8 +1,8 @@
 //! Processes that this gateway runs: starting, polling, waiting, ending, and telling the end.
 //!
-//! A monitor owns the child, in the context that was captured when it started and under an entry of its own. Polling looks and
-//! consumes nothing; waiting takes the end, which is then not told a second time. What an earlier gateway left is watched by
-//! its number, and reported as lost when it is gone.
+//! A monitor owns the child, in the context that was captured when it started and under an entry of its own. The row is there
+//! before the child, so that no crash leaves one that nobody knows of. Polling looks and consumes nothing; waiting takes the
+//! end, which is then not told a second time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use tokio::sync::{Notify, watch};
 
 use super::Processes;
 use super::child::{Child, Finished, Tail};
-use super::rows::{self, Left};
+use super::rows;
 use super::watch::{Heard, Watch};
 use crate::GatewayError;
-use crate::deferred::{self, Captured};
+use crate::deferred::Captured;
 use crate::ledger::{Ledger, Say, random_id};
 use crate::session::{CAN_DELIVER_LATER, SESSION_KEY};
 use crate::turn::hex;
@@ -62,7 +62,7 @@ impl State {
 
     pub(super) fn named(name: &str) -> Self {
         match name {
-            "running" => Self::Running,
+            "starting" | "running" => Self::Running,
             "ended" => Self::Ended,
             _ => Self::Lost,
         }
@@ -84,20 +84,34 @@ pub struct ProcessStatus {
 
 /// A process that this gateway runs, or ran.
 pub(super) struct Live {
-    tenant: TenantId,
-    session: String,
+    pub(super) tenant: TenantId,
+    pub(super) session: String,
     output: Tail,
-    /// The exit code, once there is one or none.
-    ended: watch::Sender<Option<Option<i32>>>,
+    ended: watch::Sender<Option<End>>,
     waiters: AtomicUsize,
     notify: AtomicBool,
     kill: Notify,
 }
 
+/// The end of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// The exit code, if there is one.
+    pub(super) code: Option<i32>,
+    pub(super) at: Instant,
+}
+
+impl Live {
+    /// Its end, when it has ended.
+    pub(super) fn end(&self) -> Option<End> {
+        *self.ended.borrow()
+    }
+}
+
 /// What is sealed in a row.
 #[derive(Serialize, Deserialize)]
-struct Sealed {
-    command: String,
+pub(super) struct Sealed {
+    pub(super) command: String,
 }
 
 impl Processes {
@@ -123,12 +137,15 @@ impl Processes {
         }
     }
 
-    /// Starts a command of the current session in the background. When the future resolves, its row is committed: its end will
-    /// be told also when this gateway is gone.
+    /// Starts a command of the current session in the background. Its row is committed before it runs: its end will be told also
+    /// when this gateway is gone.
     ///
     /// # Errors
     /// [`GatewayError::CannotDeliverLater`] on a channel that cannot be reached later, whether or not the end is to be told;
     /// [`GatewayError::TooMany`]; [`GatewayError::Io`].
+    ///
+    /// # Cancellation
+    /// The command is killed, and nothing is told of it.
     pub async fn start(&self, new: NewProcess) -> Result<String, GatewayError> {
         if !CAN_DELIVER_LATER.get()? {
             return Err(GatewayError::CannotDeliverLater);
@@ -139,23 +156,27 @@ impl Processes {
         let NewProcess { command, notify, watch } = new;
         let captured = Captured::here()?;
         let (tenant, session) = (captured.tenant.clone(), SESSION_KEY.get()?);
-        let running = |live: &&Arc<Live>| live.tenant == tenant && live.ended.borrow().is_none();
-        if self.hold().values().filter(running).count() >= self.options.most {
-            return Err(GatewayError::TooMany { what: "background processes" });
-        }
         let id = random_id()?[..12].to_owned();
+        let live = Arc::new(Live {
+            tenant: tenant.clone(),
+            session: session.clone(),
+            output: Tail::new(self.options.output),
+            ended: watch::Sender::new(None),
+            waiters: AtomicUsize::new(0),
+            notify: AtomicBool::new(notify),
+            kill: Notify::new(),
+        });
+        self.forget();
+        let place = self.roll.reserve(&id, &live, self.options.most);
+        let place = place.ok_or(GatewayError::TooMany { what: "background processes" })?;
         let visit = captured.enter()?;
         let sealed = Sealed { command: command.clone() };
         let sealed = self.sealer.seal(&captured.snapshot, tenant.as_str(), &id, &sealed)?;
-        let child =
-            Child::start(&self.options, &command, &self.folder()?, &self.options.environment.for_child())?;
         let row = rows::NewRow {
             id: id.clone(),
             principal: captured.principal.as_str().to_owned(),
             session: session.clone(),
-            instance: self.instance.clone(),
-            pid: child.pid(),
-            born: rows::born(child.pid()),
+            instance: self.presence.name().to_owned(),
             notify,
             sealed,
         };
@@ -164,16 +185,16 @@ impl Processes {
             .rows()?
             .write("record a process", move |tx, scope| rows::insert(tx, scope.tenant(), &row));
         written.await?;
-        let live = Arc::new(Live {
-            tenant,
-            session,
-            output: child.output(),
-            ended: watch::Sender::new(None),
-            waiters: AtomicUsize::new(0),
-            notify: AtomicBool::new(notify),
-            kill: Notify::new(),
+        // A row without a child is taken away by `look_after`, where this does not come to its end.
+        let environment = self.options.environment.for_child();
+        let mut child = Child::start(&self.options, &command, &self.folder()?, &environment)?;
+        child.keep_output_in(live.output.clone());
+        let (named, pid) = (id.clone(), child.pid());
+        let runs = self.store.rows()?.write("record that a process runs", move |tx, scope| {
+            rows::runs(tx, scope.tenant(), &named, pid, &rows::born(pid))
         });
-        self.hold().insert(id.clone(), live.clone());
+        runs.await?;
+        place.keep();
         let watch = Watch::new(watch, self.options.watch_most, self.options.watch_window);
         let monitor = Monitor { processes: self.clone(), id: id.clone(), command, live };
         haversack::spawn_detached(visit.wrap(monitor.watch(child, watch)));
@@ -186,8 +207,7 @@ impl Processes {
     /// [`GatewayError::NotFound`] also for one of another session.
     pub async fn poll(&self, id: &str) -> Result<ProcessStatus, GatewayError> {
         if let Some(live) = self.mine(id)? {
-            let code = *live.ended.borrow();
-            return Ok(status(id, &live, code));
+            return Ok(status(id, &live, live.end()));
         }
         let (session, asked) = (SESSION_KEY.get()?, id.to_owned());
         let found = self
@@ -206,11 +226,11 @@ impl Processes {
     /// The end is told as if nobody had waited.
     pub async fn wait(&self, id: &str) -> Result<ProcessStatus, GatewayError> {
         let Some(live) = self.mine(id)? else { return self.poll(id).await };
-        let code = {
+        let end = {
             let _waiter = Waiter::of(&live);
             let mut ended = live.ended.subscribe();
             // The sender lives in `live`.
-            ended.wait_for(Option::is_some).await.map(|code| *code).unwrap_or_default()
+            ended.wait_for(Option::is_some).await.map(|end| *end).unwrap_or_default()
         };
         // The end may be on its way already: then it is taken back, if nobody has begun to send it.
         let told = told(id);
@@ -218,7 +238,7 @@ impl Processes {
             Ledger::withdraw(tx, scope.tenant().as_str(), &told)
         });
         withdrawn.await?;
-        Ok(status(id, &live, code))
+        Ok(status(id, &live, end))
     }
 
     /// Ends a process of the current session with everything that it started. Its end is not told.
@@ -226,64 +246,23 @@ impl Processes {
     /// # Errors
     /// [`GatewayError::NotFound`] also when it has ended, or belongs to another session.
     pub async fn kill(&self, id: &str) -> Result<ProcessStatus, GatewayError> {
-        let live = self.mine(id)?.filter(|live| live.ended.borrow().is_none());
+        let live = self.mine(id)?.filter(|live| live.end().is_none());
         let live = live.ok_or(GatewayError::NotFound { what: "process" })?;
         live.notify.store(false, Ordering::Release);
         live.kill.notify_one();
         self.wait(id).await
     }
 
-    /// The processes of the current session that this gateway knows.
+    /// The processes of the current session that this gateway knows: those that run, and the last ones that ended.
     ///
     /// # Errors
     /// [`GatewayError::Unbound`] outside a session.
     #[track_caller]
     pub fn list(&self) -> Result<Vec<ProcessStatus>, GatewayError> {
         let (tenant, session) = (TENANT_ID.get()?, SESSION_KEY.get()?);
-        let live = self.hold();
-        let mine = live.iter().filter(|(_, live)| live.tenant == tenant && live.session == session);
-        let mut all: Vec<_> = mine.map(|(id, live)| status(id, live, *live.ended.borrow())).collect();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(all)
-    }
-
-    /// Reports processes of earlier gateways that are gone.
-    pub(crate) async fn look_after(&self) -> Result<(), GatewayError> {
-        let (engine, instance) = (self.store.control().engine(), self.instance.clone());
-        let gone = engine.read("look for processes", move |conn| {
-            let mut left = rows::left(conn, &instance)?;
-            left.retain(|left| left.born.is_empty() || rows::born(left.pid) != left.born);
-            Ok(left)
-        });
-        for left in gone.await? {
-            let id = left.id.clone();
-            if let Err(error) = self.report_lost(left).await {
-                tracing::error!(process = %id, error = %error, "a lost process could not be reported");
-            }
-        }
-        Ok(())
-    }
-
-    async fn report_lost(&self, left: Left) -> Result<(), GatewayError> {
-        let Left { id, tenant, notify, sealed, .. } = left;
-        let (snapshot, Sealed { command }) = self.sealer.open(&sealed, &tenant, &id)?;
-        let text = format!(
-            "Background process {id} was lost: the gateway was restarted while it ran, so how it ended is not known.\n\n{}",
-            shown(&command)
-        );
-        let visit = deferred::enter(&snapshot)?;
-        let written = visit.run(|| {
-            let notice = self.ledger.prepare(Say { id: Some(told(&id)), text, to: None })?;
-            Ok::<_, GatewayError>(self.store.rows()?.write("report a lost process", move |tx, scope| {
-                if rows::end(tx, scope.tenant().as_str(), &id, State::Lost, None)? && notify {
-                    notice.insert(tx, scope.tenant())?;
-                }
-                Ok(())
-            }))
-        })?;
-        visit.wrap(written).await?;
-        self.ledger.wake();
-        Ok(())
+        self.forget();
+        let mine = self.roll.of(&tenant, &session);
+        Ok(mine.iter().map(|(id, live)| status(id, live, live.end())).collect())
     }
 
     /// The folder of the current tenant. Its name is a number, so that no tenant's id is a path.
@@ -301,12 +280,7 @@ impl Processes {
 
     fn mine(&self, id: &str) -> Result<Option<Arc<Live>>, GatewayError> {
         let (tenant, session) = (TENANT_ID.get()?, SESSION_KEY.get()?);
-        let found = self.hold().get(id).cloned();
-        Ok(found.filter(|live| live.tenant == tenant && live.session == session))
-    }
-
-    fn hold(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<String, Arc<Live>>> {
-        self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        Ok(self.roll.find(id).filter(|live| live.tenant == tenant && live.session == session))
     }
 }
 
@@ -347,7 +321,7 @@ impl Monitor {
         if let Err(error) = self.tell(code).await {
             tracing::error!(process = %self.id, error = %error, "the end of a process could not be told");
         }
-        self.live.ended.send_replace(Some(code));
+        self.live.ended.send_replace(Some(End { code, at: Instant::now() }));
     }
 
     /// Tells a line. A flood promises the end, also for the case that this gateway does not live to see it.
@@ -392,12 +366,13 @@ impl Monitor {
             output.trim_end()
         );
         let notice = self.processes.ledger.prepare(Say { id: Some(told(&self.id)), text, to: None })?;
-        let id = self.id.clone();
+        let (id, session, keep) =
+            (self.id.clone(), self.live.session.clone(), self.processes.options.keep_most);
         let ended = self.processes.store.rows()?.write("end a process", move |tx, scope| {
             if rows::end(tx, scope.tenant().as_str(), &id, State::Ended, code)? && tell {
                 notice.insert(tx, scope.tenant())?;
             }
-            Ok(())
+            rows::forget_beyond(tx, scope.tenant(), &session, keep)
         });
         ended.await?;
         self.processes.ledger.wake();
@@ -421,18 +396,18 @@ impl Drop for Waiter<'_> {
     }
 }
 
-fn status(id: &str, live: &Live, code: Option<Option<i32>>) -> ProcessStatus {
-    let state = if code.is_some() { State::Ended } else { State::Running };
-    ProcessStatus { id: id.to_owned(), state, code: code.flatten(), output: live.output.text() }
+fn status(id: &str, live: &Live, end: Option<End>) -> ProcessStatus {
+    let state = if end.is_some() { State::Ended } else { State::Running };
+    ProcessStatus { id: id.to_owned(), state, code: end.and_then(|end| end.code), output: live.output.text() }
 }
 
 /// The name of the delivery that tells an end: one a process.
-fn told(id: &str) -> String {
+pub(super) fn told(id: &str) -> String {
     format!("process-{id}")
 }
 
 /// A command in a few words.
-fn shown(command: &str) -> String {
+pub(super) fn shown(command: &str) -> String {
     let line: String = command.chars().take(200).collect();
     format!("$ {line}")
 }

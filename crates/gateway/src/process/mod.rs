@@ -7,14 +7,15 @@
 
 mod child;
 mod environment;
+mod left;
 mod live;
+mod roll;
 mod rows;
 mod watch;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use haversack_store::{KeyFile, Store};
@@ -24,8 +25,9 @@ pub use environment::Environment;
 pub use live::{NewProcess, ProcessStatus, State};
 
 use crate::deferred::Sealer;
+use crate::hooks::Presence;
 use crate::ledger::Ledger;
-use live::Live;
+use roll::Roll;
 
 /// How commands run.
 #[derive(Clone, Debug)]
@@ -42,6 +44,10 @@ pub struct ProcessOptions {
     pub output: usize,
     /// How many processes of one tenant may run in the background.
     pub most: usize,
+    /// How long a process is remembered after its end.
+    pub keep: Duration,
+    /// How many processes of one session are remembered after their end.
+    pub keep_most: usize,
     /// Whether a person must approve each command.
     pub ask: bool,
     /// What a channel that cannot be reached later gets instead of the background: the foreground, or a refusal.
@@ -54,7 +60,7 @@ pub struct ProcessOptions {
 
 impl ProcessOptions {
     /// Commands in this folder, with this environment: a minute in the foreground, 16 KiB of output, 8 in the background,
-    /// each approved by a person, 5 watched lines a minute.
+    /// the last 32 of a session remembered for a day, each approved by a person, 5 watched lines a minute.
     #[must_use]
     pub fn new(folder: PathBuf, environment: Environment) -> Self {
         Self {
@@ -64,6 +70,8 @@ impl ProcessOptions {
             foreground: Duration::from_secs(60),
             output: 16 * 1024,
             most: 8,
+            keep: Duration::from_secs(24 * 3600),
+            keep_most: 32,
             ask: true,
             inline: false,
             watch_most: 5,
@@ -78,9 +86,9 @@ pub struct Processes {
     store: Store,
     sealer: Sealer,
     ledger: Ledger,
-    instance: String,
+    presence: Presence,
     options: Arc<ProcessOptions>,
-    live: Arc<Mutex<HashMap<String, Arc<Live>>>>,
+    roll: Roll,
 }
 
 impl Processes {
@@ -88,11 +96,11 @@ impl Processes {
         store: Store,
         keys: KeyFile,
         ledger: Ledger,
-        instance: String,
+        presence: Presence,
         options: ProcessOptions,
     ) -> Self {
         let sealer = Sealer::new(keys, "gateway.processes");
-        Self { store, sealer, ledger, instance, options: Arc::new(options), live: Arc::default() }
+        Self { store, sealer, ledger, presence, options: Arc::new(options), roll: Roll::default() }
     }
 
     /// How commands run.

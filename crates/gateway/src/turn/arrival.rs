@@ -68,7 +68,13 @@ impl Arrival {
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         let Message { account, id, .. } = &self.shared.message;
-        hex(&message_hash(account, id)[..16])
+        idempotency_key(account, id)
+    }
+
+    /// Names the answer in the ledger.
+    pub(crate) fn reply_id(&self) -> String {
+        let Message { account, id, .. } = &self.shared.message;
+        reply_id(account, id)
     }
 
     /// The oldest message that its sender added since and that nobody took, where the account steers. Taking it answers it:
@@ -92,6 +98,15 @@ impl fmt::Debug for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arrival").field("entry", &self.entry).finish_non_exhaustive()
     }
+}
+
+fn idempotency_key(account: &str, id: &str) -> String {
+    hex(&message_hash(account, id)[..16])
+}
+
+/// The name of the one answer to a message.
+pub(crate) fn reply_id(account: &str, id: &str) -> String {
+    format!("reply-{}", idempotency_key(account, id))
 }
 
 /// One message of one account, as a number.

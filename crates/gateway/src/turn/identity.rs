@@ -13,7 +13,7 @@ use crate::account::Account;
 use crate::cron::{ORIGIN, SCHEDULE_ID};
 use crate::message::Message;
 use crate::policy::Place;
-use crate::session::Facts;
+use crate::session::{Facts, REPLY_ROUTE};
 use crate::{GatewayError, ReplyRoute, SessionKey};
 
 /// One identity.
@@ -85,6 +85,21 @@ impl Identity {
             route,
             trace,
             request: RequestId::new(message.id.as_str()).ok(),
+            scheduled: None,
+        })
+    }
+
+    /// The identity of the message that the current context is about.
+    #[track_caller]
+    pub(crate) fn here() -> Result<Self, GatewayError> {
+        Ok(Self {
+            tenant: TENANT_ID.get()?,
+            principal: PRINCIPAL.get()?,
+            session: SESSION_ID.get()?,
+            facts: Facts::here()?,
+            route: REPLY_ROUTE.get()?,
+            trace: TRACE_CONTEXT.bound(),
+            request: REQUEST_ID.bound(),
             scheduled: None,
         })
     }

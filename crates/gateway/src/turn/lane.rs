@@ -36,6 +36,8 @@ impl Work {
 pub(crate) struct Seat {
     pub(crate) work: Work,
     pub(crate) cancel: Cancel,
+    /// Cancelled too when a newer message took its place, and not when the gateway goes down.
+    pub(crate) overtaken: Cancel,
     pub(crate) steering: Steering,
 }
 
@@ -79,6 +81,8 @@ impl Steering {
 pub(crate) struct Lanes {
     lanes: Arc<Mutex<HashMap<Key, Lane>>>,
     waiting: usize,
+    /// The grace period is over.
+    over: Cancel,
     /// How many lanes there are; the last value says that no more are taken.
     live: Arc<watch::Sender<(usize, bool)>>,
 }
@@ -96,6 +100,7 @@ impl Key {
 struct Lane {
     runs_for: Arc<Identity>,
     cancel: Cancel,
+    overtaken: Cancel,
     steering: Steering,
     waits: VecDeque<Work>,
 }
@@ -103,7 +108,12 @@ struct Lane {
 impl Lanes {
     /// Lanes in which up to `waiting` messages wait.
     pub(crate) fn new(waiting: usize) -> Self {
-        Self { lanes: Arc::default(), waiting, live: Arc::new(watch::Sender::new((0, true))) }
+        Self {
+            lanes: Arc::default(),
+            waiting,
+            over: Cancel::new(),
+            live: Arc::new(watch::Sender::new((0, true))),
+        }
     }
 
     /// Puts a message into its lane.
@@ -128,6 +138,7 @@ impl Lanes {
                 hold(&lane.steering.shared).waiting.push_back(work);
             }
             Busy::Interrupt => {
+                lane.overtaken.cancel();
                 lane.cancel.cancel();
                 lane.waits.push_back(work);
             }
@@ -143,6 +154,9 @@ impl Lanes {
         // What the turn did not take comes first: it arrived before everything that waits.
         let mut waits = std::mem::take(&mut hold(&lane.steering.shared).waiting);
         waits.append(&mut lane.waits);
+        if self.over.is_cancelled() {
+            waits.drain(..).for_each(|work| work.answer(Err(GatewayError::ShuttingDown)));
+        }
         let next = waits.pop_front().map(seat);
         if let Some(seat) = &next {
             lanes.insert(key.clone(), Lane::with(seat, waits));
@@ -157,8 +171,14 @@ impl Lanes {
         self.live.send_modify(|(_, taking)| *taking = false);
     }
 
-    /// Cancels every turn and drops what waits.
+    /// Whether no more messages are taken.
+    pub(crate) fn is_closing(&self) -> bool {
+        !self.live.borrow().1
+    }
+
+    /// Cancels every turn and drops what waits, now and from now on.
     pub(crate) fn cancel_all(&self) {
+        self.over.cancel();
         let dropped: Vec<Work> = hold(&self.lanes)
             .values_mut()
             .flat_map(|lane| {
@@ -182,13 +202,19 @@ impl Lanes {
 
 impl Lane {
     fn with(seat: &Seat, waits: VecDeque<Work>) -> Self {
-        let Seat { work, cancel, steering } = seat;
-        Self { runs_for: work.identity.clone(), cancel: cancel.clone(), steering: steering.clone(), waits }
+        let Seat { work, cancel, overtaken, steering } = seat;
+        Self {
+            runs_for: work.identity.clone(),
+            cancel: cancel.clone(),
+            overtaken: overtaken.clone(),
+            steering: steering.clone(),
+            waits,
+        }
     }
 }
 
 fn seat(work: Work) -> Seat {
-    Seat { work, cancel: Cancel::new(), steering: Steering::default() }
+    Seat { work, cancel: Cancel::new(), overtaken: Cancel::new(), steering: Steering::default() }
 }
 
 /// A lock that outlives a panic: what it guards is whole between statements.

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use arrival::Arrival;
-pub(crate) use arrival::{hex, message_hash};
+pub(crate) use arrival::{hex, message_hash, reply_id};
 pub(crate) use identity::{Identity, Scheduled};
 pub(crate) use lane::{Lanes, Work};
 pub(crate) use run::Runner;
@@ -55,6 +55,8 @@ impl Reply {
 pub enum Unanswered {
     /// The work was stopped. Nothing is sent.
     Stopped,
+    /// The program goes down and did not work on it. It comes again after the next start, where it can be answered later.
+    ShuttingDown,
     /// It failed.
     Failed {
         /// What the sender is told. It quotes nothing.

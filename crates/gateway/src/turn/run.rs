@@ -60,17 +60,23 @@ impl Runner {
     }
 
     async fn turn(&self, seat: Seat) {
-        let Seat { work, cancel, steering } = seat;
+        let Seat { work, cancel, overtaken, steering } = seat;
         let outcome = self.respond(&work, &cancel, steering.clone()).await;
         if let Err(error) = &outcome {
             tracing::warn!(platform = %work.identity.facts.platform, error = %error, "a message was not answered");
         }
+        // What the shutdown stopped was not worked on: it is left to the next start, or its sender sends it again.
+        let stopped = matches!(outcome, Err(GatewayError::ShuttingDown))
+            || matches!(outcome, Err(GatewayError::Interrupted))
+                && self.lanes.is_closing()
+                && !overtaken.is_cancelled();
         for taken in steering.taken() {
-            self.arrivals.finish(&taken.identity.tenant, &taken.message).await;
+            if !stopped {
+                self.arrivals.finish(&taken.identity.tenant, &taken.message).await;
+            }
             taken.answer(Ok(Reply::default()));
         }
-        // A message that the shutdown stopped was not worked on: its sender may send it again.
-        if !matches!(outcome, Err(GatewayError::ShuttingDown)) {
+        if !stopped {
             self.arrivals.finish(&work.identity.tenant, &work.message).await;
         }
         work.answer(outcome);
@@ -87,13 +93,13 @@ impl Runner {
             let reply = match responder.respond(held.clone()).await {
                 Ok(reply) => reply,
                 Err(Unanswered::Stopped) => return Err(GatewayError::Interrupted),
+                Err(Unanswered::ShuttingDown) => return Err(GatewayError::ShuttingDown),
                 Err(Unanswered::Failed { told }) => Reply::new(told),
             };
             // An answer belongs to the context that asked: compared once more where it leaves.
             held.check()?;
             if CAN_DELIVER_LATER.get()? && !reply.text.is_empty() {
-                let id = format!("reply-{}", held.idempotency_key());
-                ledger.submit(Say { id: Some(id), text: reply.text.clone(), to: None }).await?;
+                ledger.submit(Say { id: Some(held.reply_id()), text: reply.text.clone(), to: None }).await?;
             }
             Ok(reply)
         }));

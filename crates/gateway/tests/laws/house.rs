@@ -11,7 +11,7 @@ use haversack_gateway::message::ChatKind;
 use haversack_gateway::platform::webhook::{self, Callbacks as Allowed, SigningSecret, sign};
 use haversack_gateway::platform::websocket::{self, Peer};
 use haversack_gateway::{
-    Account, Accounts, Arrival, Desk, Gateway, GatewayOptions, Reply, Responder, Responding, Unanswered,
+    Account, Accounts, Arrival, Desk, Gateway, GatewayOptions, Rate, Reply, Responder, Responding, Unanswered,
 };
 use haversack_store::{KeyFile, Store, StoreError, StoreOptions, now_millis};
 use serde_json::{Value, json};
@@ -137,6 +137,25 @@ impl House {
         Self::in_folder(Arc::new(tempfile::tempdir().unwrap()), accounts, options, |_| responder).await
     }
 
+    /// A gateway whose tenants have a rate.
+    pub(crate) async fn rated(accounts: Vec<Account>, rate: Rate) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let (store, desk) = desk_in(folder.path(), accounts, options());
+        let gateway = Gateway::new(desk.clone(), echo()).with_rate(rate);
+        Self::over(folder, store, desk, gateway, |_| true).await
+    }
+
+    /// A gateway that knows people for as long as they are `known`.
+    pub(crate) async fn knowing(
+        responder: Arc<dyn Responder>,
+        known: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let (store, desk) = desk_in(folder.path(), Vec::new(), options());
+        let gateway = Gateway::new(desk.clone(), responder);
+        Self::over(folder, store, desk, gateway, known).await
+    }
+
     /// A gateway whose responder has the desk.
     pub(crate) async fn in_folder(
         folder: Arc<TempDir>,
@@ -146,11 +165,24 @@ impl House {
     ) -> Self {
         let (store, desk) = desk_in(folder.path(), accounts, options);
         let gateway = Gateway::new(desk.clone(), responder(&desk));
-        let authenticate: websocket::Authenticate = Arc::new(|headers| {
+        Self::over(folder, store, desk, gateway, |_| true).await
+    }
+
+    async fn over(
+        folder: Arc<TempDir>,
+        store: Store,
+        desk: Desk,
+        gateway: Gateway,
+        known: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let known = Arc::new(known);
+        let authenticate: websocket::Authenticate = Arc::new(move |headers| {
+            let known = known.clone();
             Box::pin(async move {
                 let who = headers.get("authorization")?.to_str().ok()?.to_owned();
                 let (tenant, principal) = who.split_once('/')?;
-                Some(Peer { tenant: self::tenant(tenant), principal: self::principal(principal) })
+                known(&who)
+                    .then(|| Peer { tenant: self::tenant(tenant), principal: self::principal(principal) })
             })
         });
         let router = webhook::router(gateway.clone()).merge(websocket::router(gateway.clone(), authenticate));

@@ -12,11 +12,14 @@ mod crowd;
 mod house;
 mod kill;
 mod ledger;
+mod limits;
+mod lost;
 mod missing_paths;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod order;
 mod processes;
+mod resume;
 mod routes;
 mod schedules;
 mod senders;

@@ -82,7 +82,7 @@ fn run(command: &str) -> String {
     format!("terminal {}", json!({ "command": command }))
 }
 
-fn start(command: &str, more: Value) -> String {
+pub(crate) fn start(command: &str, more: Value) -> String {
     let mut arguments = json!({ "command": command, "background": true });
     arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     format!("terminal {arguments}")
@@ -208,13 +208,25 @@ async fn the_end_of_a_background_process_is_told_where_it_was_started_whatever_c
 }
 
 /// Starts a process over the callback and gives its name.
-async fn started(house: &House, callbacks: &mut Callbacks, id: &str, command: &str, more: Value) -> String {
+pub(crate) async fn started(
+    house: &House,
+    callbacks: &mut Callbacks,
+    id: &str,
+    command: &str,
+    more: Value,
+) -> String {
     Post::new("shop", id, &start(command, more)).calling(callbacks.url("/in")).send(house).await;
     let told: Value = serde_json::from_str(&callbacks.next().await.text).unwrap();
     told["process"].as_str().unwrap().to_owned()
 }
 
-async fn tell(house: &House, callbacks: &mut Callbacks, id: &str, action: &str, process: &str) -> String {
+pub(crate) async fn tell(
+    house: &House,
+    callbacks: &mut Callbacks,
+    id: &str,
+    action: &str,
+    process: &str,
+) -> String {
     let text = format!("process {}", json!({ "action": action, "id": process }));
     Post::new("shop", id, &text).calling(callbacks.url("/in")).send(house).await;
     callbacks.next().await.text

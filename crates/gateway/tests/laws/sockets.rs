@@ -9,28 +9,43 @@ use haversack_gateway::{Arrival, Reply, Responder};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::house::{Answers, House};
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+pub(crate) async fn try_connect(house: &House, who: &str) -> Result<Client, tungstenite::Error> {
+    let url = format!("{}/gateway/ws", house.origin.replace("http://", "ws://"));
+    let mut request = url.into_client_request()?;
+    request.headers_mut().insert("authorization", who.parse().unwrap());
+    Ok(Client(connect_async(request).await?.0))
+}
 
 impl Client {
-    async fn connect(house: &House, who: &str) -> Self {
-        let url = format!("{}/gateway/ws", house.origin.replace("http://", "ws://"));
-        let mut request = url.into_client_request().unwrap();
-        request.headers_mut().insert("authorization", who.parse().unwrap());
-        Self(connect_async(request).await.unwrap().0)
+    pub(crate) async fn connect(house: &House, who: &str) -> Self {
+        try_connect(house, who).await.unwrap()
     }
 
-    async fn say(&mut self, frame: Value) {
+    /// How the other side closes, with its code and reason.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        loop {
+            let next = tokio::time::timeout(std::time::Duration::from_secs(30), self.0.next());
+            if let Message::Close(why) = next.await.expect("an end within half a minute").unwrap().unwrap() {
+                let why = why.unwrap();
+                return (why.code.into(), why.reason.to_string());
+            }
+        }
+    }
+
+    pub(crate) async fn say(&mut self, frame: Value) {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
     /// The next frame of words. Pings are answered by the client itself.
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         loop {
             let next = tokio::time::timeout(std::time::Duration::from_secs(30), self.0.next());
             let frame = next.await.expect("a frame within half a minute").unwrap().unwrap();
@@ -41,7 +56,7 @@ impl Client {
     }
 
     /// The next message, past what is said about our own.
-    async fn message(&mut self) -> Value {
+    pub(crate) async fn message(&mut self) -> Value {
         loop {
             let frame = self.hear().await;
             if frame["type"] == "message" {

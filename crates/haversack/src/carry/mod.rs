@@ -4,6 +4,12 @@
 //! `clippy.toml` bans them everywhere else.
 
 #[cfg(feature = "tokio")]
+pub(crate) mod join_set;
+#[cfg(feature = "rayon")]
+pub mod rayon;
+#[cfg(feature = "tokio")]
+pub(crate) mod task_tracker;
+#[cfg(feature = "tokio")]
 pub(crate) mod tokio;
 
 pub mod thread;

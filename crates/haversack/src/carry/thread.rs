@@ -12,6 +12,15 @@ use crate::origin::Hop;
 
 /// As [`std::thread::spawn`], in the context of this call.
 ///
+/// ```
+/// use haversack::{ContextVar, thread};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// let child = USER.sync_scope("Ada", || thread::spawn(|| USER.get().unwrap()));
+/// assert_eq!(child.join().unwrap(), "Ada");
+/// ```
+///
 /// # Panics
 /// When the system cannot start a thread, like the original; [`Builder::spawn`] gives an error instead.
 #[track_caller]
@@ -24,6 +33,16 @@ pub fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinH
 }
 
 /// As [`std::thread::Builder`].
+///
+/// ```
+/// use haversack::{ContextVar, thread};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// let builder = thread::Builder::new().name("greeter".to_owned());
+/// let child = USER.sync_scope("Ada", || builder.spawn(|| USER.get().unwrap()));
+/// assert_eq!(child.unwrap().join().unwrap(), "Ada");
+/// ```
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until it spawns"]
 pub struct Builder(Settings);
@@ -79,6 +98,19 @@ impl Builder {
         self.builder().spawn(f)
     }
 
+    /// As [`std::thread::Builder::spawn_scoped`], in the context of this call.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    #[track_caller]
+    pub fn spawn_scoped<'scope, 'env, T: Send + 'scope>(
+        self,
+        scope: Scope<'scope, 'env>,
+        f: impl FnOnce() -> T + Send + 'scope,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>> {
+        self.builder().spawn_scoped(scope.0, carried(f, Hop::Thread, Location::caller()))
+    }
+
     fn builder(self) -> thread::Builder {
         let Settings { name, stack_size } = self.0;
         let builder = match name {
@@ -93,6 +125,19 @@ impl Builder {
 }
 
 /// As [`std::thread::scope`]: threads that may borrow, each with the context of the moment of its spawn.
+///
+/// ```
+/// use haversack::{ContextVar, thread};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// let borrowed = [1, 2];
+/// USER.sync_scope("Ada", || {
+///     thread::scope(|scope| {
+///         scope.spawn(|| assert_eq!((borrowed.len(), USER.get().unwrap()), (2, "Ada")));
+///     });
+/// });
+/// ```
 pub fn scope<'env, T>(f: impl for<'scope> FnOnce(Scope<'scope, 'env>) -> T) -> T {
     thread::scope(|scope| f(Scope(scope)))
 }

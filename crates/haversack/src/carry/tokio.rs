@@ -6,8 +6,8 @@
 use std::future::Future;
 use std::panic::Location;
 
-use tokio::runtime::Runtime;
-use tokio::task::{self, AbortHandle, JoinError, JoinHandle};
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::{self, JoinHandle};
 
 use super::wrap::carried;
 use crate::cell;
@@ -16,6 +16,18 @@ use crate::origin::Hop;
 use crate::{Context, FutureExt};
 
 /// As [`tokio::spawn`], in the context of this call. Later changes on either side are invisible to the other.
+///
+/// ```
+/// use haversack::ContextVar;
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let task = USER.sync_scope("Ada", || haversack::spawn(async { USER.get() }));
+/// assert_eq!(task.await.unwrap().unwrap(), "Ada");
+/// # });
+/// ```
 ///
 /// # Panics
 /// Outside of a tokio runtime, like the original.
@@ -32,7 +44,27 @@ where
     tokio::spawn(spawned(future, Location::caller()))
 }
 
+/// As [`Handle::spawn`], in the context of this call: for a caller that is in no runtime itself.
+#[track_caller]
+pub fn spawn_on<F>(future: F, handle: &Handle) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    handle.spawn(spawned(future, Location::caller()))
+}
+
 /// A task with nothing bound: for pools, timers and connections, which outlive every request.
+///
+/// ```
+/// # use haversack::ContextVar;
+/// # static USER: ContextVar<&str> = ContextVar::new("user");
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let timer = USER.sync_scope("Ada", || haversack::spawn_detached(async { USER.get() }));
+/// assert!(timer.await.unwrap().is_err());
+/// # });
+/// ```
 ///
 /// # Panics
 /// Outside of a tokio runtime, like [`tokio::spawn`].
@@ -42,10 +74,22 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    #[cfg(all(feature = "audit", tokio_unstable))]
+    crate::audit::carried::next();
     tokio::spawn(crate::detached(future))
 }
 
 /// As [`tokio::task::spawn_blocking`], in the context of this call.
+///
+/// ```
+/// # use haversack::ContextVar;
+/// # static USER: ContextVar<&str> = ContextVar::new("user");
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let job = USER.sync_scope("Ada", || haversack::spawn_blocking(|| USER.get()));
+/// assert_eq!(job.await.unwrap().unwrap(), "Ada");
+/// # });
+/// ```
 ///
 /// Cancellation: a closure that has started runs to its end, like the original; one that never starts is dropped
 /// inside its context.
@@ -61,7 +105,30 @@ where
     task::spawn_blocking(carried(f, Hop::Spawned, Location::caller()))
 }
 
+/// As [`Handle::spawn_blocking`], in the context of this call: for a caller that is in no runtime itself.
+///
+/// Cancellation: as [`spawn_blocking`].
+#[track_caller]
+pub fn spawn_blocking_on<T, F>(f: F, handle: &Handle) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    handle.spawn_blocking(carried(f, Hop::Spawned, Location::caller()))
+}
+
 /// As [`tokio::task::spawn_local`], in the context of this call.
+///
+/// ```
+/// # use haversack::ContextVar;
+/// # static USER: ContextVar<&str> = ContextVar::new("user");
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(tokio::task::LocalSet::new().run_until(async {
+/// let not_send = std::rc::Rc::new(1);
+/// let task = USER.sync_scope("Ada", || haversack::spawn_local(async move { (USER.get(), *not_send) }));
+/// assert_eq!(task.await.unwrap().0.unwrap(), "Ada");
+/// # }));
+/// ```
 ///
 /// # Panics
 /// Outside of a `LocalSet`, like the original.
@@ -74,8 +141,11 @@ where
     task::spawn_local(spawned(future, Location::caller()))
 }
 
+/// What a runtime is given in the place of `future`.
 #[inline]
-fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> WithContext<F> {
+pub(crate) fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> WithContext<F> {
+    #[cfg(all(feature = "audit", tokio_unstable))]
+    crate::audit::carried::next();
     WithContext::new(future, Context::carried(at), Hop::Spawned, at)
 }
 
@@ -83,90 +153,21 @@ fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> WithContext<
 ///
 /// The thread leaves its own frame first, so a bare task that the runtime polls meanwhile does not see it.
 ///
+/// ```
+/// # use haversack::ContextVar;
+/// # static USER: ContextVar<&str> = ContextVar::new("user");
+/// let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// let (own, bare) = USER.sync_scope("Ada", || {
+///     haversack::block_on(&runtime, async { (USER.get(), tokio::spawn(async { USER.get() }).await.unwrap()) })
+/// });
+/// assert_eq!(own.unwrap(), "Ada");
+/// assert!(bare.is_err());
+/// ```
+///
 /// # Panics
 /// Inside of an async context, like the original.
 #[track_caller]
 pub fn block_on<F: Future>(runtime: &Runtime, future: F) -> F::Output {
     let future = future.in_current_context();
     cell::leave(|| runtime.block_on(future))
-}
-
-/// As [`tokio::task::JoinSet`], with the context of the moment of each spawn. Dropping it aborts its tasks.
-#[derive(Debug)]
-pub struct JoinSet<T>(task::JoinSet<T>);
-
-impl<T> Default for JoinSet<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> JoinSet<T> {
-    /// An empty set.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(task::JoinSet::new())
-    }
-
-    /// How many tasks have not been joined yet.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether every task has been joined.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<T: 'static> JoinSet<T> {
-    /// Starts a task in the context of this call.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime, like the original.
-    #[track_caller]
-    pub fn spawn<F>(&mut self, future: F) -> AbortHandle
-    where
-        F: Future<Output = T> + Send + 'static,
-        T: Send,
-    {
-        #[cfg(feature = "mutants")]
-        if crate::mutants::active(crate::mutants::Mutant::SpawnWrapper) {
-            return self.0.spawn(future);
-        }
-        self.0.spawn(spawned(future, Location::caller()))
-    }
-
-    /// Runs a closure on the blocking pool, in the context of this call.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime, like the original.
-    #[track_caller]
-    pub fn spawn_blocking<F>(&mut self, f: F) -> AbortHandle
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send,
-    {
-        self.0.spawn_blocking(carried(f, Hop::Spawned, Location::caller()))
-    }
-
-    /// The next task that ends, or `None` when the set is empty. Cancellation loses nothing.
-    ///
-    /// # Errors
-    /// When that task panicked or was aborted.
-    pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
-        self.0.join_next().await
-    }
-
-    /// Aborts every task; [`join_next`](Self::join_next) still reports them.
-    pub fn abort_all(&mut self) {
-        self.0.abort_all();
-    }
-
-    /// Aborts every task and waits until all are gone.
-    pub async fn shutdown(&mut self) {
-        self.0.shutdown().await;
-    }
 }

@@ -24,7 +24,50 @@ pub fn wrap<R>(f: impl FnOnce() -> R) -> impl FnOnce() -> R {
     carried(f, Hop::Wrapped, Location::caller())
 }
 
+/// As [`wrap`], for a closure that takes an argument: a callback that is called once.
+///
+/// ```
+/// use haversack::{ContextVar, wrap_once};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// let done = USER.sync_scope("Ada", || wrap_once(|code: u8| format!("{}: {code}", USER.get().unwrap())));
+/// assert_eq!(done(7), "Ada: 7");
+/// ```
+#[track_caller]
+pub fn wrap_once<A, R>(f: impl FnOnce(A) -> R) -> impl FnOnce(A) -> R {
+    let carried = Carried::new(f, Hop::Wrapped, Location::caller());
+    move |argument| carried.call_once(|f| f(argument))
+}
+
+/// As [`wrap`], for a closure that is called many times and changes what it holds: each call has a frame of its
+/// own, so what one call sets the next does not see.
+///
+/// ```
+/// use haversack::{ContextVar, wrap_mut};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// let mut lines = Vec::new();
+/// USER.sync_scope("Ada", || wrap_mut(|n| lines.push(format!("{} {n}", USER.get().unwrap()))))(1);
+/// assert_eq!(lines, ["Ada 1"]);
+/// ```
+#[track_caller]
+pub fn wrap_mut<A, R>(f: impl FnMut(A) -> R) -> impl FnMut(A) -> R {
+    let mut carried = Carried::new(f, Hop::Wrapped, Location::caller());
+    move |argument| carried.call_mut(argument)
+}
+
 /// As [`wrap`], for a closure that is called many times: each call has a frame of its own.
+///
+/// ```
+/// use haversack::{ContextVar, wrap_fn};
+///
+/// static USER: ContextVar<&str> = ContextVar::new("user");
+///
+/// let greet = USER.sync_scope("Ada", || wrap_fn(|word| format!("{word} {}", USER.get().unwrap())));
+/// assert_eq!((greet("hello"), greet("bye")), ("hello Ada".to_owned(), "bye Ada".to_owned()));
+/// ```
 #[track_caller]
 pub fn wrap_fn<A, R>(f: impl Fn(A) -> R) -> impl Fn(A) -> R {
     let carried = Carried::new(f, Hop::Wrapped, Location::caller());
@@ -38,11 +81,11 @@ pub(crate) fn carried<R>(
     at: &'static Location<'static>,
 ) -> impl FnOnce() -> R {
     let carried = Carried::new(f, hop, at);
-    move || carried.call_once()
+    move || carried.call_once(|f| f())
 }
 
-/// A closure and the context it was handed over with.
-struct Carried<F> {
+/// A closure, or any value that is used once, and the context it was handed over with.
+pub(crate) struct Carried<F> {
     // `None` once it was called.
     work: Option<(F, Context)>,
     hop: Hop,
@@ -50,23 +93,45 @@ struct Carried<F> {
 }
 
 impl<F> Carried<F> {
-    fn new(f: F, hop: Hop, at: &'static Location<'static>) -> Self {
-        Self { work: Some((f, Context::carried(at))), hop, at }
+    pub(crate) fn new(f: F, hop: Hop, at: &'static Location<'static>) -> Self {
+        Self::within(f, Context::carried(at), hop, at)
     }
 
-    fn call_once<R>(mut self) -> R
-    where
-        F: FnOnce() -> R,
-    {
+    pub(crate) fn within(f: F, context: Context, hop: Hop, at: &'static Location<'static>) -> Self {
+        Self { work: Some((f, context)), hop, at }
+    }
+
+    /// Calls `using` with what is carried, in its context.
+    pub(crate) fn call_once<R>(mut self, using: impl FnOnce(F) -> R) -> R {
         let Some((f, context)) = self.work.take() else { unreachable!("called once, by value") };
-        context.run_as(self.hop, self.at, f)
+        context.run_as(self.hop, self.at, || using(f))
+    }
+
+    /// What is carried, out of its context.
+    pub(crate) fn into_parts(mut self) -> (F, Context) {
+        let Some(parts) = self.work.take() else { unreachable!("called once, by value") };
+        parts
+    }
+
+    /// What is carried, and where to.
+    pub(crate) fn parts(&self) -> (&F, &Context) {
+        let Some((f, context)) = &self.work else { unreachable!("taken only by value") };
+        (f, context)
     }
 
     fn call<A, R>(&self, argument: A) -> R
     where
         F: Fn(A) -> R,
     {
-        let Some((f, context)) = &self.work else { unreachable!("taken only by value") };
+        let (f, context) = self.parts();
+        context.clone().run_as(self.hop, self.at, || f(argument))
+    }
+
+    fn call_mut<A, R>(&mut self, argument: A) -> R
+    where
+        F: FnMut(A) -> R,
+    {
+        let Some((f, context)) = &mut self.work else { unreachable!("taken only by value") };
         context.clone().run_as(self.hop, self.at, || f(argument))
     }
 }

@@ -4,6 +4,7 @@
 //! * [`for_applications`]: a service that knows its callers, from the door to the job at night.
 //! * [`for_libraries`]: a crate that others use, and that must neither lose nor leak their context.
 //! * [`sharp_edges`]: the four ways in which context goes wrong, and what stops each.
+//! * [`beside_others`]: rayon, rmcp, rig, pools of connections, OpenTelemetry: what to write where work changes hands.
 //! * Coming from [`tokio::task_local!`](from_task_local), [`tracing`](from_tracing),
 //!   [Python's `contextvars`](from_python), [Go's `context.Context`](from_go).
 
@@ -18,6 +19,10 @@ pub mod for_libraries {}
 #[doc = include_str!("sharp_edges.md")]
 #[cfg(feature = "tokio")]
 pub mod sharp_edges {}
+
+#[doc = include_str!("beside_others.md")]
+#[cfg(feature = "tokio")]
+pub mod beside_others {}
 
 #[doc = include_str!("from_task_local.md")]
 #[cfg(feature = "tokio")]

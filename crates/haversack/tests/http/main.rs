@@ -8,6 +8,7 @@
 mod bodies;
 mod extractor;
 mod layer;
+mod pool;
 mod server;
 
 #[path = "../laws/runtimes.rs"]

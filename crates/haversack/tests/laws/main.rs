@@ -13,6 +13,7 @@ mod runtimes;
 
 mod borrows;
 mod boundary;
+mod closures;
 mod contexts;
 mod declarations;
 mod description;
@@ -34,12 +35,26 @@ mod well_known;
 mod bare_tasks;
 #[cfg(feature = "tokio")]
 mod blocking;
+#[cfg(all(feature = "tokio", any(feature = "io", feature = "futures-io")))]
+mod connections;
 #[cfg(feature = "tokio")]
 mod crowd;
 #[cfg(feature = "tokio")]
+mod envelopes;
+#[cfg(feature = "tokio")]
+mod groups;
+#[cfg(feature = "tokio")]
 mod infrastructure;
+#[cfg(all(feature = "opentelemetry", feature = "tokio"))]
+mod otel;
+#[cfg(feature = "rayon")]
+mod pools;
+#[cfg(feature = "propagator")]
+mod propagator;
 #[cfg(feature = "testing")]
 mod secrets;
+#[cfg(all(feature = "tokio", feature = "sink", feature = "stream"))]
+mod sinks;
 #[cfg(feature = "snapshot")]
 mod snapshot;
 #[cfg(feature = "tracing")]

@@ -67,6 +67,15 @@ fn a_confined_variable_does_not_cross_into_a_thread_or_a_closure() {
         stayed(wrapped(), line!() - 1);
         let wrapped = haversack::wrap_fn(|()| read());
         stayed(wrapped(()), line!() - 1);
+        let wrapped = haversack::wrap_once(|()| read());
+        stayed(wrapped(()), line!() - 1);
+        let mut wrapped = haversack::wrap_mut(|()| read());
+        stayed(wrapped(()), line!() - 1);
+        let scoped = haversack::thread::scope(|scope| {
+            let thread = haversack::thread::Builder::new().spawn_scoped(scope, read);
+            thread.unwrap().join().unwrap()
+        });
+        stayed(scoped, line!() - 3);
     });
 }
 

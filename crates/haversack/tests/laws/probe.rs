@@ -42,4 +42,15 @@ impl Seen {
     pub(crate) fn wait(&self) -> Option<u32> {
         self.0.recv_timeout(crate::runtimes::LIMIT).expect("the probe was not dropped in time")
     }
+
+    /// Waits for a drop that this very thread may have to do.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn soon(&self) -> Option<u32> {
+        loop {
+            match self.0.try_recv() {
+                Ok(seen) => break seen,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
 }

@@ -171,3 +171,33 @@ fn a_panic_leaves_no_span_behind() {
     info!("after the panic");
     assert_eq!(take("after the panic"), [Vec::<&str>::new()]);
 }
+
+#[test]
+fn a_span_records_the_shown_variables_that_it_has_a_field_for() {
+    use tracing::field::Empty;
+    static SHELF: ContextVar<u32> = ContextVar::new("shelf").shown();
+    static PIN: ContextVar<&str> = ContextVar::new("pin").secret();
+    struct Records(std::sync::Arc<Mutex<String>>);
+    impl<S: Subscriber> Layer<S> for Records {
+        fn on_record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>, _: Registered<'_, S>) {
+            struct Named<'a>(&'a mut String);
+            impl Visit for Named<'_> {
+                fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                    self.0.push_str(&format!("{}={value:?};", field.name()));
+                }
+            }
+            values.record(&mut Named(&mut self.0.lock().unwrap()));
+        }
+    }
+    let records = std::sync::Arc::new(Mutex::new(String::new()));
+    let subscriber = tracing_subscriber::registry().with(Records(records.clone()));
+    tracing::subscriber::with_default(subscriber, || {
+        arrive("acme").context().bind(&SHELF, 7).bind(&PIN, "1234").run(|| {
+            let span = info_span!("search", tenant = Empty, pin = Empty, shelf = Empty, other = Empty);
+            haversack::tracing::record(&span);
+        });
+    });
+    let mut recorded: Vec<_> = records.lock().unwrap().split_terminator(';').map(str::to_owned).collect();
+    recorded.sort();
+    assert_eq!(recorded, ["shelf=\"7\"", "tenant=\"acme\""]);
+}

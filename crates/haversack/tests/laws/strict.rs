@@ -121,6 +121,16 @@ fn work_that_keeps_to_the_rules_is_not_reported() {
             tokio::join!(async move { read() }, async move { read() }.in_current_context());
             haversack::spawn_detached(async { drop(QUIET.set(1).unwrap()) }).await.unwrap();
             tokio::task::unconstrained(async move { read() }).await;
+            let mut members = haversack::JoinSet::new();
+            members.spawn(async move { read() });
+            members.spawn_blocking(read);
+            members.join_all().await;
+            let tracker = haversack::TaskTracker::new();
+            tracker.spawn(async move { read() }).await.unwrap();
+            let message = haversack::Enveloped::new(());
+            tokio::spawn(message.open_async(move |()| async move { read() })).await.unwrap();
+            #[cfg(feature = "rayon")]
+            haversack::rayon::join(read, read);
             assert_eq!(tenant().as_deref(), Some("acme"));
         })
     });
@@ -194,4 +204,16 @@ fn a_context_kept_after_its_visit_is_reported_where_it_is_run() {
     assert_eq!(outlived(entry), Vec::<u32>::new(), "keeping it is no work");
     context.run(|| ());
     assert_eq!(outlived(entry), [line!() - 1]);
+}
+
+#[test]
+fn a_message_opened_after_its_entry_ended_is_reported_where_it_was_sent() {
+    drop(reports());
+    let visit = arrive("acme");
+    let entry = visit.entry();
+    let message = visit.run(|| haversack::Enveloped::new(()));
+    drop(visit);
+    assert_eq!(outlived(entry), Vec::<u32>::new(), "lying in a queue is no work");
+    message.open(|()| ());
+    assert_eq!(outlived(entry), [line!() - 4]);
 }

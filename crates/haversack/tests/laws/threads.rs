@@ -68,6 +68,21 @@ fn scoped_threads_borrow_and_carry_the_context() {
 }
 
 #[test]
+fn a_builder_starts_scoped_threads_that_borrow_and_carry_the_context() {
+    let borrowed = [10];
+    LANE.sync_scope(1, || {
+        thread::scope(|scope| {
+            let builder = thread::Builder::new().name("lane-two".to_owned());
+            let child = builder.spawn_scoped(scope, || {
+                (std::thread::current().name().map(str::to_owned), LANE.get().unwrap() + borrowed[0])
+            });
+            drop(LANE.set(2).unwrap());
+            assert_eq!(child.unwrap().join().unwrap(), (Some("lane-two".to_owned()), 11));
+        });
+    });
+}
+
+#[test]
 fn the_panic_of_a_thread_comes_back_through_its_handle() {
     let child = LANE.sync_scope(1, || thread::spawn(|| std::panic::resume_unwind(Box::new("thrown"))));
     let thrown: Box<dyn std::any::Any + Send> = {

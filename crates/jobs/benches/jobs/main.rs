@@ -99,7 +99,7 @@ async fn throughput(span: Duration) {
         if counted.fetch_add(1, Ordering::Relaxed) + 1 == submitted {
             notify.notify_one();
         }
-        std::future::ready(())
+        std::future::ready(Ok(()))
     };
     let begun = Instant::now();
     let worker = work(&jobs, Handlers::new().on("nothing", || async { Ok(()) }).on_finished(finished));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use haversack_store::StoreError;
 
 use crate::policy::Backoff;
-use crate::{FailureKind, JobId};
+use crate::{FailureKind, JobId, State};
 
 /// What serves jobs of every tenant to workers. Each call is one transaction.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -31,8 +31,18 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// As [`renew`](Self::renew), without extending anything.
     fn look(&self, leases: Vec<Lease>) -> impl Future<Output = Result<Vec<Standing>, StoreError>> + Send;
 
-    /// Writes down what holders of leases report. `false` for one whose lease is lost: nothing of it was written.
-    fn record(&self, records: Arc<[Record]>) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+    /// Writes down what holders of leases report. `false` for one whose lease is lost: nothing of it was written. An end
+    /// that the holder does not say to be told in `tell_in` milliseconds is told by somebody else; with `None` there is
+    /// nobody to tell.
+    fn record(
+        &self,
+        records: Arc<[Record]>,
+        tell_in: Option<i64>,
+    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+
+    /// Takes up to `limit` jobs whose end is to be told. One that is not [`Report::Told`] is offered again after
+    /// `again_ms`, and later each time.
+    fn untold(&self, limit: usize, again_ms: i64) -> impl Future<Output = Result<Untold, StoreError>> + Send;
 
     /// Deletes some of the rows whose time is up; how many. Zero means that none is left.
     fn sweep(&self) -> impl Future<Output = Result<usize, StoreError>> + Send;
@@ -52,19 +62,42 @@ pub(crate) struct Ask {
     pub(crate) lease_ms: i64,
     /// How many jobs of one tenant may run at the same time, over all workers.
     pub(crate) per_tenant: Option<usize>,
-    /// Where the last lap over each queue's tenants ended.
-    pub(crate) after: HashMap<String, String>,
+    /// How many jobs of one tenant this worker may run at the same time.
+    pub(crate) share: Option<usize>,
+    /// Where it is on its way round each queue's tenants.
+    pub(crate) places: HashMap<String, Place>,
+}
+
+/// Where a worker is on its way round the tenants of a queue.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// The tenant behind which it goes on; the empty text is before the first.
+    pub(crate) after: String,
+    /// The rest of a lap that is not done.
+    pub(crate) lap: Option<Unfinished>,
+}
+
+/// A lap of several claims.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Unfinished {
+    /// The tenant behind which it began, and behind which it ends.
+    pub(crate) began: String,
+    /// Whether it has come past the last tenant.
+    pub(crate) wrapped: bool,
+    /// When the first of those falls due that it met so far.
+    pub(crate) next_at: Option<i64>,
 }
 
 /// What it gave.
 pub(crate) struct Claimed {
     pub(crate) jobs: Vec<Delivery>,
-    /// Where this lap ended.
-    pub(crate) after: HashMap<String, String>,
-    /// When something else falls due, as far as is known.
+    pub(crate) places: HashMap<String, Place>,
+    /// When something else falls due, over the whole lap when it is done.
     pub(crate) next_at: Option<i64>,
-    /// Not every tenant was looked at: ask again at once.
+    /// A lap is not done and slots are left: ask again.
     pub(crate) more: bool,
+    /// Somebody had no more because they have their share.
+    pub(crate) held_back: bool,
 }
 
 /// One job, handed to this worker under a lease.
@@ -76,12 +109,32 @@ pub(crate) struct Delivery {
     pub(crate) handler: String,
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
+    /// Counts how often it was begun from its first attempt.
+    pub(crate) drive: u32,
     pub(crate) backoff: Backoff,
     pub(crate) timeout_ms: i64,
     pub(crate) deadline: Option<i64>,
     /// When it fell due.
     pub(crate) due_at: i64,
     pub(crate) sealed: Vec<u8>,
+}
+
+/// Jobs whose end is to be told.
+pub(crate) struct Untold {
+    pub(crate) jobs: Vec<Ended>,
+    /// When the next one is due that was not taken.
+    pub(crate) next_at: Option<i64>,
+}
+
+/// One of them, as it was handed out last.
+pub(crate) struct Ended {
+    pub(crate) delivery: Delivery,
+    pub(crate) state: State,
+    pub(crate) failure: Option<FailureKind>,
+    /// What it answered or why not, sealed.
+    pub(crate) outcome: Option<Vec<u8>>,
+    /// How often telling was tried, this time included.
+    pub(crate) tries: u32,
 }
 
 /// The right to speak for a job, until somebody else has it.
@@ -125,6 +178,11 @@ pub(crate) enum Report {
     Cancelled,
     /// Given back as if it had not been taken, to be taken after so many milliseconds.
     Released(i64),
+    /// The end of this drive was told, or it is `lost`: nobody can be told.
+    Told {
+        drive: u32,
+        lost: bool,
+    },
 }
 
 /// Why a job is not well.

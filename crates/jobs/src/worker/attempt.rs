@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use haversack::well_known::{CANCEL, DEADLINE, PRINCIPAL, TENANT_ID, TRACE_CONTEXT, TraceContext};
+use haversack::well_known::{CANCEL, Cancel, DEADLINE, PRINCIPAL, TENANT_ID, TRACE_CONTEXT, TraceContext};
 use haversack::{FutureExt as _, OpenError, RestoreError, SealedFor, Snapshot, Visit};
 use haversack_store::{KeyUseError, now_millis};
 use tracing::{Instrument, Span, field};
@@ -22,7 +22,7 @@ use crate::carried::{ACCESS_TOKEN, AccessToken};
 use crate::current::{ATTEMPT, Attempt, JOB_ID};
 use crate::extract::{CleanUps, Invocation, TimeLimit};
 use crate::failure::Class;
-use crate::handler::{Entry, Finished};
+use crate::handler::Entry;
 use crate::policy::{ExpiredToken, millis, span};
 use crate::progress::Progress;
 use crate::sealed::{Said, seal};
@@ -38,6 +38,8 @@ pub(super) struct Attempts {
     pub(super) recorder: Recorder,
     pub(super) cancel_grace: Duration,
     pub(super) parked: Duration,
+    /// How long it may take to tell an end, before somebody else tells it.
+    pub(super) tell_within: Duration,
 }
 
 /// How the handler's part ended.
@@ -49,10 +51,10 @@ enum End {
 }
 
 /// Everything of a job that its context is entered with.
-struct Opened {
+pub(super) struct Opened {
     snapshot: Snapshot,
     arguments: Arc<[u8]>,
-    limit: TimeLimit,
+    pub(super) limit: TimeLimit,
     submitted_in: Option<TraceContext>,
 }
 
@@ -66,7 +68,9 @@ impl Attempts {
             return;
         };
         let entered = match self.open(&delivery) {
-            Ok(opened) => self.enter(entry, &delivery, &holding, &opened).await.map(|visit| (opened, visit)),
+            Ok(opened) => {
+                self.enter(entry, &delivery, &holding.cancel, &opened).await.map(|visit| (opened, visit))
+            }
             Err(report) => Err(report),
         };
         match entered {
@@ -87,12 +91,17 @@ impl Attempts {
                     let (kind, code) = (ill.kind, ill.code.as_deref());
                     tracing::warn!(job = %lease.id, %kind, code, "the job was not run");
                 }
-                self.recorder.record(lease, report).await;
+                let over = matches!(report, Report::Failed(_));
+                if self.recorder.record(lease.clone(), report).await && over && self.handlers.hook().is_some()
+                {
+                    // There is no context to tell it in: a row alone says for nobody where an answer may go.
+                    self.recorder.note(lease, Report::Told { drive: delivery.drive, lost: true });
+                }
             }
         }
     }
 
-    fn open(&self, delivery: &Delivery) -> Result<Opened, Report> {
+    pub(super) fn open(&self, delivery: &Delivery) -> Result<Opened, Report> {
         let bound_to =
             SealedFor { tenant: &delivery.tenant, queue: &delivery.queue, id: delivery.lease.id.as_str() };
         match self.jobs.shared.keys.unseal(&delivery.sealed, &bound_to) {
@@ -121,10 +130,10 @@ impl Attempts {
         &self,
         entry: &Entry,
         delivery: &Delivery,
-        holding: &Holding,
+        cancel: &Cancel,
         opened: &Opened,
     ) -> Result<(Visit, Option<Failure>), Report> {
-        let restored = self.restore(delivery, holding, opened, None)?;
+        let restored = self.restore(delivery, cancel, opened, None)?;
         let token = restored.run(|| ACCESS_TOKEN.get()).ok();
         let Some(expired) = token.filter(AccessToken::has_expired) else { return Ok((restored, None)) };
         match &entry.options.expired_token {
@@ -133,14 +142,14 @@ impl Attempts {
                 Ok((restored, Some(Failure::of(FailureKind::TokenExpired, text))))
             }
             ExpiredToken::Anonymous => self
-                .restore(delivery, holding, opened, Some(AccessToken::anonymous()))
+                .restore(delivery, cancel, opened, Some(AccessToken::anonymous()))
                 .map(|visit| (visit, None)),
             ExpiredToken::Mint(mint) => {
                 let mint = AssertUnwindSafe(async { mint(expired).await }.with_context(restored.context()));
                 let minted = tokio::time::timeout(span(delivery.timeout_ms), mint.catch_unwind()).await;
                 match minted {
                     Ok(Ok(Ok(fresh))) => {
-                        self.restore(delivery, holding, opened, Some(fresh)).map(|visit| (visit, None))
+                        self.restore(delivery, cancel, opened, Some(fresh)).map(|visit| (visit, None))
                     }
                     Ok(Ok(Err(mut failure))) => {
                         failure.kind = FailureKind::TokenExpired;
@@ -156,21 +165,25 @@ impl Attempts {
         }
     }
 
-    fn restore(
+    pub(super) fn restore(
         &self,
         delivery: &Delivery,
-        holding: &Holding,
+        cancel: &Cancel,
         opened: &Opened,
         token: Option<AccessToken>,
     ) -> Result<Visit, Report> {
         let lease = &delivery.lease;
-        let attempt =
-            Attempt { number: delivery.attempt, max: delivery.max_attempts, generation: lease.generation };
+        let attempt = Attempt {
+            number: delivery.attempt,
+            max: delivery.max_attempts,
+            generation: lease.generation,
+            drive: delivery.drive,
+        };
         let visit = opened.snapshot.restore(self.jobs.shared.manifest, &WORKER, |bindings| {
             bindings
                 .bind(&JOB_ID, lease.id.clone())
                 .bind(&ATTEMPT, attempt)
-                .bind(&CANCEL, holding.cancel.clone())
+                .bind(&CANCEL, cancel.clone())
                 .bind(&DEADLINE, opened.limit.deadline())
                 .bind_some(&ACCESS_TOKEN, token)
         });
@@ -347,21 +360,15 @@ impl Attempts {
         }
     }
 
-    /// The program's hook, once the end is committed.
+    /// The program's hook, once the end is committed. What it did not take is told again, by whoever comes to it.
     async fn finish(&self, delivery: &Delivery, report: &Report, said: Option<Arc<[u8]>>) {
-        let Some(hook) = self.handlers.hook() else { return };
         let (state, failure) = match report {
             Report::Succeeded { .. } => (State::Succeeded, None),
             Report::Failed(ill) => (State::Failed, Some(ill.kind)),
             Report::Cancelled => (State::Cancelled, None),
             _ => return,
         };
-        let (id, handler) = (delivery.lease.id.clone(), delivery.handler.clone());
-        let finished = Finished { id, handler, state, failure, said };
-        let hook = AssertUnwindSafe(async { hook(finished).await }.isolated()).catch_unwind();
-        if hook.await.is_err() {
-            tracing::error!(job = %delivery.lease.id, "the hook for finished jobs panicked");
-        }
+        self.tell(delivery, state, failure, said, 0).await;
     }
 
     fn park(&self, kind: FailureKind, code: Option<String>) -> Report {
@@ -415,7 +422,7 @@ const fn outcome(report: &Report) -> &'static str {
         Report::Parked(..) => "parked",
         Report::Cancelled => "cancelled",
         Report::Released(_) => "released",
-        Report::Progress { .. } => "running",
+        Report::Progress { .. } | Report::Told { .. } => "running",
     }
 }
 

@@ -10,6 +10,7 @@ mod outage;
 mod pulse;
 pub(crate) mod recorder;
 mod running;
+mod tell;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,7 +27,7 @@ use self::outage::Outage;
 use self::pulse::Pulse;
 use self::recorder::recorder;
 use self::running::{Running, Stop};
-use crate::backend::{Ask, Backend};
+use crate::backend::{Ask, Backend, Claimed};
 use crate::policy::{millis, span};
 use crate::{DEFAULT_QUEUE, Handlers, JobError, Jobs, random};
 
@@ -46,6 +47,9 @@ pub struct WorkerOptions {
     /// How many jobs of one tenant may run at the same time, over all workers; no limit by default. Slots are shared out
     /// fairly either way.
     pub per_tenant: Option<usize>,
+    /// How many of this worker's slots one tenant may have at the same time; all of them by default. With less, one
+    /// tenant's long jobs leave a slot for the others.
+    pub share: Option<usize>,
     /// How long after its death another worker takes its jobs over. Leases are renewed three times as often.
     pub lease: Duration,
     /// How long running jobs have to end when the worker is told to stop. The rest is given back.
@@ -68,6 +72,7 @@ impl Default for WorkerOptions {
             queues: vec![DEFAULT_QUEUE.to_owned()],
             concurrency: 10,
             per_tenant: None,
+            share: None,
             lease: Duration::from_secs(30),
             grace: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(5),
@@ -124,9 +129,11 @@ impl Worker {
         // Whatever ends this future, the handlers are stopped.
         let _stopped = StopOnDrop(Arc::clone(&running));
         let (recorder, records) = recorder();
-        let writer = haversack::spawn_detached(records.write(jobs.clone()));
+        // Who hears of an end hears it from the worker that wrote it, which has as long as a lease.
+        let tell_in = handlers.hook().map(|_| millis(options.lease));
+        let writer = haversack::spawn_detached(records.write(jobs.clone(), tell_in));
         let (end, ended) = watch::channel(false);
-        let sweeper = haversack::spawn_detached(sweep(jobs.clone(), options.sweep, ended));
+        let sweeper = haversack::spawn_detached(sweep(jobs.clone(), options.sweep, ended.clone()));
 
         let attempts = Arc::new(Attempts {
             jobs: jobs.clone(),
@@ -134,7 +141,9 @@ impl Worker {
             recorder,
             cancel_grace: options.cancel_grace,
             parked: options.parked,
+            tell_within: options.lease,
         });
+        let teller = haversack::spawn_detached(tell::untold(Arc::clone(&attempts), ended));
         let ask = Ask {
             queues: options.queues.into(),
             turn: 0,
@@ -142,7 +151,8 @@ impl Worker {
             owner,
             lease_ms: millis(options.lease),
             per_tenant: options.per_tenant,
-            after: HashMap::new(),
+            share: options.share,
+            places: HashMap::new(),
         };
         let claims = Claims { jobs, running: Arc::clone(&running), attempts, ask };
         claims.run(options.concurrency.max(1), shutdown).await;
@@ -157,6 +167,7 @@ impl Worker {
         pulse.stop().await;
         end.send_replace(true);
         let _ = sweeper.await;
+        let _ = teller.await;
         // Its senders are gone with the attempts. What a failing store did not take by now is left to the leases.
         let _ = tokio::time::timeout(Duration::from_secs(1), writer).await;
         Ok(())
@@ -190,8 +201,14 @@ impl Claims {
         let mut shutdown = pin!(shutdown);
         let mut due = self.jobs.due();
         let mut outage = Outage::default();
+        // Whether a lap over many tenants is under way. What falls due behind it is looked at in the next lap.
+        let mut under_way = false;
         loop {
-            due.mark_unchanged();
+            if !under_way {
+                due.mark_unchanged();
+                self.ask.places.values_mut().for_each(|place| place.lap = None);
+            }
+            under_way = false;
             let free = concurrency.saturating_sub(self.running.count());
             let mut next = Instant::now() + NAP;
             // Whether slots are left because nothing more is due: then a freed slot is no news.
@@ -199,9 +216,10 @@ impl Claims {
             if free > 0 {
                 // A claim that was begun is finished: its jobs are ours.
                 match self.claim(free).await {
-                    Ok(Taken { count, next_at, more }) => {
+                    Ok(Taken { count, next_at, more, held_back }) => {
                         outage.over("claim jobs");
                         if more {
+                            under_way = true;
                             // Between the parts of a long lap a stop is heard; and where a part had nothing that is
                             // due, others may write before the next one.
                             let pause = if count == 0 { BREATH } else { Duration::ZERO };
@@ -211,7 +229,7 @@ impl Claims {
                                 () = tokio::time::sleep(pause) => continue,
                             }
                         }
-                        idle = count < free && self.ask.per_tenant.is_none();
+                        idle = count < free && !held_back;
                         if let Some(at) = next_at {
                             next = next.min(Instant::now() + span(at.saturating_sub(now_millis())));
                         }
@@ -236,18 +254,19 @@ impl Claims {
     async fn claim(&mut self, free: usize) -> Result<Taken, haversack_store::StoreError> {
         self.ask.slots = free;
         self.ask.turn = self.ask.turn.wrapping_add(1);
-        let claimed = self.jobs.shared.backend.claim(self.ask.clone()).await?;
-        self.ask.after = claimed.after;
+        let mut claimed = self.jobs.shared.backend.claim(self.ask.clone()).await?;
+        self.ask.places = std::mem::take(&mut claimed.places);
         let count = claimed.jobs.len();
         if count > 0 {
             self.jobs.has_changed();
         }
-        for delivery in claimed.jobs {
+        for delivery in std::mem::take(&mut claimed.jobs) {
             let holding = self.running.hold(delivery.lease.clone());
             let attempts = Arc::clone(&self.attempts);
             haversack::spawn_detached(async move { attempts.attempt(delivery, holding).await });
         }
-        Ok(Taken { count, next_at: claimed.next_at, more: claimed.more })
+        let Claimed { next_at, more, held_back, .. } = claimed;
+        Ok(Taken { count, next_at, more, held_back })
     }
 }
 
@@ -255,6 +274,7 @@ struct Taken {
     count: usize,
     next_at: Option<i64>,
     more: bool,
+    held_back: bool,
 }
 
 /// Deletes rows whose time is up, a few at a time.

@@ -39,11 +39,17 @@ impl Recorder {
         let sent = self.records.send((Record { lease, what }, answer));
         sent.is_ok() && written.await.unwrap_or(false)
     }
+
+    /// Writes a record soon. If the worker ends before, it is as if it had not happened.
+    pub(crate) fn note(&self, lease: Lease, what: Report) {
+        let (answer, _) = oneshot::channel();
+        let _ = self.records.send((Record { lease, what }, answer));
+    }
 }
 
 impl Records {
-    /// Writes what comes, until every [`Recorder`] is gone.
-    pub(crate) async fn write(mut self, jobs: Jobs) {
+    /// Writes what comes, until every [`Recorder`] is gone. Ends are told within `tell_in` milliseconds, or by others.
+    pub(crate) async fn write(mut self, jobs: Jobs, tell_in: Option<i64>) {
         let mut outage = Outage::default();
         let mut batch = Vec::new();
         while self.records.recv_many(&mut batch, BATCH).await > 0 {
@@ -51,7 +57,7 @@ impl Records {
             let gives_back = records.iter().any(|record| record.what.gives_back());
             let records: Arc<[Record]> = records.into();
             let written = loop {
-                match jobs.shared.backend.record(Arc::clone(&records)).await {
+                match jobs.shared.backend.record(Arc::clone(&records), tell_in).await {
                     Ok(written) => break written,
                     Err(error) => outage.wait("record jobs", &error).await,
                 }

@@ -278,6 +278,7 @@ async fn the_hook_runs_in_the_jobs_context_after_the_commit() {
             assert_eq!(stored, finished.state);
             assert_eq!(JOB_ID.get().unwrap(), finished.id);
             notes.add(format!("{} {} {}", who().unwrap().1, finished.handler, finished.state));
+            Ok(())
         }
     };
     let fails = || async { Err::<(), _>(Failure::permanent("no")) };

@@ -16,8 +16,10 @@ mod owner;
 mod queue;
 mod retries;
 mod sealed;
+mod sessions;
 mod shutdown;
 mod spans;
+mod tell;
 mod tokens;
 
 use std::path::Path;

@@ -123,6 +123,45 @@ async fn a_submitted_job_wakes_an_idle_worker() {
 }
 
 #[tokio::test]
+async fn what_falls_due_while_a_crowd_is_looked_through_is_not_overlooked() {
+    let place = Place::fresh();
+    let crowd = place.store.control().engine().write("crowd", |tx| {
+        tx.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+             INSERT INTO jobs (id, tenant, principal, queue, handler, state, run_at, max_attempts, max_deliveries,
+                               timeout_ms, backoff_first_ms, backoff_max_ms, keep_ms, created_at)
+             SELECT printf('job_%032x', i), printf('tenant %04d', i), 'p', 'default', 'work', 'queued', ?1, 1, 1, 1000,
+                    0, 0, 3600000, 1
+             FROM n",
+            [now_millis() + 3_600_000],
+        )?;
+        Ok(())
+    });
+    crowd.await.unwrap();
+    // It never looks by itself, and its nap is longer than the patience of this test.
+    let never = WorkerOptions { poll: Duration::from_secs(3600), ..WorkerOptions::default() };
+    let worker = place.work_with(Handlers::new().on("work", || async { Ok(1) }), never);
+    let tenants = ["a", "tenant 0500 b", "tenant 1000 b", "tenant 1500 b", "z"];
+    for round in 0..20 {
+        let mut waits = haversack::JoinSet::new();
+        // One after the other, each time in another order; each wakes a worker that is somewhere on its way round.
+        for turn in 0..tenants.len() {
+            let (jobs, tenant) = (place.jobs.clone(), tenants[(turn * 3 + round * 2) % tenants.len()]);
+            let pause = Duration::from_millis((turn * 30 + round).try_into().unwrap());
+            waits.spawn(caller(tenant, "p").wrap(async move {
+                tokio::time::sleep(pause).await;
+                submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await
+            }));
+        }
+        while let Some(done) = tokio::time::timeout(Duration::from_secs(20), waits.join_next()).await.unwrap()
+        {
+            assert_eq!(done.unwrap(), succeeded(1));
+        }
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn one_tenants_backlog_of_a_hundred_thousand_keeps_nobody_waiting() {
     const BACKLOG: i64 = 100_000;
     let place = Place::fresh();
@@ -245,6 +284,56 @@ async fn no_tenant_has_more_running_than_it_may() {
         heard.recv().await.unwrap();
     }
     gate.add_permits(100);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn one_tenants_long_jobs_leave_a_slot_for_another_tenants() {
+    let place = Place::fresh();
+    let (notes, mut heard) = Notes::new();
+    let (noted, gate) = (notes.clone(), std::sync::Arc::new(tokio::sync::Semaphore::new(0)));
+    let open = gate.clone();
+    let work = move |Args(tenant): Args<String>| {
+        noted.add(tenant.clone());
+        let open = open.clone();
+        async move {
+            if tenant == "flood" {
+                open.acquire().await?.forget();
+            }
+            Ok(tenant)
+        }
+    };
+    // It never looks by itself.
+    let never = Duration::from_secs(3600);
+    let shared = WorkerOptions { concurrency: 4, share: Some(3), poll: never, lease: never, ..options() };
+    let worker = place.work_with(Handlers::new().on("work", work), shared);
+    let post = async |tenant: &'static str| {
+        let jobs = place.jobs.clone();
+        caller(tenant, "p")
+            .wrap(async move { submit(&jobs, NewJob::new("work", &tenant).unwrap()).await })
+            .await
+    };
+    for _ in 0..8 {
+        post("flood").await;
+    }
+    for _ in 0..3 {
+        assert_eq!(heard.recv().await.unwrap(), "flood");
+    }
+    // None of those ends, and yet the others are served, one after the other.
+    for tenant in ["small", "other", "small"] {
+        let (jobs, id) = (place.jobs.clone(), post(tenant).await);
+        let done = caller(tenant, "p").wrap(async move { jobs.wait(&id).await.unwrap() }).await;
+        assert_eq!(done, succeeded(tenant));
+        assert_eq!(heard.recv().await.unwrap(), tenant);
+    }
+    assert_eq!(notes.all().iter().filter(|tenant| *tenant == "flood").count(), 3);
+    // A slot that is freed goes to the flood again.
+    gate.add_permits(1);
+    assert_eq!(heard.recv().await.unwrap(), "flood");
+    gate.add_permits(100);
+    for _ in 0..4 {
+        assert_eq!(heard.recv().await.unwrap(), "flood");
+    }
     worker.stop().await;
 }
 

@@ -50,17 +50,6 @@ impl OwnedSessions {
         self.owners().get(id).is_some_and(|owned| owned.owner == me)
     }
 
-    /// The oldest session of this owner when there are too many for one more.
-    fn in_the_way(&self, owner: &Owner) -> Option<SessionId> {
-        let owners = self.owners();
-        let mut theirs: Vec<_> = owners.iter().filter(|(_, owned)| owned.owner == *owner).collect();
-        if theirs.len() < self.per_owner {
-            return None;
-        }
-        theirs.sort_by_key(|(_, owned)| owned.number);
-        theirs.first().map(|(id, _)| (*id).clone())
-    }
-
     fn owners(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Owned>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,6 +60,15 @@ impl OwnedSessions {
     }
 }
 
+/// The oldest session of this owner when there are too many for one more.
+fn in_the_way(owners: &HashMap<SessionId, Owned>, owner: &Owner, most: usize) -> Option<SessionId> {
+    let theirs = || owners.iter().filter(|(_, owned)| owned.owner == *owner);
+    if theirs().count() < most {
+        return None;
+    }
+    theirs().min_by_key(|(_, owned)| owned.number).map(|(id, _)| id.clone())
+}
+
 impl SessionManager for OwnedSessions {
     type Error = Error;
     type Transport = WorkerTransport<LocalSessionWorker>;
@@ -79,13 +77,21 @@ impl SessionManager for OwnedSessions {
         let Some(owner) = Owner::current() else {
             return Err(Error::SessionNotFound(SessionId::from("")));
         };
-        if let Some(oldest) = self.in_the_way(&owner) {
-            self.forget(&oldest).await?;
-        }
         let (id, transport) = self.local.create_session().await?;
-        let mut owners = self.owners();
-        let number = owners.values().map(|owned| owned.number).max().map_or(0, |last| last + 1);
-        owners.insert(id.clone(), Owned { owner, number });
+        // Counted, made room for and entered at once: sessions that begin together do not pass the bound together.
+        let oldest = {
+            let mut owners = self.owners();
+            let number = owners.values().map(|owned| owned.number).max().map_or(0, |last| last + 1);
+            let oldest = in_the_way(&owners, &owner, self.per_owner);
+            if let Some(oldest) = &oldest {
+                owners.remove(oldest);
+            }
+            owners.insert(id.clone(), Owned { owner, number });
+            oldest
+        };
+        if let Some(oldest) = oldest {
+            self.local.close_session(&oldest).await?;
+        }
         Ok((id, transport))
     }
 
@@ -140,5 +146,34 @@ impl SessionManager for OwnedSessions {
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
         self.check(id)?;
         self.local.resume(id, last_event_id).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // `#[tokio::test]` blocks on its runtime where no frame is
+mod tests {
+    use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sessions_that_begin_at_once_do_not_pass_the_bound_together() {
+        let sessions = OwnedSessions::new(2, Duration::from_secs(60));
+        let (tenant, kim) = (TenantId::new("acme").unwrap(), Principal::new("kim").unwrap());
+        let begin = || {
+            let visit = haversack::testing::enter(|bind| {
+                bind.bind(&TENANT_ID, tenant.clone()).bind(&PRINCIPAL, kim.clone())
+            });
+            visit.wrap(sessions.create_session())
+        };
+        // All of them get as far as they come while nobody may enter a session.
+        let held = sessions.local.sessions.read().await;
+        let mut all = futures_util::future::join_all((0..8).map(|_| begin()));
+        assert!(futures_util::poll!(&mut all).is_pending());
+        drop(held);
+        let begun = all.await;
+        assert!(begun.iter().all(Result::is_ok));
+        assert_eq!(sessions.owners().len(), 2);
+        assert_eq!(sessions.local.sessions.read().await.len(), 2, "and the others are closed");
     }
 }

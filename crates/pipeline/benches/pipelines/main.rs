@@ -17,7 +17,7 @@ use haversack::testing::tenant;
 use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, function};
 use haversack_pipeline::run::{RunId, RunStatus};
 use haversack_pipeline::{Functions, Parameters, Pipeline, PipelineOptions, Pipelines, StepOutput};
-use haversack_store::{Store, StoreOptions};
+use haversack_store::{KeyFile, Store, StoreOptions};
 
 const ROUNDS: usize = 5;
 const RUNS: usize = 1_000;
@@ -27,11 +27,12 @@ fn main() {
     haversack::block_on(&runtime, async {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("data"), StoreOptions::default()).unwrap();
+        let keys = KeyFile::open(&dir.path().join("keys"), &dir.path().join("data")).unwrap();
         let functions = Functions::new()
             .on("nothing", |_| async { Ok(StepOutput::nothing()) })
             .on("number", |_| async { Ok(StepOutput::value(1)) });
         let options = PipelineOptions::new(dir.path().join("pipelines")).functions(functions);
-        let pipelines = Pipelines::new(store, options);
+        let pipelines = Pipelines::new(store, keys, options);
 
         println!("one run, steps in a row (target: 1 ms a durable step, linear)");
         for returns in [false, true] {

@@ -26,11 +26,11 @@ impl Chain {
             return Ok(0);
         }
         let told = std::mem::take(&mut self.waiting);
-        let (run, generation) = (executor.run.clone(), executor.generation);
+        let (run, id, generation) = (executor.run.clone(), executor.id.clone(), executor.generation);
         let write = executor
             .rows
-            .write("write the run log", move |tx, scope| append(tx, scope, &run, generation, &told));
-        match write.await.map_err(PipelineError::from)? {
+            .write("write the run log", move |tx, owner| append(tx, owner, &run, &id, generation, &told));
+        match write.await? {
             Some(written) => {
                 if written.cancelled {
                     executor.stop.cancel.cancel();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haversack::well_known::{CANCEL, TRACE_CONTEXT, TraceContext};
-use haversack_store::{ControlRows, now_millis};
+use haversack_store::now_millis;
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -24,7 +24,7 @@ use crate::node::{Dag, Node, Step, Task};
 use crate::parameters::{Values, digest, hex};
 use crate::pipeline::Pipeline;
 use crate::pipelines::Shared;
-use crate::run_log::{AttemptStatus, Inputs, What, claim, find};
+use crate::run_log::{AttemptStatus, Inputs, OwnRows, What, claim, find, standing};
 use crate::step::{Attempt, Ended, Outcome, end_orphan};
 
 /// Up to so many inputs are named each; of more, only those that the step declares.
@@ -35,8 +35,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What works on one run.
 pub(crate) struct Executor {
     pub(super) shared: Arc<Shared>,
-    pub(super) rows: ControlRows,
+    pub(super) rows: OwnRows,
     pub(super) run: RunId,
+    /// The run's own id: another run may be called as this one, before it and after it.
+    pub(super) id: String,
     pub(super) generation: u64,
     pub(super) stop: Stop,
     pub(super) wrote: watch::Sender<u64>,
@@ -73,13 +75,20 @@ impl Executor {
     /// Executes the run to its end, or says how it ended before.
     pub(crate) async fn run(
         shared: Arc<Shared>,
-        rows: ControlRows,
+        rows: OwnRows,
         run: RunId,
     ) -> Result<RunView, PipelineError> {
-        let wanted = run.clone();
-        let claimed = rows.write("take a run", move |tx, scope| claim(tx, scope, &wanted)).await?;
-        let claimed = claimed.ok_or(PipelineError::UnknownRun)?;
-        let view = claimed.view;
+        let (wanted, catalog) = (run.clone(), shared.settings.catalog.clone());
+        let claimed = rows.write("take a run", move |tx, owner| {
+            let claimed = claim(tx, owner, &wanted)?;
+            if let Some(claimed) = claimed.as_ref().filter(|claimed| !claimed.view.status.is_ended()) {
+                // A step that needs the folder says that it is not there.
+                drop(RunFolder::of(&catalog, owner.scope(), &wanted, &claimed.id).make());
+            }
+            Ok(claimed)
+        });
+        let claimed = claimed.await?.ok_or(PipelineError::UnknownRun)?;
+        let (view, id) = (claimed.view, claimed.id);
         if view.status.is_ended() {
             return Ok(view);
         }
@@ -88,18 +97,17 @@ impl Executor {
         if view.cancel_requested {
             stop.cancel.cancel();
         }
-        let owner = rows.scope().tenant().clone();
         let (wrote, hear) = watch::channel(view.last_event);
         let seat_of = Arc::clone(&shared);
-        let _seat = seat_of.live.enter((owner.clone(), run.clone()), view.generation, stop.clone(), hear);
-        let folder = RunFolder::of(&shared.settings.catalog, &owner, &run);
+        let _seat = seat_of.live.enter(id.clone(), view.generation, stop.clone(), hear);
+        let folder = RunFolder::of(&shared.settings.catalog, rows.scope(), &run, &id);
         let past = Past::of(claimed.events);
         let trace = view.trace.clone();
         let generation = view.generation;
         let mut named: BTreeSet<String> =
             pipeline.parameters().iter().map(|(name, _)| name.to_owned()).collect();
         pipeline.dag().names(&mut named);
-        let executor = Self { shared, rows, run, generation, stop, wrote, past, folder, trace, named };
+        let executor = Self { shared, rows, run, id, generation, stop, wrote, past, folder, trace, named };
         let executor = Arc::new(executor);
         let span = tracing::info_span!(
             "run", run = %executor.run, pipeline = pipeline.name(), trace_id = %executor.trace,
@@ -139,7 +147,7 @@ impl Executor {
             Err(Halt::Cancelled) => return Err(PipelineError::TakenOver),
         }
         let run = self.run.clone();
-        let read = self.rows.read("read a run", move |conn, scope| find(conn, scope, &run));
+        let read = self.rows.read("read a run", move |conn, owner| find(conn, owner, &run));
         read.await?.ok_or(PipelineError::UnknownRun)
     }
 
@@ -171,7 +179,7 @@ impl Executor {
         }
     }
 
-    /// Looks for a cancellation or a later executor of another process, for as long as it is polled.
+    /// Looks for a cancellation, a deletion or a later executor by another process, for as long as it is polled.
     async fn watch(&self) -> std::convert::Infallible {
         let mut seen = None;
         loop {
@@ -182,10 +190,13 @@ impl Executor {
             }
             seen = now;
             let run = self.run.clone();
-            let read = self.rows.read("watch a run", move |conn, scope| find(conn, scope, &run));
+            let read = self.rows.read("watch a run", move |conn, owner| standing(conn, owner, &run));
             match read.await {
-                Ok(Some(view)) if view.generation != self.generation => self.stop.overtake(),
-                Ok(Some(view)) if view.cancel_requested => self.stop.cancel.cancel(),
+                Ok(None) => self.stop.overtake(),
+                Ok(Some(found)) if found.id != self.id || found.generation != self.generation => {
+                    self.stop.overtake();
+                }
+                Ok(Some(found)) if found.cancel_requested => self.stop.cancel.cancel(),
                 // What the next write meets is told by that write.
                 _ => {}
             }

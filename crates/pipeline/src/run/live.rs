@@ -1,6 +1,6 @@
 //! The runs that this process executes now: how to stop them, and how to hear of them.
 //!
-//! It is one map inside [`Pipelines`](crate::Pipelines), keyed by tenant and run, with an entry for as long as an executor
+//! It is one map inside [`Pipelines`](crate::Pipelines), keyed by the runs' ids, with an entry for as long as an executor
 //! works. A later executor of the same run takes the earlier one's place and stops it. What other processes execute is
 //! not in it: they are told through the run's row.
 
@@ -8,16 +8,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use haversack::well_known::{Cancel, TenantId};
+use haversack::well_known::Cancel;
 use tokio::sync::watch;
-
-use super::RunId;
-
-type Key = (TenantId, RunId);
 
 #[derive(Debug, Default)]
 pub(crate) struct Live {
-    runs: Mutex<HashMap<Key, Here>>,
+    runs: Mutex<HashMap<String, Here>>,
 }
 
 #[derive(Debug)]
@@ -53,7 +49,7 @@ impl Stop {
 /// The entry of one executor; it goes when this is dropped.
 pub(crate) struct Seat<'a> {
     live: &'a Live,
-    key: Key,
+    id: String,
     generation: u64,
 }
 
@@ -61,34 +57,41 @@ impl Live {
     /// Enters an executor, and stops an earlier one of the same run.
     pub(crate) fn enter(
         &self,
-        key: Key,
+        id: String,
         generation: u64,
         stop: Stop,
         wrote: watch::Receiver<u64>,
     ) -> Seat<'_> {
         let mut runs = self.hold();
-        let is_newer = runs.get(&key).is_none_or(|here| here.generation < generation);
-        if is_newer && let Some(earlier) = runs.insert(key.clone(), Here { generation, stop, wrote }) {
+        let is_newer = runs.get(&id).is_none_or(|here| here.generation < generation);
+        if is_newer && let Some(earlier) = runs.insert(id.clone(), Here { generation, stop, wrote }) {
             earlier.stop.overtake();
         }
-        Seat { live: self, key, generation }
+        Seat { live: self, id, generation }
     }
 
     /// Stops the run, if it is executed here.
-    pub(crate) fn cancel(&self, owner: &TenantId, run: &RunId) {
-        if let Some(here) = self.hold().get(&(owner.clone(), run.clone())) {
+    pub(crate) fn cancel(&self, id: &str) {
+        if let Some(here) = self.hold().get(id) {
             here.stop.cancel.cancel();
         }
     }
 
+    /// Stops the run, if it is executed here, as one that is no longer its executor's.
+    pub(crate) fn overtake(&self, id: &str) {
+        if let Some(here) = self.hold().get(id) {
+            here.stop.overtake();
+        }
+    }
+
     /// What changes with each write of the run, if it is executed here.
-    pub(crate) fn wrote(&self, owner: &TenantId, run: &RunId) -> Option<watch::Receiver<u64>> {
-        let mut wrote = self.hold().get(&(owner.clone(), run.clone()))?.wrote.clone();
+    pub(crate) fn wrote(&self, id: &str) -> Option<watch::Receiver<u64>> {
+        let mut wrote = self.hold().get(id)?.wrote.clone();
         wrote.mark_unchanged();
         Some(wrote)
     }
 
-    fn hold(&self) -> MutexGuard<'_, HashMap<Key, Here>> {
+    fn hold(&self) -> MutexGuard<'_, HashMap<String, Here>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,8 +99,8 @@ impl Live {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut runs = self.live.hold();
-        if runs.get(&self.key).is_some_and(|here| here.generation == self.generation) {
-            runs.remove(&self.key);
+        if runs.get(&self.id).is_some_and(|here| here.generation == self.generation) {
+            runs.remove(&self.id);
         }
     }
 }

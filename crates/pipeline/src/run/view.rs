@@ -66,9 +66,11 @@ pub struct RunView {
     pub pipeline: String,
     /// SHA-256 of the pipeline's definition.
     pub definition: String,
-    /// Who started it, where a principal was bound.
+    /// Who started it, and whose it is.
+    pub principal: String,
+    /// The session that was bound when it was started; it goes with that session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
+    pub session: Option<String>,
     /// Where it stands.
     pub status: RunStatus,
     /// What it was started with.
@@ -77,6 +79,8 @@ pub struct RunView {
     pub generation: u64,
     /// The number of its last event.
     pub last_event: u64,
+    /// The number of the event that asked for this try: the first one, or the last retry.
+    pub asked: u64,
     /// Its trace: 32 hexadecimal digits.
     pub trace: String,
     /// Whether its cancellation was asked for.
@@ -87,6 +91,10 @@ pub struct RunView {
     /// Which step failed, and why, when that is how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether what it was given or gave cannot be opened any more, because the key that sealed it has gone; it is
+    /// missing here then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreadable: bool,
     /// When it was started.
     pub created_at: i64,
     /// When an executor first worked on it.

@@ -7,9 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack_store::ControlRows;
-
-use super::{Event, page};
+use super::{Event, OwnRows, page};
 use crate::PipelineError;
 use crate::pipelines::Shared;
 use crate::run::RunId;
@@ -24,8 +22,10 @@ const LOOK: Duration = Duration::from_millis(200);
 #[must_use = "a follower reads nothing until `next`"]
 pub struct Follow {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) rows: ControlRows,
+    pub(crate) rows: OwnRows,
     pub(crate) run: RunId,
+    /// The id of the run that is followed, once it was seen.
+    pub(crate) id: Option<String>,
     pub(crate) after: u64,
     pub(crate) ready: VecDeque<Event>,
     pub(crate) is_last: bool,
@@ -50,14 +50,19 @@ impl Follow {
                 return Ok(None);
             }
             // Asked before the read, so that what is written in between wakes us.
-            let written = self.shared.live.wrote(self.rows.scope().tenant(), &self.run);
+            let written = self.id.as_ref().and_then(|id| self.shared.live.wrote(id));
             let (run, after) = (self.run.clone(), self.after);
             let read =
-                self.rows.read("follow a run", move |conn, scope| page(conn, scope, &run, after, MANY));
+                self.rows.read("follow a run", move |conn, owner| page(conn, owner, &run, after, MANY));
             let found = read.await?.ok_or(PipelineError::UnknownRun)?;
+            // Another run may be called so by now.
+            let is_first = self.id.is_none();
+            if self.id.get_or_insert_with(|| found.id.clone()) != &found.id {
+                return Err(PipelineError::UnknownRun);
+            }
             self.is_last = found.is_last;
             self.ready.extend(found.events);
-            if self.ready.is_empty() && !self.is_last {
+            if self.ready.is_empty() && !self.is_last && !is_first {
                 let news = async {
                     match written {
                         // An executor that ended drops its end, which is news too.

@@ -2,9 +2,12 @@
 //!
 //! Each [`Event`] is one row with a number; the log is the event stream too, so whoever lost the connection goes on
 //! after the last number seen. Inputs are named with their hashes, outputs are kept whole because later steps read them
-//! after a restart, and no value of a secret stands in either. The executor writes, everybody else reads.
+//! after a restart, and no value of a secret stands in either. All of it is sealed where it is stored. The executor writes,
+//! the run's owner reads.
 
 mod follow;
+mod gone;
+mod owner;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -13,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use follow::Follow;
-pub(crate) use rows::{NewRun, append, cancel, claim, delete, find, insert, list, page, retry};
+pub(crate) use gone::{Deleted, Leftover, cleared, delete, expire, folder_name, forget, leftovers};
+pub(crate) use owner::OwnRows;
+pub(crate) use rows::{NewRun, append, cancel, claim, find, insert, list, page, retry, standing};
 
 use crate::catalog::FileRecord;
 use crate::run::RunStatus;

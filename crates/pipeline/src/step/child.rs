@@ -1,6 +1,8 @@
 //! A child process with a group of its own: started, listened to, and ended with everything it started.
 //!
-//! Whatever way the attempt ends (exit, time, cancel, drop) the whole group gets SIGKILL and the child is reaped, so no
+//! A child waits at a gate: it reads a line before it does anything, and gets it when it is written down who it is. When
+//! the executor dies in between, the line never comes and the child ends, so nothing ever runs that no later executor
+//! knows of. Whatever way the attempt ends (exit, time, cancel, drop) the whole group gets SIGKILL and the child is reaped, so no
 //! attempt leaves a process behind. A process that leaves its group on purpose (`setsid`) is out of reach. The runners of
 //! commands and scripts call this.
 
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use haversack::well_known::{CANCEL, Cancel};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::{StepFailure, StepLog, orphan};
@@ -17,14 +19,14 @@ use super::{StepFailure, StepLog, orphan};
 /// How long the pipes may stay open when the child and its group are gone.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Runs the command to its end.
+/// Runs the command to its end. It must wait for a line on its standard input before it does anything.
 pub(super) async fn run(
     mut command: Command,
     process_file: &std::path::Path,
     log: &StepLog,
 ) -> Result<(), StepFailure> {
     command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -36,7 +38,13 @@ pub(super) async fn run(
         return Err(StepFailure::new("the process ended before it could be watched"));
     };
     let group = Group(group);
-    orphan::note(process_file, group.0);
+    orphan::note(process_file, group.0).map_err(|error| {
+        StepFailure::new(format!("who the process is could not be written down: {}", error.kind()))
+    })?;
+    if let Some(mut gate) = child.stdin.take() {
+        // A child that has ended by now tells how by its status.
+        drop(gate.write_all(b"\n").await);
+    }
     let mut pump = std::pin::pin!(pump(child.stdout.take(), child.stderr.take(), log));
     let cancel = CANCEL.get().unwrap_or_default();
     let mut heard = false;

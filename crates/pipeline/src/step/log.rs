@@ -61,7 +61,8 @@ impl StepLog {
         if sink.file.is_none() {
             let folder = self.shared.path.parent();
             if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-                drop(std::fs::create_dir_all(folder));
+                // Only within the run's folder: one that was removed stays so.
+                drop(std::fs::create_dir(folder));
             }
             sink.file = File::options().append(true).create(true).open(&self.shared.path).ok();
         }

@@ -9,14 +9,17 @@ use tokio::process::Command;
 use super::attempt::Prepared;
 use super::{StepFailure, StepOutput, child};
 
+/// Waits at the gate, see [`child::run`], and becomes the command. No parameter has a name like that of the variable.
+const GATE: &str = r#"read -r HAVERSACK_GATE && exec "$@" </dev/null"#;
+
 pub(super) async fn run(prepared: &Prepared<'_>) -> Result<StepOutput, StepFailure> {
     let shell = match prepared.task.overrides.get("shell").map(|shell| shell.as_str()) {
         None | Some(Some("sh")) => "/bin/sh",
         Some(Some("bash")) => "/bin/bash",
         Some(_) => return Err(StepFailure::new("the setting `shell` is `sh` or `bash`")),
     };
-    let mut command = Command::new(shell);
-    command.arg("-c").arg(&prepared.task.command);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", GATE, "gate", shell, "-c"]).arg(&prepared.task.command);
     prepared.install(&mut command, true)?;
     child::run(command, &prepared.folder.process(), &prepared.log).await?;
     prepared.returned().await

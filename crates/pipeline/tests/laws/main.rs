@@ -13,6 +13,7 @@ mod environment;
 mod failure;
 mod isolation;
 mod kill;
+mod owner;
 mod parameters;
 mod processes;
 mod run;
@@ -29,7 +30,7 @@ use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, StepBuilder};
 use haversack_pipeline::run::{RunId, RunView};
 use haversack_pipeline::run_log::{AttemptStatus, Event, What};
 use haversack_pipeline::{Parameters, Pipeline, PipelineOptions, Pipelines};
-use haversack_store::{Store, StoreOptions};
+use haversack_store::{KeyFile, Store, StoreOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -37,6 +38,7 @@ use tempfile::TempDir;
 struct House {
     dir: TempDir,
     store: Store,
+    keys: KeyFile,
     pipelines: Pipelines,
 }
 
@@ -47,8 +49,13 @@ impl House {
 
     fn with(change: impl FnOnce(PipelineOptions) -> PipelineOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (store, pipelines) = open(dir.path(), change);
-        Self { dir, store, pipelines }
+        Self::at(dir, change)
+    }
+
+    /// In a folder that another process may have used before.
+    fn at(dir: TempDir, change: impl FnOnce(PipelineOptions) -> PipelineOptions) -> Self {
+        let (store, keys, pipelines) = open(dir.path(), change);
+        Self { dir, store, keys, pipelines }
     }
 
     fn catalog(&self) -> PathBuf {
@@ -73,10 +80,11 @@ impl House {
     }
 }
 
-fn open(dir: &Path, change: impl FnOnce(PipelineOptions) -> PipelineOptions) -> (Store, Pipelines) {
+fn open(dir: &Path, change: impl FnOnce(PipelineOptions) -> PipelineOptions) -> (Store, KeyFile, Pipelines) {
     let store = Store::open(&dir.join("data"), StoreOptions::default()).unwrap();
+    let keys = KeyFile::open(&dir.join("keys"), &dir.join("data")).unwrap();
     let options = change(PipelineOptions::new(dir.join("pipelines")).code("laws"));
-    (store.clone(), Pipelines::new(store, options))
+    (store.clone(), keys.clone(), Pipelines::new(store, keys, options))
 }
 
 /// A pipeline of these steps in a row.

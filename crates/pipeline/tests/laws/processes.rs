@@ -11,11 +11,11 @@ use haversack_pipeline::run_log::AttemptStatus;
 use crate::{House, chain, ended, id, none, until};
 
 /// A command that starts a grandchild, writes both ids into `file`, and goes on as `then` says.
-fn family(file: &Path, then: &str) -> String {
+pub(crate) fn family(file: &Path, then: &str) -> String {
     format!("sleep 1000 & echo $$ $! > {0}.half; mv {0}.half {0}; {then}", file.display())
 }
 
-fn ids(file: &Path) -> Vec<u32> {
+pub(crate) fn ids(file: &Path) -> Vec<u32> {
     std::fs::read_to_string(file).unwrap().split_whitespace().map(|id| id.parse().unwrap()).collect()
 }
 

@@ -174,7 +174,7 @@ async fn the_generation_alone_keeps_an_old_executor_out() {
     };
     let house = House::with(|options| options.functions(functions.clone()));
     let options = PipelineOptions::new(house.catalog()).functions(functions);
-    let elsewhere = Pipelines::new(house.store.clone(), options);
+    let elsewhere = Pipelines::new(house.store.clone(), house.keys.clone(), options);
     tenant("a")
         .wrap(async {
             let pipeline = chain([("s", function("wait").returns(["x"])), ("t", stub())]);

@@ -14,7 +14,7 @@ async fn rows_are_added_and_never_changed() {
         .wrap(async {
             house.run(&chain([("s", stub())]), none(), "r").await;
             let rows = house.store.rows().unwrap();
-            for statement in ["UPDATE pipeline_events SET body = '{}'", "DELETE FROM pipeline_events"] {
+            for statement in ["UPDATE pipeline_events SET body = x'7b7d'", "DELETE FROM pipeline_events"] {
                 let refused = rows.write("tamper", move |tx, _| Ok(tx.execute(statement, [])?)).await;
                 assert!(refused.unwrap_err().to_string().contains("append-only"), "{statement}");
             }

@@ -72,11 +72,11 @@ async fn a_python_function_is_called_by_the_names_it_has() {
          async def later(**everything):\n    return sorted(everything)\n",
     )
     .unwrap();
-    let (store, pipelines) = {
+    let (store, keys, pipelines) = {
         let dir = tempfile::tempdir().unwrap().keep();
         crate::open(&dir, |options| options.python_path(modules))
     };
-    let house = House { store, pipelines, ..house };
+    let house = House { store, keys, pipelines, ..house };
     tenant("a")
         .wrap(async {
             let pipeline = chain([

@@ -1,6 +1,7 @@
 //! The rules for names. Inside, tenant, principal and session are opaque keys and any bytes are safe; at the
 //! boundary they are held to an alphabet that reads well in lists, paths and logs. Keys are issued, and
-//! sessions named, only through here.
+//! sessions named, only through here. The gateway names its sessions itself, after places on other platforms; such a
+//! name can be asked for and never be chosen.
 
 use haversack::well_known::SessionId;
 
@@ -40,9 +41,37 @@ pub fn session_name(name: &str) -> Result<SessionId, Fault> {
     SessionId::new(name).map_err(|_| refused())
 }
 
+/// What the names of sessions begin with that the gateway made.
+const OF_THE_GATEWAY: &str = "gateway/";
+
+/// Reads the name of a session that is there, if it is: one that a caller chose, or one that the gateway made of a platform,
+/// an account and a chat, which may hold anything.
+///
+/// # Errors
+/// As [`session_name`].
+pub fn known_session(name: &str) -> Result<SessionId, Fault> {
+    match name.starts_with(OF_THE_GATEWAY) {
+        // Too long for any session.
+        true => SessionId::new(name).map_err(|_| Fault::new(Code::SessionName, "A session name is shorter.")),
+        false => session_name(name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{check_name, session_name};
+    use super::{check_name, known_session, session_name};
+
+    #[test]
+    fn a_name_of_the_gateway_can_be_asked_for_and_not_chosen() {
+        let name = "gateway/platform=7:webhook/account=4:desk/chat=8:\u{fc} / ..";
+        assert_eq!(known_session(name).unwrap().as_str(), name);
+        assert!(session_name(name).is_err());
+        assert!(known_session("a").is_ok());
+        let long = format!("gateway/{}", "a".repeat(5000));
+        for bad in ["a/b", "../gateway/x", "cron/x", "", &long] {
+            assert!(known_session(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn names_are_held_to_their_alphabet() {

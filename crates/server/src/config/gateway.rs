@@ -11,10 +11,20 @@ use haversack_agent::agent::SecretRef;
 use haversack_gateway::KeyPolicy;
 use haversack_gateway::account::{Busy, Unknown};
 
+use super::sections::ranged;
+
 /// `[gateway]`: messages from other platforms.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gateway {
+    /// Bytes of one message of a webhook with its attachments, as it is sent: base64 in JSON.
+    #[serde(deserialize_with = "ranged::<_, _, 1024, 16_777_216>")]
+    #[schemars(range(min = 1024, max = 16_777_216))]
+    pub body_bytes: usize,
+    /// Sockets that one tenant may have open. They count among `connections` of `[limits]` too.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 1_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub sockets_per_tenant: usize,
     /// The accounts. Without one no message is taken.
     pub accounts: Vec<Account>,
     /// Commands that agents may run. Without it there are none.
@@ -59,6 +69,9 @@ pub struct Account {
     /// Webhooks: hosts to which answers may go, such as `hooks.example.com` or `*.example.com`.
     #[serde(default)]
     pub callbacks: Vec<String>,
+    /// Webhooks: hosts of `callbacks` that are told the trace of an answer, as `traceparent`.
+    #[serde(default)]
+    pub traced: Vec<String>,
     /// Webhooks: seconds that the time of a signature may be from ours.
     #[serde(default = "window")]
     pub window_s: u32,
@@ -79,6 +92,12 @@ pub struct Command {
     /// Whether a person must approve each command.
     #[serde(default = "yes")]
     pub ask: bool,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { body_bytes: 2 * 1024 * 1024, sockets_per_tenant: 64, accounts: Vec::new(), commands: None }
+    }
 }
 
 fn window() -> u32 {

@@ -23,6 +23,8 @@ use haversack_agent::AgentConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::name::check_name;
+
 /// The name of the file that is read when none is given.
 pub const FILE: &str = "haversack.toml";
 
@@ -163,6 +165,15 @@ impl Config {
             return Err(invalid("`limits.message_bytes` is larger than `limits.body_bytes`".into()));
         }
         self.mcp.allowed().map_err(|error| invalid(format!("[mcp] {error}")))?;
+        for trusted in &self.telemetry.trusted {
+            let names = trusted.split_once('/').ok_or("expected `tenant/principal`".to_owned()).and_then(
+                |(tenant, principal)| {
+                    let of = |what, name| check_name(what, name).map_err(|fault| fault.to_string());
+                    of("tenant", tenant).and(of("principal", principal))
+                },
+            );
+            names.map_err(|error| invalid(format!("`telemetry.trusted`: {error}")))?;
+        }
         let headers = self.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
         let secrets = self.pipelines.secrets.values().flat_map(BTreeMap::values);
         let signing = self.gateway.accounts.iter().flat_map(|account| &account.secrets);

@@ -154,6 +154,8 @@ pub struct Telemetry {
     #[serde(deserialize_with = "ranged::<_, _, 1, 3650>")]
     #[schemars(range(min = 1, max = 3650))]
     pub journal_days: u32,
+    /// Callers whose traces go on here, as `tenant/principal`. Everybody else's `traceparent` is linked to a trace of ours.
+    pub trusted: Vec<String>,
     /// Export of spans over OTLP; off when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<Otlp>,
@@ -248,6 +250,7 @@ impl Default for Telemetry {
             ring_turns: 512,
             journal_units: 5_000,
             journal_days: 30,
+            trusted: Vec::new(),
             otlp: None,
         }
     }
@@ -264,4 +267,15 @@ where
         return Err(out_of_range());
     }
     T::try_from(value).map_err(|_| out_of_range())
+}
+
+/// As [`ranged`], for a number that may be left out.
+pub(super) fn some_ranged<'de, D, T, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    ranged::<D, T, MIN, MAX>(deserializer).map(Some)
 }

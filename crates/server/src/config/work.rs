@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use haversack_agent::agent::SecretRef;
 
-use super::sections::ranged;
+use super::sections::{ranged, some_ranged};
 
 /// `[keys]`: the ring that seals what leaves the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,11 @@ pub struct Jobs {
     #[serde(deserialize_with = "ranged::<_, _, 1, 1_000>")]
     #[schemars(range(min = 1, max = 1_000))]
     pub concurrency: usize,
+    /// Jobs of one tenant that one worker runs at a time. Unset: all but one, so that one tenant's long jobs leave a place
+    /// for the others.
+    #[serde(deserialize_with = "some_ranged::<_, _, 1, 1_000>", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub per_tenant: Option<usize>,
     /// Seconds after which the job of a worker that died is given to another.
     #[serde(deserialize_with = "ranged::<_, _, 1, 3_600>")]
     #[schemars(range(min = 1, max = 3_600))]
@@ -67,6 +72,11 @@ pub struct Pipelines {
     pub runs: Option<PathBuf>,
     /// `PATH` of the children of steps. Nothing else of the server's environment reaches them.
     pub child_path: String,
+    /// Days that a run that has ended is kept, with its folder. Not longer than keys that were replaced still open, which is
+    /// 30 days where `context keys rotate` is not told otherwise.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 3_650>")]
+    #[schemars(range(min = 1, max = 3_650))]
+    pub keep_days: u32,
     /// Secrets by tenant and name, each by reference. A step gets those that it names, in its child's environment alone.
     pub secrets: BTreeMap<String, BTreeMap<String, SecretRef>>,
     /// Pipelines that agents may run as tools.
@@ -122,6 +132,11 @@ impl Keys {
 }
 
 impl Jobs {
+    /// How many places of a worker one tenant may have.
+    pub fn share(&self) -> usize {
+        self.per_tenant.unwrap_or(self.concurrency.saturating_sub(1)).max(1)
+    }
+
     /// After how long the job of a worker that died is given to another.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_s)
@@ -138,11 +153,19 @@ impl Jobs {
     }
 }
 
+impl Pipelines {
+    /// How long a run that has ended is kept.
+    pub fn keep(&self) -> Duration {
+        Duration::from_secs(24 * 3600) * self.keep_days
+    }
+}
+
 impl Default for Jobs {
     fn default() -> Self {
         Self {
             embedded_worker: true,
             concurrency: 8,
+            per_tenant: None,
             lease_s: 30,
             timeout_s: 600,
             max_attempts: 5,
@@ -159,6 +182,7 @@ impl Default for Pipelines {
             folder: None,
             runs: None,
             child_path: "/usr/local/bin:/usr/bin:/bin".to_owned(),
+            keep_days: 14,
             secrets: BTreeMap::new(),
             tools: Vec::new(),
         }

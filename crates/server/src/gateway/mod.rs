@@ -34,6 +34,7 @@ pub(crate) fn desk(config: &Config, store: &Store, keys: &KeyFile, journal: &Jou
     let processes = config.gateway.commands.as_ref().map(commands).transpose()?;
     let mut options = GatewayOptions { processes, hooks: hooks(journal), ..GatewayOptions::default() };
     options.limits.text = config.limits.message_bytes;
+    options.sockets = config.gateway.sockets_per_tenant;
     Ok(Desk::new(store.clone(), keys.clone(), accounts, client, [], options)?)
 }
 
@@ -51,10 +52,11 @@ pub(crate) fn over(engine: &Engine) -> Gateway {
     Gateway::new(engine.desk().clone(), Arc::new(Answers { turns: engine.turns().clone() }))
 }
 
-/// Each message begins a trace, and each delivery is a unit of work in the trace that caused it.
+/// Each message begins a trace, and each delivery is a unit of work in the trace that caused it. The journal knows who is alive.
 fn hooks(journal: &Journal) -> Hooks {
-    let journal = journal.clone();
-    Hooks::default().trace(|| trace::mint().ok()).around(move |id, work| {
+    let (journal, others) = (journal.clone(), journal.clone());
+    let hooks = Hooks::default().process(journal.process(), move |name| others.is_alive(name));
+    hooks.trace(|| trace::mint().ok()).around(move |id, work| {
         let delivery = id.to_owned();
         // The unit binds its place around this block, and the span is opened inside it.
         let sending = async move {
@@ -84,6 +86,7 @@ fn account(config: &config::Account) -> Result<Account, Fault> {
         "cross_post": cross_post,
         "webhook": {
             "callbacks": config.callbacks,
+            "traced": config.traced,
             "window_s": config.window_s,
             "max_chars": config.max_chars,
         },

@@ -30,7 +30,7 @@ async fn answer(turns: &Turns, arrival: &Arrival) -> Result<Reply, Fault> {
         // The same message again, after a crash, is the same turn.
         idempotency_key: Some(arrival.idempotency_key()),
     };
-    let (turn, cancel) = (turns.submit(new)?, CANCEL.get()?);
+    let (turn, cancel) = (turns.submit_accepted(new)?, CANCEL.get()?);
     let outcome = tokio::select! {
         outcome = turn.outcome() => outcome,
         () = cancel.cancelled() => {
@@ -52,7 +52,8 @@ fn said(message: &Message) -> String {
 fn unanswered(fault: &Fault) -> Unanswered {
     let told = match fault.code() {
         Code::TurnCancelled => return Unanswered::Stopped,
-        Code::ShuttingDown => "We are restarting. Send your message again in a moment.",
+        // It is answered after the next start, or its sender is told on the line that it was not taken.
+        Code::ShuttingDown => return Unanswered::ShuttingDown,
         Code::QueueFull | Code::TenantLimit => {
             "Too much is going on here. Send your message again in a moment."
         }
@@ -81,6 +82,7 @@ mod tests {
             let fault = Fault::caused(*code, "detail-canary", std::io::Error::other("cause-canary"));
             match unanswered(&fault) {
                 Unanswered::Stopped => assert_eq!(*code, Code::TurnCancelled),
+                Unanswered::ShuttingDown => assert_eq!(*code, Code::ShuttingDown),
                 Unanswered::Failed { told } => {
                     assert!(told.contains(code.id()) && !told.contains("canary"), "{told}");
                 }

@@ -15,7 +15,7 @@ use crate::auth::Caller;
 use crate::boundary::HTTP;
 use crate::code::Code;
 use crate::problem::Fault;
-use crate::telemetry::trace::{Arrival, LINK};
+use crate::telemetry::trace::{Arrival, LINK, TRACE_STATE};
 
 /// Lets a request pass that carries a valid key of a tenant within its rate.
 pub(super) async fn authenticate(
@@ -51,6 +51,7 @@ pub(super) fn door<B>(request: &http::Request<B>) -> Result<Visit, Response> {
             .bind_some(&REQUEST_ID, id.cloned())
             .bind_some(&TRACE_CONTEXT, arrival.map(|arrival| arrival.trace.clone()))
             .bind_some(&LINK, arrival.and_then(|arrival| arrival.link.clone()))
+            .bind_some(&TRACE_STATE, arrival.and_then(|arrival| arrival.state.clone()))
     });
     visit.map_err(|refused| Fault::from(refused).into_response())
 }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +26,11 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// How long to wait after an error of `accept`, as when file descriptors run out.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// The place of a connection among those that may be open. Each of its requests has it among its extensions; it is free when
+/// nobody holds it any more.
+#[derive(Clone, Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "it is held, and dropped")] Arc<OwnedSemaphorePermit>);
 
 /// An address that is bound and not served yet.
 #[derive(Debug)]
@@ -95,8 +103,13 @@ async fn accept(
             accepted = next(&socket, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let service = TowerToHyperService::new(router.clone());
-        // A socket of the gateway begins as a request; from its upgrade on it is the gateway's.
+        let (service, place) = (TowerToHyperService::new(router.clone()), Place(Arc::new(permit)));
+        let placed = place.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(placed.clone());
+            service.call(request)
+        });
+        // A socket of the gateway begins as a request; from its upgrade on it is the gateway's, with its place.
         let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut stops = stopping.subscribe();
         open.spawn(async move {
@@ -112,7 +125,7 @@ async fn accept(
                     let _ = connection.await;
                 }
             }
-            drop(permit);
+            drop(place);
         });
     }
     drop(socket);

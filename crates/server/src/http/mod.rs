@@ -31,8 +31,10 @@ pub(crate) use wire::plain_id;
 
 use std::sync::Arc;
 
-use crate::auth::Keyring;
-use crate::config::{Jobs, Limits};
+use haversack_gateway::Rate;
+
+use crate::auth::{Caller, Keyring};
+use crate::config::{Gateway, Jobs, Limits};
 use crate::engine::Engine;
 use limits::TenantRates;
 
@@ -44,19 +46,42 @@ pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     keyring: Keyring,
-    rates: TenantRates,
+    rates: Arc<TenantRates>,
+    /// Bytes of one message of a webhook.
+    message_bytes: usize,
     /// Names of the headers that jobs take along.
     carried: Vec<String>,
     /// Tools that may be posted as jobs besides those for the background.
     posted: Vec<String>,
+    /// Callers whose traces go on here, as `tenant/principal`.
+    trusted: Vec<String>,
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, limits: Limits, jobs: &Jobs) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        limits: Limits,
+        jobs: &Jobs,
+        messages: &Gateway,
+        trusted: Vec<String>,
+    ) -> Self {
         let keyring = Keyring::new(engine.store().clone());
-        let rates = TenantRates::new(limits.requests_per_second, limits.burst);
+        let rates = Arc::new(TenantRates::new(limits.requests_per_second, limits.burst));
+        let message_bytes = messages.body_bytes;
         let (carried, posted) = (jobs.headers.clone(), jobs.tools.clone());
-        Self(Arc::new(Parts { engine, limits, keyring, rates, carried, posted }))
+        Self(Arc::new(Parts { engine, limits, keyring, rates, message_bytes, carried, posted, trusted }))
+    }
+
+    /// Whether this caller's trace goes on here.
+    fn trusts(&self, caller: &Caller) -> bool {
+        let (tenant, principal) = (caller.tenant.as_str(), caller.principal.as_str());
+        self.trusted.iter().any(|trusted| trusted.split_once('/') == Some((tenant, principal)))
+    }
+
+    /// The rate that a tenant's messages are taken from, which is that of its requests.
+    pub(crate) fn rate(&self) -> Rate {
+        let rates = self.rates.clone();
+        Arc::new(move |tenant| rates.take(tenant))
     }
 }
 

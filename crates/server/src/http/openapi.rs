@@ -5,7 +5,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{deliveries, health, jobs, pipelines, schema, sessions, traces, turns, wire};
+use super::{deliveries, gateway, health, jobs, pipelines, schema, sessions, traces, turns, wire};
 use crate::problem::Problem;
 
 #[derive(OpenApi)]
@@ -19,7 +19,7 @@ use crate::problem::Problem;
         turns::start, turns::show, turns::events, traces::show, traces::trace,
         sessions::list, sessions::show, sessions::delete, sessions::close,
         jobs::post, jobs::list, jobs::show, jobs::events, jobs::cancel, jobs::redrive,
-        deliveries::list,
+        deliveries::list, gateway::wire::webhook,
         pipelines::list, pipelines::start, pipelines::runs, pipelines::show, pipelines::log, pipelines::retry,
         pipelines::cancel,
         health::live, health::ready, health::metrics, health::error_page, serve,
@@ -28,7 +28,8 @@ use crate::problem::Problem;
         Problem, wire::TurnRequest, wire::TurnState, wire::TurnStateStatus, wire::SessionList,
         schema::Reply, schema::ToolUse, schema::MemoryReport, schema::Manifest, schema::ManifestEntry,
         schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
-        schema::SessionClosed, deliveries::DeliveryView, deliveries::DeliveryList, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
+        schema::SessionClosed, deliveries::DeliveryView, deliveries::DeliveryList, gateway::wire::WebhookMessage, gateway::wire::WebhookChat, gateway::wire::WebhookSender,
+        gateway::wire::WebhookAttachment, gateway::wire::WebhookAnswer, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
         pipelines::RunRequest, pipelines::PipelineList, pipelines::PipelineEntry, pipelines::Run, pipelines::RunList,
         pipelines::RunLog, pipelines::RunEvent,
     )),
@@ -38,6 +39,7 @@ use crate::problem::Problem;
         (name = "context", description = "What was done, where, and under which context."),
         (name = "sessions", description = "What was said before."),
         (name = "jobs", description = "Work that outlives its request."),
+        (name = "messages", description = "Signed messages of other platforms; the signature takes the place of a key."),
         (name = "deliveries", description = "What was to be said on other platforms."),
         (name = "pipelines", description = "Start runs and see what became of them."),
         (name = "operations", description = "For those who run the server; no key needed."),

@@ -17,7 +17,7 @@ use tracing::Instrument;
 use super::App;
 use crate::auth::key::hex;
 use crate::problem::Fault;
-use crate::telemetry::trace::Arrival;
+use crate::telemetry::trace::{Arrival, NoTrace};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,7 +28,7 @@ pub(super) async fn answer(State(app): State<App>, mut request: Request, next: N
         Ok(id) => id,
         Err(fault) => return fault.render("-"),
     };
-    let arrival = match Arrival::of(request.headers()) {
+    let arrival = match arrival(&app, request.headers()).await {
         Ok(arrival) => arrival,
         Err(error) => return Fault::internal(error).render(id.as_str()),
     };
@@ -47,6 +47,15 @@ pub(super) async fn answer(State(app): State<App>, mut request: Request, next: N
     app.engine.telemetry().metrics().request(method.as_str(), &route, status, took);
     tracing::debug!(status, ms = took.as_secs_f64() * 1e3, "answered");
     response
+}
+
+/// The trace of a request. A caller's goes on only where their key, and no header, says that they are trusted; the key is
+/// looked at early for that, and a bad one is refused where every key is.
+async fn arrival(app: &App, headers: &HeaderMap) -> Result<Arrival, NoTrace> {
+    let trusted = headers.contains_key("traceparent")
+        && !app.trusted.is_empty()
+        && app.keyring.authenticate(headers).await.is_ok_and(|caller| app.trusts(&caller));
+    if trusted { Arrival::of_trusted(headers) } else { Arrival::of(headers) }
 }
 
 fn render(app: &App, mut response: Response, id: &RequestId) -> Response {

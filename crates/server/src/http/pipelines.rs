@@ -1,5 +1,5 @@
-//! Pipelines over HTTP: what there is, and runs: start, look, follow, cancel, try again. A run belongs to the tenant of
-//! the context; whoever starts one submits the job that executes it, so that it works in its starter's context, in
+//! Pipelines over HTTP: what there is, and runs: start, look, follow, cancel, try again. A run belongs to the tenant and
+//! the principal of the context; whoever starts one submits the job that executes it, so that it works in its starter's context, in
 //! whichever process has a worker.
 
 mod wire;
@@ -77,7 +77,8 @@ pub(super) async fn list(State(app): State<App>) -> Result<Json<PipelineList>, F
 
 /// Start a run of a pipeline: it is written down, and a worker executes it.
 ///
-/// A second start under the same key gives the first run, whatever it brings.
+/// A second start under the same key gives the first run, whatever it brings. When nobody is at work on that run, and it has
+/// not ended, a worker takes it up again.
 #[utoipa::path(post, path = "/v1/pipelines/{name}/runs", tag = "pipelines", security(("api_key" = [])),
     params(("name" = String, Path, description = "The pipeline's name.")),
     request_body = RunRequest,
@@ -112,7 +113,7 @@ pub(super) async fn start(
     Ok(accepted(started.run))
 }
 
-/// List runs of the tenant, the newest first.
+/// List your runs, the newest first.
 #[utoipa::path(get, path = "/v1/runs", tag = "pipelines", security(("api_key" = [])),
     params(
         ("status" = Option<String>, Query, description = "Only those that are `pending`, `running`, `succeeded`, \
@@ -217,6 +218,8 @@ pub(super) async fn retry(State(app): State<App>, RunPath(run): RunPath) -> Resu
     ))]
 pub(super) async fn cancel(State(app): State<App>, RunPath(run): RunPath) -> Result<Response, Fault> {
     let view = app.engine.work().pipelines().cancel(&run).await?;
+    // One whose executor died is ended by the next one.
+    pipelines::submit(app.engine.work(), &view).await?;
     match view.status {
         RunStatus::Succeeded | RunStatus::Failed => {
             Err(Fault::new(Code::RunRefused, "The run has ended, so there is nothing to cancel."))

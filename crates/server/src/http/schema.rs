@@ -245,6 +245,10 @@ pub(super) struct JobView {
     /// When it ended.
     #[schema(required = true)]
     finished_at: Option<i64>,
+    /// Whether whoever was promised its end could not be told of it, because what it was submitted with cannot be opened.
+    untold: bool,
+    /// Counts from 1 how often it was begun from its first attempt; a redrive adds one.
+    drive: u32,
     /// What it answered; not in lists.
     #[schema(value_type = Option<Object>)]
     result: Option<serde_json::Value>,

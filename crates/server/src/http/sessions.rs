@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::schema::{NoSession, Receipt, Refused, SessionClosed, SessionView};
-use super::wire::{SessionList, SessionPath};
-use crate::auth::name::session_name;
+use super::wire::{KnownSession, SessionList};
+use crate::auth::name::known_session;
 use crate::code::Code;
 use crate::problem::{Fault, Problem};
 use crate::{boundary, work};
@@ -67,7 +67,7 @@ pub(super) async fn list(
 
 /// Read a session with its turns.
 #[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name.")),
+    params(("session" = String, Path, description = "The session's name; one of the gateway percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -75,7 +75,7 @@ pub(super) async fn list(
     ))]
 pub(super) async fn show(
     State(app): State<App>,
-    SessionPath(session): SessionPath,
+    KnownSession(session): KnownSession,
 ) -> Result<Json<haversack_agent::history::SessionView>, Fault> {
     app.engine.agents().history()?.session(&session).await?.map(Json).ok_or_else(not_found)
 }
@@ -83,7 +83,7 @@ pub(super) async fn show(
 /// Close a session: what helped in it becomes memory of the tenant, by a job that is stored with the close. The history
 /// stays, and a new message opens the session again.
 #[utoipa::path(post, path = "/v1/sessions/{session}/close", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name.")),
+    params(("session" = String, Path, description = "The session's name; one of the gateway percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -91,7 +91,7 @@ pub(super) async fn show(
     ))]
 pub(super) async fn close(
     State(app): State<App>,
-    SessionPath(session): SessionPath,
+    KnownSession(session): KnownSession,
 ) -> Result<Json<Closed>, Fault> {
     let (work, agents) = (app.engine.work(), app.engine.agents());
     if !agents.history()?.has(&session).await? {
@@ -102,12 +102,13 @@ pub(super) async fn close(
     Ok(Json(Closed { session: session.as_str().to_owned(), closed_at, job }))
 }
 
-/// Delete a session with everything that was said and learnt in it. Turns that run in it are cancelled first.
+/// Delete a session with everything that was said and learnt in it, and with the runs of pipelines that were started in it.
+/// Turns and runs that are under way are cancelled first.
 ///
-/// Jobs that were started in it go on, because what they are about is sealed: their results find no session to come to.
-/// What is sealed of them, their arguments and results, is deleted when their time is up, or earlier by calling them off.
+/// Jobs that were started in it are deleted with their arguments and results, or called off and deleted when they have
+/// stopped.
 #[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name.")),
+    params(("session" = String, Path, description = "The session's name; one of the gateway percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -115,10 +116,17 @@ pub(super) async fn close(
     ))]
 pub(super) async fn delete(
     State(app): State<App>,
-    SessionPath(session): SessionPath,
+    KnownSession(session): KnownSession,
 ) -> Result<Json<haversack_agent::history::Receipt>, Fault> {
     let _shut = app.engine.turns().forget(&session).await?;
+    // Before the session itself: after a crash in between it can be deleted again.
+    app.engine.work().pipelines().forget(&session).await?;
     let history = app.engine.agents().history()?;
+    if history.has(&session).await? {
+        // First, so that a deletion that was interrupted finds the session and can be repeated.
+        let jobs = app.engine.work().jobs();
+        boundary::in_session(session.clone())?.wrap(async { jobs.forget_session().await }).await?;
+    }
     history.delete(&session).await?.map(Json).ok_or_else(not_found)
 }
 
@@ -131,7 +139,7 @@ fn asked(page: Result<Query<Page>, QueryRejection>) -> Result<(usize, Option<Ses
     if !(1..=LARGEST_PAGE).contains(&limit) {
         return Err(invalid("`limit` is a number from 1 to 100."));
     }
-    let before = page.before.map(|name| session_name(&name)).transpose();
+    let before = page.before.map(|name| known_session(&name)).transpose();
     Ok((limit, before.map_err(|_| invalid("`before` is not the name of a session."))?))
 }
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::schema::{Reply, SessionSummary};
-use crate::auth::name::session_name;
+use crate::auth::name::{known_session, session_name};
 use crate::code::Code;
 use crate::problem::{Fault, Problem};
 use crate::turns::{LiveTurn, Status};
@@ -179,6 +179,18 @@ impl FromRequestParts<App> for SessionPath {
         let name: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, app).await;
         // What does not decode to text is no name either; the empty one is refused with the same words.
         session_name(&name.map(|Path(name)| name).unwrap_or_default()).map(Self)
+    }
+}
+
+/// The name of a session that is asked for, from the path: also one that the gateway made, percent-encoded.
+pub(super) struct KnownSession(pub(super) SessionId);
+
+impl FromRequestParts<App> for KnownSession {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        let name: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, app).await;
+        known_session(&name.map(|Path(name)| name).unwrap_or_default()).map(Self)
     }
 }
 

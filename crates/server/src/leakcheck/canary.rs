@@ -103,8 +103,8 @@ impl Kind {
 
     pub(super) const fn disk(self) -> Disk {
         match self {
-            Self::Fact | Self::Attempt | Self::FileContent | Self::Handbook => Disk::Own,
-            Self::Parameter | Self::Chat => Disk::Control,
+            Self::Fact | Self::Attempt | Self::FileContent | Self::Handbook | Self::Parameter => Disk::Own,
+            Self::Chat => Disk::Control,
             Self::JobArgument | Self::Token | Self::Secret => Disk::Nowhere,
         }
     }

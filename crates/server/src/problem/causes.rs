@@ -143,6 +143,12 @@ impl From<PipelineError> for Fault {
             PipelineError::Unbound(missing) => missing.into(),
             PipelineError::Foreign(foreign) => foreign.into(),
             PipelineError::Store(store) => store.into(),
+            PipelineError::Keys(keys) => keys.into(),
+            PipelineError::Capture(_) => {
+                Self::caused(Code::ContextNotCarried, "The run was not written down.", error)
+            }
+            PipelineError::Seal(_) => Self::caused(Code::SealRefused, "The run was not written down.", error),
+            PipelineError::Sealed => Self::new(Code::SealRefused, text),
             PipelineError::Yaml { .. } | PipelineError::Invalid(_) => Self::new(Code::PipelineInvalid, text),
             PipelineError::UnknownRun | PipelineError::UnknownAttempt => Self::new(Code::RunNotFound, text),
             PipelineError::BadKey
@@ -165,8 +171,10 @@ impl From<GatewayError> for Fault {
             GatewayError::Unbound(missing) => missing.into(),
             GatewayError::Foreign(foreign) => foreign.into(),
             GatewayError::Store(error) => error.into(),
-            GatewayError::ShuttingDown => Self::new(Code::ShuttingDown, "The gateway is shutting down."),
+            GatewayError::ShuttingDown => Self::retry(Code::ShuttingDown, "The gateway is shutting down.", 5),
             GatewayError::QueueFull => Self::retry(Code::QueueFull, sentence(&text), 1),
+            GatewayError::TooFast { after_s } => Self::retry(Code::TenantLimit, sentence(&text), after_s),
+            GatewayError::TooManySockets { .. } => Self::retry(Code::TenantLimit, sentence(&text), 1),
             GatewayError::Interrupted => Self::new(Code::TurnCancelled, sentence(&text)),
             error if error.is_refusal() => Self::new(Code::MessageRefused, sentence(&text)),
             error => Self::internal(error),

@@ -318,7 +318,7 @@ impl Exported {
 }
 
 /// A span of a trace in another process, or in nobody's that we know.
-fn elsewhere(trace: &TraceContext) -> Option<SpanContext> {
+pub(super) fn elsewhere(trace: &TraceContext) -> Option<SpanContext> {
     let (trace_id, span_id) =
         (TraceId::from_hex(trace.trace_id()).ok()?, SpanId::from_hex(trace.parent_id()).ok()?);
     Some(SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, true, TraceState::NONE))

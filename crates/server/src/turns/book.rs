@@ -15,6 +15,8 @@ use crate::problem::Fault;
 #[derive(Default)]
 pub(super) struct Book {
     pub(super) draining: bool,
+    /// The grace period of a stop is over: not even messages that were accepted before have their turn.
+    pub(super) over: bool,
     lanes: HashMap<LaneKey, VecDeque<Arc<LiveTurn>>>,
     per_tenant: HashMap<TenantId, usize>,
     by_id: HashMap<String, Arc<LiveTurn>>,
@@ -49,11 +51,13 @@ impl LaneKey {
 }
 
 impl Book {
-    /// Puts a turn at the end of its lane, or finds the live turn that it repeats.
+    /// Puts a turn at the end of its lane, or finds the live turn that it repeats. One that was `accepted` before a stop began has
+    /// its turn while there is time.
     pub(super) fn enter(
         &mut self,
         turn: &Arc<LiveTurn>,
         limits: &Limits,
+        accepted: bool,
     ) -> Result<Option<Arc<LiveTurn>>, Fault> {
         let key = LaneKey::of(turn);
         let lane = self.lanes.get(&key);
@@ -72,7 +76,7 @@ impl Book {
         if self.shut.contains_key(&key) {
             return Err(busy(Code::QueueFull, "This session is being deleted. Try again shortly."));
         }
-        if self.draining {
+        if self.over || (self.draining && !accepted) {
             return Err(Fault::retry(
                 Code::ShuttingDown,
                 "The server is shutting down and starts no new turns.",

@@ -105,6 +105,19 @@ impl Turns {
     /// a live turn of the same key and another message; [`Code::MissingContext`] outside a door. Nothing was
     /// started then.
     pub fn submit(&self, new: NewTurn) -> Result<Arc<LiveTurn>, Fault> {
+        self.enter(new, false)
+    }
+
+    /// As [`submit`](Self::submit), for a message that was accepted before: while a stop gives running turns time to finish, it
+    /// has its turn too.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_accepted(&self, new: NewTurn) -> Result<Arc<LiveTurn>, Fault> {
+        self.enter(new, true)
+    }
+
+    fn enter(&self, new: NewTurn, accepted: bool) -> Result<Arc<LiveTurn>, Fault> {
         let owner = Owner::current()?;
         let request_hash = Sha256::digest(new.message.as_bytes()).into();
         let cancel = Cancel::new();
@@ -125,7 +138,7 @@ impl Turns {
             cancel,
             Duration::from_secs(self.inner.limits.reconnect_s),
         ));
-        if let Some(joined) = self.inner.book().enter(&live, &self.inner.limits)? {
+        if let Some(joined) = self.inner.book().enter(&live, &self.inner.limits, accepted)? {
             return Ok(joined);
         }
         self.inner.publish_counts();
@@ -187,7 +200,11 @@ impl Turns {
         if tokio::time::timeout(grace, self.idle()).await.is_ok() {
             return;
         }
-        let left = self.inner.book().live();
+        let left = {
+            let mut book = self.inner.book();
+            book.over = true;
+            book.live()
+        };
         tracing::warn!(turns = left.len(), "the grace period is over; cancelling what still runs");
         for turn in &left {
             turn.cancel();

@@ -9,12 +9,13 @@ use haversack_agent::model::ToolCall;
 use haversack_agent::tool::{BackgroundRunner, Started, Starting, ToolError};
 use haversack_gateway::ledger::{Ledger, Say};
 use haversack_gateway::session::REPLY_ROUTE;
-use haversack_jobs::current::JOB_ID;
-use haversack_jobs::{Args, Failure, Handlers, Jobs, NewJob, State};
+use haversack_jobs::current::{ATTEMPT, JOB_ID};
+use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, Jobs, NewJob, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Rules;
+use super::pipelines::RUN;
 
 /// The handler of tools.
 pub const TOOL: &str = "tool";
@@ -59,20 +60,26 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// Brings the result of the current job home. Told once however often the job is run; a job outside of any session, or
-    /// one whose session was deleted meanwhile, keeps its result to itself.
+    /// Brings the result of the current job home. Told once however often the job is run, and once more for each time that
+    /// its owner drove it again; a job outside of any session, or one whose session was deleted meanwhile, keeps its result
+    /// to itself.
     pub(super) async fn bring(&self, source: &str, text: &str) -> Result<(), Failure> {
-        let job = JOB_ID.get()?;
+        let end = end(JOB_ID.get()?.as_str(), ATTEMPT.get()?.drive());
         if let Ok(session) = SESSION_ID.get() {
-            let notice = Notice::new(source, text).once_for(job.as_str());
+            let notice = Notice::new(source, text).once_for(&end);
             self.agents.history()?.notice(&session, notice).await?;
         }
         if REPLY_ROUTE.is_bound() {
-            let say = Say { id: Some(job.to_string()), text: text.to_owned(), to: None };
+            let say = Say { id: Some(end), text: text.to_owned(), to: None };
             self.ledger.submit(say).await?;
         }
         Ok(())
     }
+}
+
+/// The name of one end of a job: what was driven again comes to another one.
+fn end(job: &str, drive: u32) -> String {
+    if drive == 1 { job.to_owned() } else { format!("{job}-{drive}") }
 }
 
 /// Adds the handler of tools, and what is said of one that did not come to a result: whoever was promised one is told.
@@ -81,14 +88,9 @@ pub(super) fn handlers(handlers: Handlers, agents: Agents, results: Results) -> 
     let handlers = handlers.on_finished(move |finished| {
         let results = told.clone();
         async move {
-            let how = match finished.state {
-                State::Failed if finished.handler == TOOL => "failed",
-                State::Cancelled if finished.handler == TOOL => "was cancelled",
-                _ => return,
-            };
-            let text = format!("What was started in the background as {} {how}; there is no result.", finished.id);
-            if results.bring("background", &text).await.is_err() {
-                tracing::warn!(job = %finished.id, "whoever waits for a job could not be told that it has no result");
+            match unkept(&finished) {
+                Some(text) => results.bring("background", &text).await,
+                None => Ok(()),
             }
         }
     });
@@ -102,6 +104,20 @@ pub(super) fn handlers(handlers: Handlers, agents: Agents, results: Results) -> 
             Ok(text)
         }
     })
+}
+
+/// What is said of a job that ended without the result that was promised.
+fn unkept(finished: &Finished) -> Option<String> {
+    // A run tells its own failures, also when the job that executes it fails of them.
+    let of_a_run = finished.handler == RUN && finished.failure != Some(FailureKind::Handler);
+    let how = match finished.state {
+        State::Failed => "failed",
+        State::Cancelled => "was cancelled",
+        State::Quarantined => "was put aside, because its worker died over it again and again",
+        _ => return None,
+    };
+    (finished.handler == TOOL || of_a_run)
+        .then(|| format!("What was started in the background as {} {how}; there is no result.", finished.id))
 }
 
 /// What the tool says no to stays so; everything else may pass.

@@ -9,12 +9,12 @@ use haversack_gateway::session::{
 };
 use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
 
-use crate::telemetry::trace::LINK;
+use crate::telemetry::trace::{LINK, TRACE_STATE};
 
 /// What a job takes along. Without tenant and principal nothing is submitted.
 pub static JOB: Manifest = manifest![
     TENANT_ID, PRINCIPAL;
-    SESSION_ID, REQUEST_ID, TRACE_CONTEXT, LINK,
+    SESSION_ID, REQUEST_ID, TRACE_CONTEXT, LINK, TRACE_STATE,
     // Credentials and facts of the request; the token is a secret and travels in this envelope or not at all.
     ACCESS_TOKEN, HEADERS,
     // Where the answer goes, and for whom.

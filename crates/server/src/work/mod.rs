@@ -52,6 +52,7 @@ pub(crate) struct Before {
     rules: Rules,
     catalogue: Catalogue,
     seat: Seat,
+    keys: KeyFile,
 }
 
 impl Before {
@@ -64,6 +65,7 @@ impl Before {
             rules,
             catalogue: Catalogue::new(config.pipelines.folder.clone()),
             seat: Seat::default(),
+            keys: keys.clone(),
         }
     }
 
@@ -86,10 +88,11 @@ impl Before {
         journal: &Journal,
         ledger: &Ledger,
     ) -> Work {
+        let keys = self.keys;
         let runs = config.pipelines.runs.clone().unwrap_or_else(|| config.store.path.join("runs"));
         let options = options(config, &runs, agents);
-        let pipelines = Pipelines::new(store.clone(), options);
-        self.seat.take(pipelines.clone(), journal.clone());
+        let pipelines = Pipelines::new(store.clone(), keys, options);
+        self.seat.take(pipelines.clone(), journal.clone(), agents.clone());
         let results = Results { agents: agents.clone(), ledger: ledger.clone() };
         let recorder = journal.clone();
         let handlers = Handlers::new().around(move |job, attempt| {
@@ -101,11 +104,20 @@ impl Before {
         let handlers = pipelines::handlers(handlers, pipelines.clone(), journal.clone(), results);
         let worker = WorkerOptions {
             concurrency: config.jobs.concurrency,
+            share: Some(config.jobs.share()),
             lease: config.jobs.lease(),
             grace: config.server.grace(),
             ..WorkerOptions::default()
         };
-        Work { jobs: self.jobs, rules: self.rules, pipelines, catalogue: self.catalogue, handlers, worker }
+        Work {
+            jobs: self.jobs,
+            rules: self.rules,
+            pipelines,
+            keep_runs: config.pipelines.keep(),
+            catalogue: self.catalogue,
+            handlers,
+            worker,
+        }
     }
 }
 

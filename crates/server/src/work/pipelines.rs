@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use haversack::well_known::TENANT_ID;
+use haversack::well_known::{SESSION_ID, TENANT_ID};
 use haversack_agent::Agents;
 use haversack_agent::tool::{Tool, ToolError, ToolOutput, tool};
 use haversack_jobs::current::JOB_ID;
@@ -21,8 +21,9 @@ use haversack_pipeline::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Work;
 use super::background::Results;
+use super::{Work, posted};
+use crate::auth::name::session_name;
 use crate::code::Code;
 use crate::config::{self, PipelineTool};
 use crate::problem::Fault;
@@ -305,19 +306,19 @@ pub async fn begin(
     Ok(started)
 }
 
-/// Submits the job that executes a run that waits for one, unless that is done already. One that is under way has its job,
-/// which can be driven again.
+/// Submits the job that executes a run, unless the run has ended or has a job that is not over: so one whose job failed for
+/// good, or whose executor died with nobody to follow it, is driven again.
 ///
 /// # Errors
 /// The jobs' faults.
 pub async fn submit(work: &Work, run: &RunView) -> Result<(), Fault> {
-    if run.status != RunStatus::Pending {
+    if run.status.is_ended() {
         return Ok(());
     }
     let job = RunJob { run: run.run.as_str().to_owned() };
-    // The number of the last event tells one try from the next: the job of the one before may still be at its last words,
-    // and would take this one for itself.
-    let key = format!("{}.{}", run.run, run.last_event);
+    // What asked for it tells one try from the next: the job of the one before may still be at its last words, and would
+    // take this one for itself.
+    let key = posted::own(&run.principal, &format!("{}.{}", run.run, run.asked));
     work.submit(NewJob::new(RUN, &job)?.key(key)).await?;
     Ok(())
 }
@@ -351,25 +352,37 @@ pub(super) fn tools(tools: &[PipelineTool], catalogue: &Catalogue, seat: &Seat) 
 
 /// Where tools find the pipelines, which are made after the agents that have the tools.
 #[derive(Clone, Default)]
-pub(super) struct Seat(Arc<std::sync::OnceLock<(Pipelines, Journal)>>);
+pub(super) struct Seat(Arc<std::sync::OnceLock<(Pipelines, Journal, Agents)>>);
 
 impl Seat {
-    pub(super) fn take(&self, pipelines: Pipelines, journal: Journal) {
+    pub(super) fn take(&self, pipelines: Pipelines, journal: Journal, agents: Agents) {
         // Filled once, by the engine that made it.
-        let _ = self.0.set((pipelines, journal));
+        let _ = self.0.set((pipelines, journal, agents));
     }
 
     /// Runs a pipeline to its end, under the name of the job that does it, so that a second delivery goes on with the
-    /// first one's run.
+    /// first one's run. What was asked for in a session that is deleted is not begun anew.
     async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
-        let (pipelines, journal) = self.0.get().ok_or(ToolError::NotStarted(None))?;
+        let (pipelines, journal, agents) = self.0.get().ok_or(ToolError::NotStarted(None))?;
         let key =
             JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
+        // Sessions of other doors have no history, and names that none of the chat can have.
+        if let Some(session) = SESSION_ID.bound()
+            && session_name(session.as_str()).is_ok()
+            && !agents.history()?.has(&session).await?
+        {
+            return Err(ToolError::Refused("the session that asked for it is deleted"));
+        }
         let started = pipelines.start(pipeline, parameters, key).await.map_err(not_started)?;
         let id = started.run.run.as_str().to_owned();
         let running = journal.unit(Kind::Run, &id, async { pipelines.execute(&started.run.run).await });
-        running.await.map_err(not_started)
+        running.await.map_err(|error| match error {
+            PipelineError::TakenOver | PipelineError::UnknownRun => {
+                ToolError::Refused("the run was deleted, or another executor has it")
+            }
+            other => not_started(other),
+        })
     }
 }
 

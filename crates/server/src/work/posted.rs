@@ -43,7 +43,7 @@ pub async fn post(
 }
 
 /// Keys of jobs are the tenant's; two of its principals who choose the same words mean two jobs.
-fn own(principal: &str, key: &str) -> String {
+pub(super) fn own(principal: &str, key: &str) -> String {
     let mut hash = Sha256::new();
     for part in [principal, key] {
         hash.update((part.len() as u64).to_le_bytes());

@@ -1,7 +1,9 @@
 //! The work of an installation as one handle, and the worker that does it. `serve` runs one beside its requests, and
 //! `haversack worker` runs one alone; both are told to stop, and give back what they cannot finish.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::time::Duration;
 
 use haversack::well_known::Cancel;
 use haversack_jobs::{Handlers, JobError, Jobs, NewJob, Submitted, Worker, WorkerOptions};
@@ -16,6 +18,7 @@ pub struct Work {
     pub(super) jobs: Jobs,
     pub(super) rules: Rules,
     pub(super) pipelines: Pipelines,
+    pub(super) keep_runs: Duration,
     pub(super) catalogue: Catalogue,
     pub(super) handlers: Handlers,
     pub(super) worker: WorkerOptions,
@@ -54,12 +57,33 @@ impl Work {
         self.handlers = add(std::mem::take(&mut self.handlers));
     }
 
-    /// Works until `shutdown` resolves; see [`Worker::run`].
+    /// Works until `shutdown` resolves, and deletes runs whose time is up meanwhile; see [`Worker::run`].
     pub fn run(
         &self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = Result<(), JobError>> + Send + 'static {
-        Worker::new(self.jobs.clone(), self.handlers.clone(), self.worker.clone()).run(shutdown)
+        let working =
+            Worker::new(self.jobs.clone(), self.handlers.clone(), self.worker.clone()).run(shutdown);
+        let sweeping = sweep(self.pipelines.clone(), self.keep_runs, self.worker.sweep);
+        haversack::detached(async move {
+            tokio::select! {
+                worked = working => worked,
+                never = sweeping => match never {},
+            }
+        })
+    }
+}
+
+/// Deletes runs whose time is up, and folders that a crash left, for as long as it is polled. A sweep that is broken off is
+/// gone on with by the next one.
+async fn sweep(pipelines: Pipelines, keep: Duration, every: Duration) -> Infallible {
+    loop {
+        match pipelines.sweep(keep).await {
+            Ok(0) => {}
+            Ok(runs) => tracing::info!(runs, "runs of pipelines whose time was up are deleted"),
+            Err(error) => tracing::warn!(%error, "old runs could not be deleted; trying again later"),
+        }
+        tokio::time::sleep(every).await;
     }
 }
 

@@ -130,6 +130,12 @@ fn a_secret_that_is_not_there_is_named_by_its_reference() {
 fn what_does_not_go_together_is_refused() {
     let small = parse("[limits]\nbody_bytes = 1024\nmessage_bytes = 2048\n", &[]).unwrap();
     assert!(small.check().unwrap_err().to_string().contains("message_bytes"));
+    for trusted in ["acme", "acme/", "Acme/kim", "acme/kim/x"] {
+        let text = format!("[telemetry]\ntrusted = [\"{trusted}\"]\n");
+        let error = parse(&text, &[]).unwrap().check().unwrap_err().to_string();
+        assert!(error.contains("telemetry.trusted"), "{error}");
+    }
+    assert!(parse("[telemetry]\ntrusted = [\"acme/kim\"]\n", &[]).unwrap().check().is_ok());
     let tool = "[[agent.specialists]]\nname = \"a\"\ndescription = \"d\"\nprompt = \"p\"\ntools = [\"rm\"]\n";
     let error = parse(tool, &[]).unwrap().check().unwrap_err().to_string();
     assert!(error.contains("rm") && error.contains("recall"), "{error}");

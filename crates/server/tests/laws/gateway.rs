@@ -30,13 +30,13 @@ const SECRET: &str = "a secret of sixteen bytes and more";
 
 /// The other side: it takes answers, and keeps those that are signed.
 #[derive(Clone)]
-struct Inbox {
-    url: String,
+pub(super) struct Inbox {
+    pub(super) url: String,
     answers: watch::Sender<Vec<Value>>,
 }
 
 impl Inbox {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         Self::at("127.0.0.1:0").await
     }
 
@@ -50,11 +50,11 @@ impl Inbox {
     }
 
     /// The answers, as soon as there are this many.
-    async fn has(&self, many: usize) -> Vec<Value> {
+    pub(super) async fn has(&self, many: usize) -> Vec<Value> {
         self.answers.subscribe().wait_for(|answers| answers.len() >= many).await.unwrap().clone()
     }
 
-    fn now(&self) -> Vec<Value> {
+    pub(super) fn now(&self) -> Vec<Value> {
         self.answers.borrow().clone()
     }
 }
@@ -67,6 +67,7 @@ async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> St
     assert!(genuine.is_ok(), "an answer is signed");
     let mut answer: Value = serde_json::from_slice(&body).unwrap();
     answer["id"] = id.into();
+    answer["traceparent"] = headers.get("traceparent").map(|sent| sent.to_str().unwrap()).into();
     inbox.answers.send_modify(|answers| answers.push(answer));
     StatusCode::NO_CONTENT
 }
@@ -84,20 +85,20 @@ fn accounts(here: &Path, tenants: &[String]) -> String {
     tenants.iter().map(account).collect()
 }
 
-fn configured(config: &mut Config, tenants: &[String]) {
+pub(super) fn configured(config: &mut Config, tenants: &[String]) {
     let here = config.store.path.parent().unwrap().to_owned();
     let text = accounts(&here, tenants);
     config.gateway = Config::parse(&here.join("haversack.toml"), &text, []).unwrap().gateway;
     (config.limits.requests_per_second, config.limits.burst) = (100_000, 100_000);
 }
 
-async fn desk() -> TestServer {
+pub(super) async fn desk() -> TestServer {
     start_with(|config| configured(config, &["acme".to_owned()]), None).await
 }
 
 /// A message that somebody sends.
 #[derive(Clone)]
-struct Post {
+pub(super) struct Post {
     account: String,
     id: String,
     body: Value,
@@ -105,7 +106,7 @@ struct Post {
 }
 
 impl Post {
-    fn new(account: &str, id: &str, thread: &str, text: &str, callback: Option<&str>) -> Self {
+    pub(super) fn new(account: &str, id: &str, thread: &str, text: &str, callback: Option<&str>) -> Self {
         let body = json!({
             "chat": { "id": "c-1", "type": "direct" },
             "thread": thread,
@@ -116,7 +117,7 @@ impl Post {
         Self { account: account.to_owned(), id: id.to_owned(), body, secret: SECRET }
     }
 
-    async fn send(&self, url: &str) -> Response {
+    pub(super) async fn send(&self, url: &str) -> Response {
         let (body, time) = (self.body.to_string(), now_millis() / 1000);
         let secret = SigningSecret::parse(self.secret).unwrap();
         let signature = sign::sign(&secret, &self.id, time, body.as_bytes());
@@ -156,6 +157,36 @@ async fn a_signed_message_is_answered_in_its_thread_and_once() {
     );
     server.server.shutdown().await.unwrap();
     assert_eq!(inbox.now().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_is_told_its_trace_only_where_the_account_says_so() {
+    let traced = |hosts: Vec<String>| {
+        start_with(
+            move |config| {
+                configured(config, &["acme".to_owned()]);
+                config.gateway.accounts[0].traced = hosts;
+            },
+            None,
+        )
+    };
+    for (hosts, told) in [(vec![], false), (vec!["http://127.0.0.1:*".to_owned()], true)] {
+        let (server, inbox) = (traced(hosts).await, Inbox::open().await);
+        let post = Post::new("acme-desk", "msg-1", "t-7", "hello", Some(&inbox.url));
+        json_of(post.send(&server.server.url()).await, StatusCode::ACCEPTED).await;
+        let answer = inbox.has(1).await.remove(0);
+        let sent = answer["traceparent"].as_str();
+        assert_eq!(sent.is_some(), told, "{answer}");
+        if let Some(sent) = sent {
+            // What is told is the trace that the tenant can read: its delivery hangs there.
+            let key = server.key("acme", "kim").await;
+            let found = server.get(&key, &format!("/v1/context/{}", &sent[3..35])).await;
+            let tree: TraceTree = serde_json::from_value(json_of(found, StatusCode::OK).await).unwrap();
+            let delivery = tree.work.iter().find(|work| work.kind == "delivery").unwrap();
+            assert_eq!(delivery.span, &sent[36..52]);
+        }
+        server.server.shutdown().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,7 +331,7 @@ async fn a_message_and_all_that_it_causes_are_one_tree() {
 }
 
 /// A pipeline that agents run in the background, and that waits for the file `go`.
-fn with_export(here: &Path, embedded: bool) -> String {
+pub(super) fn with_export(here: &Path, embedded: bool) -> String {
     let folder = here.join("pipelines");
     std::fs::create_dir_all(&folder).unwrap();
     let yaml = format!(

@@ -414,6 +414,121 @@ async fn a_background_tool_brings_its_result_into_the_session_once() {
     assert!(under(job), "{tree:#}");
 }
 
+/// What notices say in a session, in their order.
+async fn notices(server: &TestServer, key: &Key, session: &str) -> Vec<String> {
+    let view = json_of(server.get(key, &format!("/v1/sessions/{session}")).await, StatusCode::OK).await;
+    let notices = view["history"].as_array().unwrap().iter().filter(|turn| turn["status"] == "notice");
+    notices.map(|turn| turn["messages"][0]["content"]["text"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn noticed(server: &TestServer, key: &Key, session: &str, many: usize) -> Vec<String> {
+    settled(async || Some(notices(server, key, session).await).filter(|all| all.len() >= many)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_told_of_what_was_called_off_while_it_waited() {
+    let server = idle().await;
+    let kim = server.key("acme", "kim").await;
+    server.say(&kim, "desk", "hello").await;
+    let job = posted(&server, &kim, remember("Our account manager is Robin Vega.")).await;
+    let cancel = server.request(Method::DELETE, &format!("/v1/jobs/{job}"), &kim).send().await.unwrap();
+    assert_eq!(json_of(cancel, StatusCode::OK).await["state"], "cancelled");
+    let _worker = Worker::start(&server);
+    let told = noticed(&server, &kim, "desk", 1).await;
+    assert_eq!(
+        told,
+        [format!("What was started in the background as {job} was cancelled; there is no result.")]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_told_of_the_failure_and_then_of_what_driving_it_again_gave() {
+    let server = idle_with(|config| config.jobs.max_attempts = 1).await;
+    let kim = server.key("acme", "kim").await;
+    let (pipeline, aside) =
+        (server.folder.path().join("pipelines/export.yaml"), server.folder.path().join("aside"));
+    server.say(&kim, "s", "Please run the export.").await;
+    let list = json_of(server.get(&kim, "/v1/jobs").await, StatusCode::OK).await;
+    let job = list["jobs"][0]["id"].as_str().unwrap().to_owned();
+    std::fs::rename(&pipeline, &aside).unwrap();
+    std::fs::write(server.folder.path().join("go"), "").unwrap();
+    let _worker = Worker::start(&server);
+    assert_eq!(ended(&server, &kim, &job).await["state"], "failed");
+    let told = noticed(&server, &kim, "s", 1).await;
+    assert!(told[0].ends_with("failed; there is no result."), "{told:?}");
+
+    std::fs::rename(&aside, &pipeline).unwrap();
+    let redrive =
+        server.request(Method::POST, &format!("/v1/jobs/{job}/redrive"), &kim).send().await.unwrap();
+    json_of(redrive, StatusCode::ACCEPTED).await;
+    let done = ended(&server, &kim, &job).await;
+    assert_eq!(
+        (&done["state"], &done["drive"], &done["untold"]),
+        (&json!("succeeded"), &json!(2), &json!(false))
+    );
+    let told = noticed(&server, &kim, "s", 2).await;
+    assert!(told.len() == 2 && told[1].contains("The pipeline export succeeded"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_session_takes_its_jobs_along() {
+    let server = idle().await;
+    let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
+    server.say(&kim, "desk", "hello").await;
+    let job = posted(&server, &kim, remember("Our account manager is Robin Vega.")).await;
+    let elsewhere = posted(&server, &kim, search()).await;
+    let delete =
+        async |who: &Key| server.request(Method::DELETE, "/v1/sessions/desk", who).send().await.unwrap();
+    problem(delete(&sam).await, "HV0205").await;
+    assert_eq!(show(&server, &kim, &job).await["state"], "queued");
+    json_of(delete(&kim).await, StatusCode::OK).await;
+    problem(server.get(&kim, &format!("/v1/jobs/{job}")).await, "HV0601").await;
+    assert_eq!(show(&server, &kim, &elsewhere).await["state"], "queued");
+    let control = Connection::open(server.folder.path().join("data/control.sqlite")).unwrap();
+    let sealed: i64 = control.query_row("SELECT count(*) FROM job_requests", [], |row| row.get(0)).unwrap();
+    assert_eq!(sealed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenants_long_jobs_leave_a_place_for_another_tenants() {
+    let server = idle_with(|config| config.jobs.concurrency = 3).await;
+    let (kim, other) = (server.key("acme", "kim").await, server.key("other", "kim").await);
+    let mut work = server.server.engine().work().clone();
+    let gate = Arc::new(Semaphore::new(0));
+    let held = gate.clone();
+    work.handlers(|handlers| {
+        handlers.on(TOOL, move || {
+            let gate = held.clone();
+            async move {
+                if TENANT_ID.with(|tenant| tenant.as_str() == "acme")? {
+                    gate.acquire().await?.forget();
+                }
+                Ok::<_, Failure>("done")
+            }
+        })
+    });
+    let worker = Working::start(&work);
+    let mut long = Vec::new();
+    for _ in 0..6 {
+        long.push(posted(&server, &kim, search()).await);
+    }
+    let running = async || {
+        let list = json_of(server.get(&kim, "/v1/jobs").await, StatusCode::OK).await;
+        list["jobs"].as_array().unwrap().iter().filter(|job| job["state"] == "running").count()
+    };
+    settled(async || (running().await == 2).then_some(())).await;
+    for _ in 0..3 {
+        let job = posted(&server, &other, search()).await;
+        assert_eq!(ended(&server, &other, &job).await["result"], "done");
+    }
+    assert_eq!(running().await, 2);
+    gate.add_permits(6);
+    for job in &long {
+        assert_eq!(ended(&server, &kim, job).await["state"], "succeeded");
+    }
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_session_becomes_memory() {
     let server = start_with(|config| config.jobs.tools = vec!["recall".to_owned()], None).await;

@@ -355,6 +355,49 @@ async fn an_outside_trace_is_linked_and_not_continued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_a_caller_whom_the_configuration_trusts_continues_a_trace() {
+    const THEIRS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const THEIR_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let server = start_with_options(|config| {
+        config.telemetry.log = LogFormat::Off;
+        config.telemetry.trusted = vec!["acme/relay".to_owned()];
+        Options { telemetry: Telemetry::install(&config.telemetry).unwrap(), model: None }
+    })
+    .await;
+    let relay = server.key("acme", "relay").await;
+    let say = async |key: &Key, sent: &[&str]| {
+        let mut request = server.turn(key, "of-whom", "hello");
+        for sent in sent {
+            request = request.header("traceparent", *sent);
+        }
+        let request = request.header("x-tenant", "acme").header("x-principal", "relay");
+        let reply = json_of(request.send().await.unwrap(), StatusCode::OK).await;
+        ended(&server, key, reply["turn"].as_str().unwrap()).await
+    };
+    let tree = say(&relay, &[THEIRS]).await;
+    assert_eq!((tree.trace.as_str(), tree.link), (THEIR_TRACE, None));
+    assert_ne!(tree.work[0].parent.as_deref(), Some("00f067aa0ba902b7"), "the request stands between");
+    assert_eq!(trace(&server, &relay, THEIR_TRACE).await.work.len(), 1);
+
+    // The same principal of another tenant is somebody else, and headers that say more than the key say nothing.
+    let other = server.key("other", "relay").await;
+    let tree = say(&other, &[THEIRS]).await;
+    assert_ne!(tree.trace, THEIR_TRACE);
+    assert_eq!(tree.link.as_deref(), Some(THEIRS));
+    problem(server.get(&other, &format!("/v1/context/{THEIR_TRACE}")).await, "HV0218").await;
+    // What is malformed or sent twice is nobody's trace, whoever sends it.
+    for sent in [&["nonsense"][..], &[THEIRS, THEIRS]] {
+        let tree = say(&relay, sent).await;
+        assert_ne!(tree.trace, THEIR_TRACE);
+        assert_eq!(tree.link, None);
+    }
+    let sam = server.key("acme", "sam").await;
+    let reply = server.turn(&sam, "sams", "hello").header("traceparent", THEIRS).send().await.unwrap();
+    let reply = json_of(reply, StatusCode::OK).await;
+    assert_ne!(ended(&server, &sam, reply["turn"].as_str().unwrap()).await.trace, THEIR_TRACE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_cannot_be_written_fails_no_turn() {
     let server = start().await;
     let key = server.key("acme", "kim").await;

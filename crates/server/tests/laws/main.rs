@@ -19,6 +19,7 @@ mod journal;
 mod keys;
 mod limits;
 mod mcp;
+mod messages;
 mod openapi;
 mod operator;
 mod pipelines;

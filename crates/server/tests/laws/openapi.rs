@@ -6,7 +6,8 @@ use haversack_server::code::Code;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::harness::{json_of, start};
+use super::harness::{json_of, start, start_with};
+use super::program::settled;
 
 /// A validator of one schema of the document.
 fn validator(document: &Value, name: &str) -> jsonschema::Validator {
@@ -54,6 +55,48 @@ async fn every_answer_is_as_documented() {
     assert!(!validator(&document, "Reply").is_valid(&json!({ "turn": 1 })));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_and_what_happened_in_them_are_as_documented() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pipelines");
+    let folder = folder.canonicalize().unwrap();
+    let server = start_with(|config| config.pipelines.folder = Some(folder), None).await;
+    let kim = server.key("acme", "kim").await;
+    let document = serde_json::to_value(haversack_server::http::openapi_document()).unwrap();
+    let list = json_of(server.get(&kim, "/v1/pipelines").await, StatusCode::OK).await;
+    check(&document, "PipelineList", &list);
+    assert!(list["pipelines"].as_array().unwrap().len() >= 20, "{list}");
+    // One that succeeds with outputs, one that fails with a reason, one that is called off.
+    for name in ["map", "step_fails", "parallel"] {
+        let start = server.request(Method::POST, &format!("/v1/pipelines/{name}/runs"), &kim);
+        let started = start.json(&json!({ "key": name })).send().await.unwrap();
+        check(&document, "Run", &json_of(started, StatusCode::ACCEPTED).await);
+    }
+    server.request(Method::DELETE, "/v1/runs/parallel", &kim).send().await.unwrap();
+    for name in ["map", "step_fails", "parallel"] {
+        let run = settled(async || {
+            let run = json_of(server.get(&kim, &format!("/v1/runs/{name}")).await, StatusCode::OK).await;
+            (!run["ended_at"].is_null()).then_some(run)
+        })
+        .await;
+        check(&document, "Run", &run);
+        for part in ["?limit=2", "?limit=1000"] {
+            let log =
+                json_of(server.get(&kim, &format!("/v1/runs/{name}/log{part}")).await, StatusCode::OK).await;
+            check(&document, "RunLog", &log);
+            log["events"].as_array().unwrap().iter().for_each(|event| check(&document, "RunEvent", event));
+        }
+    }
+    let retried = server.request(Method::POST, "/v1/runs/step_fails/retry", &kim).send().await.unwrap();
+    check(&document, "Run", &json_of(retried, StatusCode::ACCEPTED).await);
+    check(&document, "RunList", &json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await);
+    // The check itself can fail: a field that nobody documented, and one that is missing.
+    let mut run = json_of(server.get(&kim, "/v1/runs/map").await, StatusCode::OK).await;
+    run["undocumented"] = true.into();
+    assert!(!validator(&document, "Run").is_valid(&run));
+    assert!(!validator(&document, "RunLog").is_valid(&json!({ "events": [{ "number": 1 }] })));
+    server.server.shutdown().await.unwrap();
+}
+
 #[test]
 fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
     let document = serde_json::to_value(haversack_server::http::openapi_document()).unwrap();
@@ -72,6 +115,7 @@ fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
     }
     let expected: BTreeSet<_> = [
         "/errors/{code}",
+        "/gateway/webhook/{account}",
         "/healthz",
         "/metrics",
         "/openapi.json",

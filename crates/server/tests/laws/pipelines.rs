@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
+use haversack_pipeline::run::RunId;
+use haversack_server::boundary::HTTP;
 use haversack_server::config::{Config, PipelineTool};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -192,6 +195,232 @@ async fn a_run_of_another_tenant_is_as_unknown_as_one_that_never_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_colleague_is_as_unknown_as_one_that_never_was() {
+    let server = serving(&examples()).await;
+    let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
+    let canary = json!({ "key": "mine", "parameters": { "word": "canary" } });
+    json_of(begin(&server, &kim, "step_fails", canary).await, StatusCode::ACCEPTED).await;
+    let before = ended(&server, &kim, "mine").await;
+    assert_eq!((&before["status"], &before["parameters"]["word"]), (&"failed".into(), &"canary".into()));
+    let detail = async |method: Method, path: String| {
+        let answer = server.request(method, &path, &sam).send().await.unwrap();
+        serde_json::from_str::<Value>(&problem(answer, "HV0703").await).unwrap()["detail"].clone()
+    };
+    for (method, rest) in
+        [(Method::GET, ""), (Method::DELETE, ""), (Method::GET, "/log"), (Method::POST, "/retry")]
+    {
+        let foreign = detail(method.clone(), format!("/v1/runs/mine{rest}")).await;
+        assert_eq!(foreign, detail(method, format!("/v1/runs/never{rest}")).await);
+    }
+    let runs = json_of(server.get(&sam, "/v1/runs").await, StatusCode::OK).await;
+    assert_eq!(runs["runs"], json!([]));
+    // Both at once under one name, each with a job of its own.
+    json_of(begin(&server, &sam, "linear", json!({ "key": "mine" })).await, StatusCode::ACCEPTED).await;
+    assert_eq!(ended(&server, &sam, "mine").await["principal"], "sam");
+    let retried = server.request(Method::POST, "/v1/runs/mine/retry", &kim).send().await.unwrap();
+    json_of(retried, StatusCode::ACCEPTED).await;
+    let after = ended(&server, &kim, "mine").await;
+    assert_eq!((&after["principal"], &after["pipeline"]), (&"kim".into(), &"step_fails".into()));
+    server.server.shutdown().await.unwrap();
+}
+
+/// Enters as kim of acme, behind the door.
+fn kims() -> haversack::Visit {
+    let kim = Principal::new("kim").unwrap();
+    HTTP.enter(|bind| bind.bind(&TENANT_ID, TenantId::new("acme").unwrap()).bind(&PRINCIPAL, kim)).unwrap()
+}
+
+/// A run of `slow` that is under way and that nobody executes any more: its executor was dropped as by a crash, and there
+/// is no job that would follow it.
+async fn abandoned(server: &TestServer, folder: &Path, key: &str) {
+    let work = server.server.engine().work().clone();
+    let pipeline = work.catalogue().get("slow").unwrap();
+    let (run, mark) = (RunId::new(key).unwrap(), folder.join("began"));
+    kims()
+        .wrap(async {
+            work.pipelines()
+                .start(&pipeline, haversack_pipeline::Parameters::new(), run.clone())
+                .await
+                .unwrap();
+            let executing = haversack::spawn(work.pipelines().execute(&run));
+            settled(async || mark.exists().then_some(())).await;
+            executing.abort();
+            assert!(executing.await.is_err());
+            let left = work.pipelines().get(&run).await.unwrap();
+            assert_eq!((left.status.name(), left.generation), ("running", 1));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_nobody_executes_any_more_is_taken_up_by_a_second_start_and_by_a_cancel() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("began");
+    let wait = format!("test -e {0} || {{ touch {0}; exec sleep 600; }}", mark.display());
+    std::fs::write(folder.path().join("slow.yaml"), one(&wait, "")).unwrap();
+    let server = serving(folder.path()).await;
+    let kim = server.key("acme", "kim").await;
+    abandoned(&server, folder.path(), "again").await;
+    json_of(begin(&server, &kim, "slow", json!({ "key": "again" })).await, StatusCode::ACCEPTED).await;
+    let view = ended(&server, &kim, "again").await;
+    assert_eq!((&view["status"], &view["generation"]), (&"succeeded".into(), &2.into()));
+
+    std::fs::remove_file(&mark).unwrap();
+    abandoned(&server, folder.path(), "off").await;
+    let delete = server.request(Method::DELETE, "/v1/runs/off", &kim).send().await.unwrap();
+    json_of(delete, StatusCode::ACCEPTED).await;
+    assert_eq!(ended(&server, &kim, "off").await["status"], "cancelled");
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_leaves_a_run_that_has_its_job_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mark, gate) = (folder.path().join("began"), folder.path().join("gate"));
+    let wait = format!("touch {}; while ! test -e {}; do sleep 0.05; done", mark.display(), gate.display());
+    std::fs::write(folder.path().join("slow.yaml"), one(&wait, "")).unwrap();
+    let server = serving(folder.path()).await;
+    let kim = server.key("acme", "kim").await;
+    let start = async || begin(&server, &kim, "slow", json!({ "key": "r" })).await;
+    json_of(start().await, StatusCode::ACCEPTED).await;
+    settled(async || mark.exists().then_some(())).await;
+    for _ in 0..3 {
+        json_of(start().await, StatusCode::ACCEPTED).await;
+    }
+    std::fs::write(gate, "").unwrap();
+    let view = ended(&server, &kim, "r").await;
+    assert_eq!((&view["status"], &view["generation"]), (&"succeeded".into(), &1.into()));
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_of_two_people_is_two_runs_that_both_are_executed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display();
+    let wait = format!("touch {place}/began-$who; while ! test -e {place}/gate; do sleep 0.05; done");
+    let text = one(&wait, "").replace("      next:", "      parameters: [who]\n      next:");
+    std::fs::write(folder.path().join("slow.yaml"), text).unwrap();
+    let server = serving(folder.path()).await;
+    for who in ["kim", "sam"] {
+        let (key, body) =
+            (server.key("acme", who).await, json!({ "key": "r", "parameters": { "who": who } }));
+        json_of(begin(&server, &key, "slow", body).await, StatusCode::ACCEPTED).await;
+    }
+    let mark = |who: &str| folder.path().join(format!("began-{who}"));
+    settled(async || (mark("kim").exists() && mark("sam").exists()).then_some(())).await;
+    std::fs::write(folder.path().join("gate"), "").unwrap();
+    for who in ["kim", "sam"] {
+        let view = ended(&server, &server.key("acme", who).await, "r").await;
+        assert_eq!((&view["status"], &view["principal"]), (&"succeeded".into(), &who.into()));
+    }
+    server.server.shutdown().await.unwrap();
+}
+
+/// A server whose agent has the pipeline `name` as a tool.
+async fn offering(folder: &Path, name: &str) -> TestServer {
+    let change = |config: &mut Config| {
+        config.pipelines.folder = Some(folder.to_owned());
+        config.pipelines.tools = vec![PipelineTool {
+            name: name.to_owned(),
+            pipeline: name.to_owned(),
+            description: "Exports the orders of the day.".to_owned(),
+            when: vec!["run the export".to_owned()],
+        }];
+        config.agent.specialists[0].tools.push(name.to_owned());
+    };
+    start_with(change, None).await
+}
+
+/// Files of the data folder in which a word stands.
+fn holding(folder: &Path, word: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, word));
+        } else if std::fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(word.len()).any(|part| part == word.as_bytes()))
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_session_takes_its_runs_along_and_they_do_not_begin_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("began");
+    let step = format!("echo \"$request\" | tee note; touch {}; exec sleep 600", mark.display());
+    let text = one(&step, "")
+        .replace("      next:", "      parameters: [request]\n      catalog: {put: [note]}\n      next:");
+    std::fs::write(folder.path().join("export.yaml"), text).unwrap();
+    let server = offering(folder.path(), "export").await;
+    let kim = server.key("acme", "kim").await;
+    let say = server.turn(&kim, "s", "Please run the export for Wintergreen Canary.").send().await.unwrap();
+    json_of(say, StatusCode::OK).await;
+    settled(async || mark.exists().then_some(())).await;
+    let runs = json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await;
+    assert_eq!((&runs["runs"][0]["session"], &runs["runs"][0]["status"]), (&"s".into(), &"running".into()));
+    let data = server.folder.path().join("data");
+    let runs = data.join("runs");
+    assert!(!holding(&runs, "Wintergreen").is_empty(), "its words lie in the run's folder");
+
+    let delete = server.request(Method::DELETE, "/v1/sessions/s", &kim).send().await.unwrap();
+    json_of(delete, StatusCode::OK).await;
+    let runs = json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await;
+    assert_eq!(runs["runs"], json!([]));
+    // The job that drove it gives up, and its next attempt, if it has one, starts nothing.
+    settled(async || {
+        let jobs = json_of(server.get(&kim, "/v1/jobs").await, StatusCode::OK).await;
+        let over = |job: &Value| job["state"] == "failed" || job["state"] == "succeeded";
+        jobs["jobs"].as_array().unwrap().iter().all(over).then_some(())
+    })
+    .await;
+    let runs = json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await;
+    assert_eq!(runs["runs"], json!([]));
+    assert_eq!(holding(&data, "Wintergreen"), Vec::<PathBuf>::new());
+    server.server.shutdown().await.unwrap();
+    assert_eq!(holding(&data, "Wintergreen"), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_run_is_swept_by_the_worker() {
+    let server = serving(&examples()).await;
+    let kim = server.key("acme", "kim").await;
+    for key in ["old", "young"] {
+        json_of(begin(&server, &kim, "linear", json!({ "key": key })).await, StatusCode::ACCEPTED).await;
+        ended(&server, &kim, key).await;
+    }
+    let store = server.server.engine().store().clone();
+    let aged = kims().wrap(async {
+        let rows = store.rows().unwrap();
+        let past = "UPDATE pipeline_runs SET ended_at = ended_at - 1000 * 86400 * 15 WHERE run = 'old'";
+        rows.write("age a run", move |tx, _| Ok(tx.execute(past, [])?)).await.unwrap()
+    });
+    assert_eq!(aged.await, 1);
+    let TestServer { server, folder, .. } = server;
+    server.shutdown().await.unwrap();
+    let data = folder.path().join("data");
+    let server = start_with(
+        |config| {
+            config.store.path = data;
+            config.pipelines.folder = Some(examples());
+        },
+        None,
+    )
+    .await;
+    let kim = server.key("acme", "kim").await;
+    let runs = settled(async || {
+        let runs = json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await;
+        (runs["runs"].as_array().unwrap().len() == 1).then_some(runs)
+    })
+    .await;
+    assert_eq!(runs["runs"][0]["run"], "young");
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_read_in_pages_and_as_a_stream_that_goes_on_after_a_break() {
     let server = serving(&examples()).await;
     let kim = server.key("acme", "kim").await;
@@ -261,20 +490,7 @@ async fn a_run_that_a_turn_asked_for_hangs_under_its_job_and_its_children_are_in
     let folder = tempfile::tempdir().unwrap();
     let tell = "printf '{\"rows\": 12, \"trace\": \"%s\"}' \"$TRACEPARENT\" > \"$HAVERSACK_RETURNS\"";
     std::fs::write(folder.path().join("export.yaml"), one(tell, "rows, trace")).unwrap();
-    let server = start_with(
-        |config: &mut Config| {
-            config.pipelines.folder = Some(folder.path().to_owned());
-            config.pipelines.tools = vec![PipelineTool {
-                name: "export".to_owned(),
-                pipeline: "export".to_owned(),
-                description: "Exports the orders of the day.".to_owned(),
-                when: vec!["run the export".to_owned()],
-            }];
-            config.agent.specialists[0].tools.push("export".to_owned());
-        },
-        None,
-    )
-    .await;
+    let server = offering(folder.path(), "export").await;
     let kim = server.key("acme", "kim").await;
     let reply = server.turn(&kim, "s", "Please run the export.").send().await.unwrap();
     let turn = json_of(reply, StatusCode::OK).await["turn"].as_str().unwrap().to_owned();

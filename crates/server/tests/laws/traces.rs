@@ -482,6 +482,41 @@ async fn exported_spans_have_the_ids_of_the_journal_and_link_to_what_is_elsewher
     assert!(links("turn").is_empty() && links("tool").is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exported_request_of_a_trusted_caller_hangs_under_the_callers_span() {
+    const THEIRS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let received = Received::default();
+    let endpoint = collector(&received).await;
+    let work = move || {
+        let exporter = Otlp::start(otlp::Options {
+            endpoint,
+            headers: Vec::new(),
+            service_name: "laws".to_owned(),
+            timeout: Duration::from_secs(5),
+            interval: Duration::from_secs(60),
+        });
+        let exporter = exporter.unwrap();
+        let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), THEIRS.parse().unwrap())]);
+        let arrival = Arrival::of_trusted(&headers).unwrap();
+        with_default(&subscriber(&Ring::default(), None::<Log<Vec<u8>>>, Some(&exporter)), || {
+            drop(arrival.run(|| tracing::info_span!(target: OURS, "http")));
+            drop(tracing::info_span!(target: OURS, "unrelated"));
+        });
+        exporter.shutdown().unwrap();
+        arrival
+    };
+    let arrival = haversack::spawn_blocking(work).await.unwrap();
+    let spans = received.spans.lock().unwrap().clone();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let named = |name: &str| &spans.iter().find(|(span, _)| span.name == name).unwrap().0;
+    let http = named("http");
+    let ids = (hex(&http.trace_id), hex(&http.parent_span_id), hex(&http.span_id));
+    let own = arrival.trace.parent_id().to_owned();
+    assert_eq!(ids, (THEIRS[3..35].to_owned(), THEIRS[36..52].to_owned(), own));
+    assert!(http.links.is_empty());
+    assert!(named("unrelated").parent_span_id.is_empty(), "nothing is left on the thread");
+}
+
 /// Runs a server as a process of its own that exports to `endpoint`, with an environment that must not matter, and talks
 /// as two tenants at the same time. Gives each turn's tenant after the process has ended.
 fn two_tenants_at_once(endpoint: &str) -> BTreeMap<String, String> {

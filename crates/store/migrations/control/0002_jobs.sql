@@ -45,13 +45,27 @@ CREATE TABLE jobs (
     started_at       INTEGER,
     finished_at      INTEGER,
     -- When a sweep deletes it. Set at its end, and while it is parked.
-    expires_at       INTEGER
+    expires_at       INTEGER,
+    -- SHA-256 of tenant, principal and the session that it was submitted in, to delete it with that. The name is sealed.
+    session          BLOB    CHECK (session IS NULL OR length(session) = 32),
+    -- Whether its tenant's outbox may still hold it. If a sweep deleted it before, the next relay would queue it anew.
+    in_outbox        INTEGER NOT NULL DEFAULT 0 CHECK (in_outbox IN (0, 1)),
+    -- Counts from 1 how often it was begun from its first attempt: a redrive may come to another end, told once more.
+    drive            INTEGER NOT NULL DEFAULT 1,
+    -- When its end is told to whoever was promised it. NULL before the end, and when it was told or cannot be.
+    tell_at          INTEGER,
+    tell_tries       INTEGER NOT NULL DEFAULT 0,
+    -- Whether its end could not be told.
+    untold           INTEGER NOT NULL DEFAULT 0 CHECK (untold IN (0, 1))
 ) STRICT;
 
 -- The next due job of each tenant of a queue, and the next tenant after a given one, are one step each.
 CREATE INDEX jobs_waiting ON jobs (queue, tenant, run_at) WHERE run_at IS NOT NULL;
 CREATE INDEX jobs_leased ON jobs (lease_until, tenant) WHERE lease_until IS NOT NULL;
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX jobs_to_tell ON jobs (tell_at) WHERE tell_at IS NOT NULL;
+CREATE INDEX jobs_of_session ON jobs (session) WHERE session IS NOT NULL;
+CREATE INDEX jobs_in_outbox ON jobs (tenant) WHERE in_outbox = 1;
 CREATE INDEX jobs_of_owner ON jobs (tenant, principal, number);
 
 -- One live job for each idempotency key.

@@ -2,16 +2,21 @@
 -- Times are milliseconds since the Unix epoch, UTC. What was said, and the address that it goes to, stands only in `sealed`:
 -- a snapshot with its payload, encrypted for this tenant, this table and this row.
 
--- Messages that were taken, so that the same one is not taken twice.
+-- Messages that were taken, so that the same one is not taken twice, and that none is lost which was accepted.
 CREATE TABLE gateway_arrivals (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they came
     tenant      TEXT    NOT NULL,
     account     TEXT    NOT NULL,
     message     BLOB    NOT NULL CHECK (length(message) = 32), -- SHA-256 of the platform's id
-    instance    TEXT    NOT NULL, -- the gateway that works on it
+    instance    TEXT    NOT NULL, -- the process that works on it; empty when it was left to the next one
+    sealed      BLOB, -- the message, until it is finished, where its answer can be said later
+    starts      INTEGER NOT NULL DEFAULT 1, -- how often the work on it began
     arrived_at  INTEGER NOT NULL,
     finished_at INTEGER,
-    PRIMARY KEY (tenant, account, message)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (tenant, account, message)
+) STRICT;
+
+CREATE INDEX gateway_arrivals_left ON gateway_arrivals (number) WHERE finished_at IS NULL AND sealed IS NOT NULL;
 
 CREATE INDEX gateway_arrivals_by_age ON gateway_arrivals (arrived_at);
 
@@ -49,6 +54,7 @@ CREATE TABLE gateway_deliveries (
     UNIQUE (tenant, id)
 ) STRICT;
 
+CREATE INDEX gateway_deliveries_waiting ON gateway_deliveries (tenant, due_at) WHERE state = 'pending';
 CREATE INDEX gateway_deliveries_by_due ON gateway_deliveries (state, due_at);
 CREATE INDEX gateway_deliveries_by_target ON gateway_deliveries (target, number)
     WHERE state IN ('pending', 'attempting');
@@ -72,10 +78,11 @@ CREATE TABLE gateway_schedules (
     fence       INTEGER NOT NULL DEFAULT 0,
     lease_until INTEGER,
     sealed      BLOB    NOT NULL,
+    lost_at     INTEGER, -- it does not open: it runs no more, and its owner sees that
     created_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX gateway_schedules_by_due ON gateway_schedules (next_at);
+CREATE INDEX gateway_schedules_by_due ON gateway_schedules (next_at) WHERE lost_at IS NULL;
 CREATE INDEX gateway_schedules_by_tenant ON gateway_schedules (tenant, owner);
 
 -- Background processes whose end somebody waits for.
@@ -85,9 +92,9 @@ CREATE TABLE gateway_processes (
     principal  TEXT    NOT NULL,
     session    TEXT    NOT NULL, -- the session key
     instance   TEXT    NOT NULL, -- the gateway that started it
-    pid        INTEGER NOT NULL,
+    pid        INTEGER NOT NULL, -- 0 while it starts
     born       TEXT    NOT NULL, -- tells the process from a later one with its number
-    state      TEXT    NOT NULL CHECK (state IN ('running', 'ended', 'lost')),
+    state      TEXT    NOT NULL CHECK (state IN ('starting', 'running', 'ended', 'lost')),
     exit_code  INTEGER,
     notify     INTEGER NOT NULL CHECK (notify IN (0, 1)),
     sealed     BLOB, -- none once its end was told
@@ -96,3 +103,4 @@ CREATE TABLE gateway_processes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX gateway_processes_by_state ON gateway_processes (state, instance);
+CREATE INDEX gateway_processes_ended ON gateway_processes (tenant, session, ended_at) WHERE ended_at IS NOT NULL;

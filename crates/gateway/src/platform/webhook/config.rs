@@ -26,6 +26,9 @@ pub struct WebhookConfig {
     pub secrets: Vec<SigningSecret>,
     /// Where answers may go.
     pub callbacks: Callbacks,
+    /// Which of them are told the trace of an answer, in the headers `traceparent` and `tracestate`. By default none: a
+    /// trace tells its reader which answers belong together.
+    pub traced: Callbacks,
     /// How far the time of a signature may be from ours, in seconds.
     pub window_s: u32,
     /// The longest part of an answer, in characters.
@@ -33,9 +36,10 @@ pub struct WebhookConfig {
 }
 
 impl Default for WebhookConfig {
-    /// No secret, no callback, five minutes, 4000 characters.
+    /// No secret, no callback, nobody who is told a trace, five minutes, 4000 characters.
     fn default() -> Self {
-        Self { secrets: Vec::new(), callbacks: Callbacks::default(), window_s: 300, max_chars: 4000 }
+        let (callbacks, traced) = (Callbacks::default(), Callbacks::default());
+        Self { secrets: Vec::new(), callbacks, traced, window_s: 300, max_chars: 4000 }
     }
 }
 

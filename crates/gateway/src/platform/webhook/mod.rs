@@ -10,7 +10,8 @@ mod send;
 pub mod sign;
 
 pub use config::{Callbacks, SigningSecret, WebhookConfig};
-pub use receive::router;
+pub(crate) use receive::refused;
+pub use receive::{check_head, router};
 pub(crate) use send::Sender;
 pub use send::client;
 

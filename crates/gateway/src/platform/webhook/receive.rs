@@ -1,7 +1,7 @@
 //! Messages that come in as signed requests.
 //!
 //! The signature is checked on the bytes as they came, before anything in them is believed; the id that was signed is the
-//! message's. With a callback the answer goes there and the request is told "accepted"; without one the request waits for
+//! message's. What stands in the head, the account and that there is a signature, is looked at before the body is read. With a callback the answer goes there and the request is told "accepted"; without one the request waits for
 //! its answer, and nothing can be said later. Mounted by the program.
 
 use std::sync::Arc;
@@ -9,13 +9,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use haversack_store::now_millis;
-use http::{HeaderMap, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{WEBHOOK, sign};
@@ -30,9 +32,33 @@ pub fn router(gateway: Gateway) -> Router {
     let limits = gateway.limits();
     let most = limits.attached / 3 * 4 + limits.text * 6 + 64 * 1024;
     Router::new()
-        .route("/gateway/webhook/{account}", post(receive))
+        .route(
+            "/gateway/webhook/{account}",
+            post(receive).route_layer(from_fn_with_state(gateway.clone(), look_first)),
+        )
         .layer(DefaultBodyLimit::max(most))
         .with_state(gateway)
+}
+
+/// What can be said of a message before its body is read: that its account exists, and that somebody signed it. A program that
+/// reads bodies itself asks first.
+///
+/// # Errors
+/// [`GatewayError::BadSignature`], also for an account that does not exist.
+pub fn check_head(gateway: &Gateway, account: &str, headers: &HeaderMap) -> Result<(), GatewayError> {
+    head(gateway, account, headers).map(|_| ())
+}
+
+async fn look_first(
+    State(gateway): State<Gateway>,
+    Path(account): Path<String>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_head(&gateway, &account, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => refused(error),
+    }
 }
 
 #[derive(Deserialize)]
@@ -94,16 +120,23 @@ async fn receive(
     match take(&gateway, &account, &headers, &body).await {
         Ok((status, told)) => (status, Json(told)).into_response(),
         Err(error) => {
-            let status = status_of(&error);
             if !error.is_refusal() {
                 tracing::error!(error = %error, "a webhook message failed");
             }
-            let mut response = (status, Json(Told::Refused { detail: error.to_string() })).into_response();
-            // For a program whose errors have a form of their own.
-            response.extensions_mut().insert(Arc::new(error));
-            response
+            refused(error)
         }
     }
+}
+
+pub(crate) fn refused(error: GatewayError) -> Response {
+    let told = Json(Told::Refused { detail: error.to_string() });
+    let mut response = (status_of(&error), told).into_response();
+    if let GatewayError::TooFast { after_s } = error {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after_s));
+    }
+    // For a program whose errors have a form of their own.
+    response.extensions_mut().insert(Arc::new(error));
+    response
 }
 
 async fn take(
@@ -112,9 +145,8 @@ async fn take(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(StatusCode, Told), GatewayError> {
-    // An account that does not exist and a signature that does not fit are one answer: names are not told to strangers.
-    let account = gateway.accounts().get(WEBHOOK, account).map_err(|_| GatewayError::BadSignature)?.clone();
-    let id = verified(&account, headers, body)?;
+    let (account, signed) = head(gateway, account, headers)?;
+    let id = signed.verify(&account, body)?;
     let message = read(&account, id, body)?;
     if let Some(callback) = &message.callback {
         account.webhook.callbacks.allow(callback)?;
@@ -130,15 +162,38 @@ async fn take(
     })
 }
 
-/// The id of the message, once its signature is known to be good.
-fn verified(account: &Account, headers: &HeaderMap, body: &[u8]) -> Result<String, GatewayError> {
+/// What the head says of a signature.
+struct Signed<'a> {
+    id: &'a str,
+    time: i64,
+    signatures: &'a str,
+}
+
+fn head<'a>(
+    gateway: &Gateway,
+    account: &str,
+    headers: &'a HeaderMap,
+) -> Result<(Arc<Account>, Signed<'a>), GatewayError> {
     let header =
         |name| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(GatewayError::BadSignature);
     let (id, time, signatures) = (header(sign::ID)?, header(sign::TIME)?, header(sign::SIGNATURE)?);
     let time: i64 = time.parse().map_err(|_| GatewayError::BadSignature)?;
-    let config = &account.webhook;
-    sign::verify(&config.secrets, id, time, body, signatures, config.window_s, now_millis() / 1000)?;
-    Ok(id.to_owned())
+    if !signatures.split(' ').any(|signature| signature.starts_with("v1,")) {
+        return Err(GatewayError::BadSignature);
+    }
+    // An account that does not exist and a signature that does not fit are one answer: names are not told to strangers.
+    let account = gateway.accounts().get(WEBHOOK, account).map_err(|_| GatewayError::BadSignature)?;
+    Ok((account.clone(), Signed { id, time, signatures }))
+}
+
+impl Signed<'_> {
+    /// The id of the message, once its signature is known to be good.
+    fn verify(&self, account: &Account, body: &[u8]) -> Result<String, GatewayError> {
+        let Self { id, time, signatures } = *self;
+        let config = &account.webhook;
+        sign::verify(&config.secrets, id, time, body, signatures, config.window_s, now_millis() / 1000)?;
+        Ok(id.to_owned())
+    }
 }
 
 fn read(account: &Account, id: String, body: &[u8]) -> Result<Message, GatewayError> {
@@ -171,7 +226,9 @@ fn status_of(error: &GatewayError) -> StatusCode {
         }
         GatewayError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         GatewayError::Malformed { .. } | GatewayError::CallbackNotAllowed => StatusCode::UNPROCESSABLE_ENTITY,
-        GatewayError::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+        GatewayError::QueueFull | GatewayError::TooFast { .. } | GatewayError::TooManySockets { .. } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         GatewayError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use haversack::FutureExt;
+use haversack::propagator::Propagator;
 use haversack::well_known::TENANT_ID;
 use http::StatusCode;
 use reqwest::{Client, ClientBuilder};
@@ -16,6 +17,9 @@ use crate::ReplyRoute;
 use crate::account::Accounts;
 use crate::platform::{Part, Platform, SendError, Sending};
 use haversack_store::now_millis;
+
+/// What leaves in the headers of an answer, where the account says so: the trace and nothing else.
+static WIRE: Propagator = Propagator::new();
 
 /// The longest a platform may ask us to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -78,9 +82,14 @@ impl Sender {
         };
         let body = serde_json::to_vec(&body).map_err(|_| SendError::Refused)?;
         let time = now_millis() / 1000;
+        let mut trace = http::HeaderMap::new();
+        if account.webhook.traced.allow(callback).is_ok() {
+            WIRE.inject(&mut trace);
+        }
         Ok(self
             .client
             .post(url)
+            .headers(trace)
             .header(http::header::CONTENT_TYPE, "application/json")
             .header(sign::ID, &part.id)
             .header(sign::TIME, time.to_string())

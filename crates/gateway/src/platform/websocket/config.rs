@@ -1,5 +1,7 @@
 //! Who is on the other end of a socket: what the program finds out from the request, before the connection begins.
 
+use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,9 +19,28 @@ pub struct Peer {
 }
 
 /// Recognises a client from the headers of its request, or refuses it with `None`. Given by the program, which knows its
-/// keys.
+/// keys. It is asked once more for each frame, so that what no longer opens a door ends the connection too.
 pub type Authenticate =
     Arc<dyn Fn(HeaderMap) -> Pin<Box<dyn Future<Output = Option<Peer>> + Send>> + Send + Sync>;
+
+/// What the program wants to be kept for as long as a socket is open, such as its place among the connections. Put it among the
+/// extensions of the request; it is dropped when the socket ends.
+#[derive(Clone)]
+pub struct Held(#[expect(dead_code, reason = "it is held, and dropped")] Arc<dyn Any + Send + Sync>);
+
+impl Held {
+    /// Holds this.
+    #[must_use]
+    pub fn new(what: Arc<dyn Any + Send + Sync>) -> Self {
+        Self(what)
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
 
 /// The chat of a principal: two people may use one word for two chats. The length keeps the parts apart.
 pub(super) fn chat_of(principal: &Principal, chat: &str) -> String {

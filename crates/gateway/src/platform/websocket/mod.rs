@@ -8,8 +8,8 @@ mod config;
 mod receive;
 mod send;
 
-pub use config::{Authenticate, Peer};
-pub use receive::router;
+pub use config::{Authenticate, Held, Peer};
+pub use receive::{KEY_ENDED, router};
 pub(crate) use send::{Connections, Sender};
 
 /// The name of the platform, and of the account of a tenant that configured none.

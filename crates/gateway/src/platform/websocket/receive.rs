@@ -2,29 +2,34 @@
 //!
 //! A client says `{"type":"join","chat":"…"}` to listen and `{"type":"say","id":"…","chat":"…","text":"…"}` to speak, which
 //! also listens. It is told `taken`, `refused` and `message`. The task belongs to the connection and inherits no context;
-//! each message enters the door by itself.
+//! each message enters the door by itself. Who is at the other end is asked anew for each frame, in either direction.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::Router;
 use axum::extract::State;
-use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::config::chat_of;
-use super::send::Outgoing;
-use super::{Authenticate, Peer, WEBSOCKET};
+use super::send::{Outgoing, Socket};
+use super::{Authenticate, Held, Peer, WEBSOCKET};
 use crate::account::Account;
 use crate::gateway::{Gateway, Incoming, Receipt};
 use crate::message::{Chat, ChatKind, Message, Sender};
+use crate::platform::webhook::refused;
 use crate::{GatewayError, ReplyRoute};
+
+/// Why a socket is closed whose client is not known any more. The code is 1008.
+pub const KEY_ENDED: &str = "the key of this connection is no longer valid";
 
 /// How many answers may wait for a slow client.
 const QUEUE: usize = 16;
@@ -65,23 +70,65 @@ enum Said {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Told<'a> {
-    Joined { chat: &'a str },
-    Taken { id: &'a str },
-    Duplicate { id: &'a str },
-    Answered { id: &'a str, text: &'a str },
-    Refused { id: &'a str, detail: String },
+    Joined {
+        chat: &'a str,
+    },
+    Taken {
+        id: &'a str,
+    },
+    Duplicate {
+        id: &'a str,
+    },
+    Answered {
+        id: &'a str,
+        text: &'a str,
+    },
+    Refused {
+        id: &'a str,
+        detail: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_s: Option<u32>,
+    },
 }
 
-async fn connect(State(shared): State<Shared>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let Some(peer) = (shared.authenticate)(headers).await else {
+impl<'a> Told<'a> {
+    fn refused(id: &'a str, error: &GatewayError) -> Self {
+        let retry_after_s = match error {
+            GatewayError::TooFast { after_s } => Some(*after_s),
+            _ => None,
+        };
+        Self::Refused { id, detail: error.to_string(), retry_after_s }
+    }
+}
+
+async fn connect(
+    State(shared): State<Shared>,
+    held: Option<Extension<Held>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let Some(peer) = (shared.authenticate)(headers.clone()).await else {
         return (StatusCode::UNAUTHORIZED, "who this is is not known").into_response();
+    };
+    let most = shared.gateway.sockets();
+    let Some(socket) = shared.gateway.connections().open(&peer.tenant, most) else {
+        return refused(GatewayError::TooManySockets { most });
     };
     let configured = shared.gateway.accounts().of_tenant(WEBSOCKET, &peer.tenant).cloned();
     let account =
         configured.unwrap_or_else(|| Arc::new(Account::new(WEBSOCKET, WEBSOCKET, peer.tenant.clone())));
     let most = shared.gateway.limits().text * 6 + 4096;
     let connection = shared.next.fetch_add(1, Ordering::Relaxed);
-    let line = Line { gateway: shared.gateway, account, peer, connection, chats: Vec::new() };
+    let line = Line {
+        gateway: shared.gateway,
+        authenticate: shared.authenticate,
+        headers,
+        account,
+        peer,
+        connection,
+        chats: Vec::new(),
+        _open: (socket, held.map(|Extension(held)| held)),
+    };
     upgrade
         .max_message_size(most)
         .max_frame_size(most)
@@ -91,10 +138,15 @@ async fn connect(State(shared): State<Shared>, headers: HeaderMap, upgrade: WebS
 /// One connection.
 struct Line {
     gateway: Gateway,
+    authenticate: Authenticate,
+    /// Those of the request, with the key.
+    headers: HeaderMap,
     account: Arc<Account>,
     peer: Peer,
     connection: u64,
     chats: Vec<String>,
+    /// Its places among the sockets of its tenant and the connections of the program.
+    _open: (Socket, Option<Held>),
 }
 
 impl Line {
@@ -107,6 +159,11 @@ impl Line {
         loop {
             tokio::select! {
                 Some(Outgoing { frame, arrived }) = outgoing.recv() => {
+                    if !self.is_known().await {
+                        let _ = arrived.send(false);
+                        close(&mut write).await;
+                        break;
+                    }
                     number += 1;
                     let ping = Frame::Ping(number.to_be_bytes().to_vec().into());
                     unanswered.push_back((number, arrived));
@@ -116,11 +173,15 @@ impl Line {
                 }
                 frame = read.next() => {
                     let told = match frame {
+                        Some(Ok(Frame::Text(_))) if !self.is_known().await => {
+                            close(&mut write).await;
+                            break;
+                        }
                         Some(Ok(Frame::Text(text))) => self.hear(&text, &queue).await,
                         Some(Ok(Frame::Pong(answer))) => {
                             let upto = answer.as_ref().try_into().map_or(0, u64::from_be_bytes);
                             while let Some((_, arrived)) = unanswered.pop_front_if(|(number, _)| *number <= upto) {
-                                let _ = arrived.send(());
+                                let _ = arrived.send(true);
                             }
                             continue;
                         }
@@ -134,13 +195,22 @@ impl Line {
             }
         }
         self.gateway.connections().leave(&self.peer.tenant, &self.chats, self.connection);
+        outgoing.close();
+        while let Ok(Outgoing { arrived, .. }) = outgoing.try_recv() {
+            let _ = arrived.send(false);
+        }
+    }
+
+    /// Whether its client is still who it was when it came.
+    async fn is_known(&self) -> bool {
+        (self.authenticate)(self.headers.clone()).await.as_ref() == Some(&self.peer)
     }
 
     async fn hear(&mut self, text: &str, queue: &mpsc::Sender<Outgoing>) -> String {
         match serde_json::from_str(text) {
             Ok(Said::Join { chat, thread }) => match self.join(&chat, thread.as_deref(), queue).await {
                 Ok(()) => told(&Told::Joined { chat: &chat }),
-                Err(error) => told(&Told::Refused { id: "", detail: error.to_string() }),
+                Err(error) => told(&Told::refused("", &error)),
             },
             Ok(Said::Say { id, chat, thread, text }) => {
                 let joined = self.join(&chat, thread.as_deref(), queue).await;
@@ -152,20 +222,25 @@ impl Line {
                     Ok(Receipt::Taken(_)) => told(&Told::Taken { id: &id }),
                     Ok(Receipt::Done { text }) => told(&Told::Answered { id: &id, text: &text }),
                     Ok(Receipt::Duplicate | Receipt::Pairing { .. }) => told(&Told::Duplicate { id: &id }),
-                    Err(error) => told(&Told::Refused { id: &id, detail: error.to_string() }),
+                    Err(error) => told(&Told::refused(&id, &error)),
                 }
             }
-            Err(_) => told(&Told::Refused { id: "", detail: "this is no `join` and no `say`".to_owned() }),
+            Err(_) => told(&Told::Refused {
+                id: "",
+                detail: "this is no `join` and no `say`".to_owned(),
+                retry_after_s: None,
+            }),
         }
     }
 
-    /// Listens to a chat, and has what waited for it sent now.
+    /// Listens to a chat, and has what waited for it sent now. Each counts as a message of its tenant.
     async fn join(
         &mut self,
         chat: &str,
         thread: Option<&str>,
         queue: &mpsc::Sender<Outgoing>,
     ) -> Result<(), GatewayError> {
+        self.gateway.take_rate(&self.peer.tenant)?;
         let chat = chat_of(&self.peer.principal, chat);
         if !self.chats.contains(&chat) {
             if self.chats.len() >= MOST_CHATS {
@@ -201,6 +276,12 @@ impl Line {
         let incoming = Incoming { platform: WEBSOCKET, message, deliver_later: true };
         self.gateway.receive_from(&self.account, self.peer.principal.clone(), incoming).await
     }
+}
+
+async fn close(write: &mut SplitSink<WebSocket, Frame>) {
+    let why = CloseFrame { code: close_code::POLICY, reason: KEY_ENDED.into() };
+    // A client that is gone needs no reason.
+    let _ = write.send(Frame::Close(Some(why))).await;
 }
 
 fn told(told: &Told<'_>) -> String {

@@ -23,13 +23,33 @@ const MAX_CHARS: usize = 16_000;
 /// A frame for a client, and where it is told that the client has it.
 pub(super) struct Outgoing {
     pub(super) frame: String,
-    pub(super) arrived: oneshot::Sender<()>,
+    /// True when the client has it, false when it was not written; dropped when that is not known.
+    pub(super) arrived: oneshot::Sender<bool>,
 }
 
 /// The sockets that listen, by tenant and chat. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Connections {
     listeners: Arc<Mutex<Listeners>>,
+    open: Arc<Mutex<HashMap<TenantId, usize>>>,
+}
+
+/// An open socket, until it is dropped.
+pub(super) struct Socket {
+    open: Arc<Mutex<HashMap<TenantId, usize>>>,
+    tenant: TenantId,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let mut open = hold(&self.open);
+        if let Some(count) = open.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.tenant);
+            }
+        }
+    }
 }
 
 /// By tenant and chat: two tenants may have one chat.
@@ -41,6 +61,17 @@ struct Listener {
 }
 
 impl Connections {
+    /// Counts one more socket of a tenant; `None` when it has `most`.
+    pub(super) fn open(&self, tenant: &TenantId, most: usize) -> Option<Socket> {
+        let mut open = hold(&self.open);
+        let count = open.entry(tenant.clone()).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Socket { open: self.open.clone(), tenant: tenant.clone() })
+    }
+
     /// Lets a connection hear a chat.
     pub(super) fn listen(
         &self,
@@ -76,8 +107,12 @@ impl Connections {
     }
 
     fn hold(&self) -> MutexGuard<'_, Listeners> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+        hold(&self.listeners)
     }
+}
+
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends to sockets.
@@ -139,7 +174,8 @@ impl Platform for Sender {
                         continue;
                     }
                     match has_arrived.await {
-                        Ok(()) => outcome = Ok(()),
+                        Ok(true) => outcome = Ok(()),
+                        Ok(false) => {}
                         // It was on its way when the connection ended.
                         Err(_) => outcome = outcome.or(Err(SendError::Unsure)),
                     }

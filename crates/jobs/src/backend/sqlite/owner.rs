@@ -27,7 +27,7 @@ pub(crate) enum Driven {
 }
 
 const COLUMNS: &str = "number, id, handler, queue, state, attempt, max_attempts, cancel_requested, progress_done,
-    progress_total, progress_note, outcome, failure, failure_code, changes, created_at, run_at, started_at, finished_at";
+    progress_total, progress_note, outcome, failure, failure_code, changes, created_at, run_at, started_at, finished_at, untold, drive";
 
 /// The number of the job `id`, if it belongs to who asks. The one fence around single jobs.
 fn owned(conn: &Connection, scope: &Scope, principal: &str, id: &JobId) -> Result<Option<i64>, StoreError> {
@@ -109,8 +109,8 @@ pub(crate) fn redrive(
 ) -> Result<Driven, StoreError> {
     let Some(number) = owned(tx, scope, principal, id)? else { return Ok(Driven::Unknown) };
     let mut drive = tx.prepare_cached(
-        "UPDATE jobs SET state = 'queued', run_at = ?2, attempt = 1, deliveries = 0, cancel_requested = 0,
-                progress_done = NULL, progress_total = NULL, progress_note = NULL, outcome = NULL, failure = NULL,
+        "UPDATE jobs SET state = 'queued', run_at = ?2, attempt = 1, deliveries = 0, drive = drive + 1,
+                cancel_requested = 0, tell_at = NULL, tell_tries = 0, untold = 0, progress_done = NULL, progress_total = NULL, progress_note = NULL, outcome = NULL, failure = NULL,
                 failure_code = NULL, finished_at = NULL, expires_at = NULL, changes = changes + 1
          WHERE number = ?1 AND state IN ('failed', 'quarantined', 'parked')
            AND EXISTS (SELECT 1 FROM job_requests r WHERE r.number = jobs.number)
@@ -119,6 +119,40 @@ pub(crate) fn redrive(
     )?;
     let driven = drive.execute([number, now_millis()])? == 1;
     Ok(if driven { Driven::Queued } else { Driven::Refused })
+}
+
+/// Deletes the jobs of a session: those that are over or wait at once, with all that is sealed of them; those that run are
+/// called off, and swept at their end. How many there were.
+pub(crate) fn forget(
+    tx: &Transaction<'_>,
+    scope: &Scope,
+    principal: &str,
+    session: &[u8; 32],
+) -> Result<usize, StoreError> {
+    // The hash names tenant and principal too; they are compared where every other call compares them.
+    let whose = params![session, scope.tenant().as_str(), principal];
+    let mut running = tx.prepare_cached(
+        "UPDATE jobs SET cancel_requested = 1, keep_ms = 0, changes = changes + 1
+         WHERE session = ?1 AND tenant = ?2 AND principal = ?3 AND state = 'running'",
+    )?;
+    let running = running.execute(whose)?;
+    // What an outbox still holds is emptied and left for the sweep: without its row it would be relayed anew.
+    let mut requests = tx.prepare_cached(
+        "DELETE FROM job_requests WHERE number IN
+            (SELECT number FROM jobs WHERE session = ?1 AND tenant = ?2 AND principal = ?3 AND state <> 'running')",
+    )?;
+    requests.execute(whose)?;
+    let mut held = tx.prepare_cached(
+        "UPDATE jobs SET state = 'cancelled', run_at = NULL, cancel_requested = 1, keep_ms = 0, outcome = NULL,
+                progress_note = NULL, tell_at = NULL, finished_at = coalesce(finished_at, ?4), expires_at = ?4,
+                changes = changes + 1
+         WHERE session = ?1 AND tenant = ?2 AND principal = ?3 AND state <> 'running' AND in_outbox = 1",
+    )?;
+    let held = held.execute(params![session, scope.tenant().as_str(), principal, now_millis()])?;
+    let mut gone = tx.prepare_cached(
+        "DELETE FROM jobs WHERE session = ?1 AND tenant = ?2 AND principal = ?3 AND state <> 'running' AND in_outbox = 0",
+    )?;
+    Ok(running + held + gone.execute(whose)?)
 }
 
 fn found(row: &Row<'_>) -> Result<Found, Error> {
@@ -142,11 +176,13 @@ fn found(row: &Row<'_>) -> Result<Found, Error> {
         run_at: row.get(16)?,
         started_at: row.get(17)?,
         finished_at: row.get(18)?,
+        untold: row.get(19)?,
+        drive: row.get(20)?,
     };
     let done = done.map(|done| (done.cast_unsigned(), total.map(i64::cast_unsigned)));
     Ok(Found { number: row.get(0)?, job, done, note: row.get(10)?, outcome: row.get(11)? })
 }
 
-fn named(state: &str) -> Result<State, Error> {
+pub(super) fn named(state: &str) -> Result<State, Error> {
     State::named(state).ok_or(Error::InvalidQuery)
 }

@@ -1,7 +1,7 @@
-//! What the holder of a lease may do to its job: keep the lease, report, end it.
+//! What the holder of a lease may do to its job: keep the lease, report, end it, say that the end was told.
 //!
-//! Every statement names the id, the generation and the state `running`; a lease that was lost matches no row, and
-//! nothing of its report is written. Only the worker's calls come here, in batches.
+//! Every statement names the id, the generation and the state `running`, or the drive whose end was told; a lease that
+//! was lost matches no row, and nothing of its report is written. Only the worker's calls come here, in batches.
 
 use haversack_store::StoreError;
 use haversack_store::sqlite::{Connection, OptionalExtension, Transaction, params};
@@ -47,11 +47,24 @@ fn standing(cancel_requested: Option<bool>) -> Standing {
     }
 }
 
-pub(super) fn record(tx: &Transaction<'_>, records: &[Record], now: i64) -> Result<Vec<bool>, StoreError> {
-    records.iter().map(|record| one(tx, &record.lease, &record.what, now)).collect()
+pub(super) fn record(
+    tx: &Transaction<'_>,
+    records: &[Record],
+    tell_in: Option<i64>,
+    now: i64,
+) -> Result<Vec<bool>, StoreError> {
+    let clock = Clock { now, tell_at: tell_in.map(|wait| now.saturating_add(wait)) };
+    records.iter().map(|record| one(tx, &record.lease, &record.what, &clock)).collect()
 }
 
-fn one(tx: &Transaction<'_>, lease: &Lease, what: &Report, now: i64) -> Result<bool, StoreError> {
+/// The instant of a transaction, and when an end of it is told by somebody else.
+struct Clock {
+    now: i64,
+    tell_at: Option<i64>,
+}
+
+fn one(tx: &Transaction<'_>, lease: &Lease, what: &Report, clock: &Clock) -> Result<bool, StoreError> {
+    let now = clock.now;
     match what {
         Report::Progress { done, total, note } => {
             let mut progress = tx.prepare_cached(
@@ -69,9 +82,9 @@ fn one(tx: &Transaction<'_>, lease: &Lease, what: &Report, now: i64) -> Result<b
             ])?;
             Ok(changed == 1)
         }
-        Report::Succeeded { outcome } => end(tx, lease, "succeeded", Some(outcome), None, now),
-        Report::Failed(ill) => end(tx, lease, "failed", ill.text.as_ref(), Some(ill), now),
-        Report::Cancelled => end(tx, lease, "cancelled", None, None, now),
+        Report::Succeeded { outcome } => end(tx, lease, "succeeded", Some(outcome), None, clock),
+        Report::Failed(ill) => end(tx, lease, "failed", ill.text.as_ref(), Some(ill), clock),
+        Report::Cancelled => end(tx, lease, "cancelled", None, None, clock),
         Report::Retry(ill, wait) => {
             let mut retry = tx.prepare_cached(
                 "UPDATE jobs SET state = 'retrying', run_at = ?3, attempt = attempt + 1, deliveries = 0,
@@ -101,6 +114,7 @@ fn one(tx: &Transaction<'_>, lease: &Lease, what: &Report, now: i64) -> Result<b
             let until = now.saturating_add(*wait);
             Ok(release.execute(params![lease.id.as_str(), lease.generation.cast_signed(), until])? == 1)
         }
+        Report::Told { drive, lost } => told(tx, lease, *drive, *lost),
     }
 }
 
@@ -120,11 +134,12 @@ fn end(
     state: &'static str,
     outcome: Option<&Vec<u8>>,
     ill: Option<&Ill>,
-    now: i64,
+    clock: &Clock,
 ) -> Result<bool, StoreError> {
     let mut end = tx.prepare_cached(
         "UPDATE jobs SET state = ?3, outcome = ?4, failure = ?5, failure_code = ?6, run_at = NULL, finished_at = ?7,
-                expires_at = ?7 + keep_ms, lease_until = NULL, lease_owner = NULL, changes = changes + 1
+                expires_at = ?7 + keep_ms, lease_until = NULL, lease_owner = NULL, tell_at = ?8, tell_tries = 0,
+                changes = changes + 1
          WHERE id = ?1 AND generation = ?2 AND state = 'running'
          RETURNING number",
     )?;
@@ -132,11 +147,29 @@ fn end(
     let kind = ill.map(|ill| ill.kind.as_str());
     let code = ill.and_then(|ill| ill.code.as_deref());
     let number: Option<i64> = end
-        .query_row(params![id, generation, state, outcome, kind, code, now], |row| row.get(0))
+        .query_row(params![id, generation, state, outcome, kind, code, clock.now, clock.tell_at], |row| {
+            row.get(0)
+        })
         .optional()?;
     let Some(number) = number else { return Ok(false) };
-    // What failed may be driven again; of what is done nobody needs the request.
-    if ill.is_none() {
+    // What failed may be driven again; of what is done and told nobody needs the request.
+    if ill.is_none() && clock.tell_at.is_none() {
+        forget_request(tx, number)?;
+    }
+    Ok(true)
+}
+
+/// The end of a drive needs no more telling. One that was driven again meanwhile has another end to come.
+fn told(tx: &Transaction<'_>, lease: &Lease, drive: u32, lost: bool) -> Result<bool, StoreError> {
+    let mut told = tx.prepare_cached(
+        "UPDATE jobs SET tell_at = NULL, untold = ?4, changes = changes + ?4
+         WHERE id = ?1 AND generation = ?2 AND drive = ?3 AND tell_at IS NOT NULL AND finished_at IS NOT NULL
+         RETURNING number, state IN ('succeeded', 'cancelled')",
+    )?;
+    let params = params![lease.id.as_str(), lease.generation.cast_signed(), drive, lost];
+    let row = told.query_row(params, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)));
+    let Some((number, over)) = row.optional()? else { return Ok(false) };
+    if over {
         forget_request(tx, number)?;
     }
     Ok(true)
@@ -150,14 +183,15 @@ pub(super) fn forget_request(tx: &Transaction<'_>, number: i64) -> Result<(), St
 
 pub(super) fn sweep(tx: &Transaction<'_>, now: i64) -> Result<usize, StoreError> {
     let mut parked = tx.prepare_cached(
-        "UPDATE jobs SET state = 'failed', run_at = NULL, finished_at = ?1, expires_at = ?1 + keep_ms,
-                changes = changes + 1
+        "UPDATE jobs SET state = 'failed', run_at = NULL, finished_at = ?1, expires_at = ?1 + keep_ms, tell_at = ?1,
+                tell_tries = 0, changes = changes + 1
          WHERE state = 'parked' AND expires_at <= ?1",
     )?;
     parked.execute([now])?;
     let mut sweep = tx.prepare_cached(
         "DELETE FROM jobs WHERE number IN
-            (SELECT number FROM jobs WHERE expires_at <= ?1 AND finished_at IS NOT NULL LIMIT ?2)",
+            (SELECT number FROM jobs WHERE expires_at <= ?1 AND finished_at IS NOT NULL AND tell_at IS NULL
+                                       AND in_outbox = 0 LIMIT ?2)",
     )?;
     Ok(sweep.execute(params![now, SWEPT])?)
 }

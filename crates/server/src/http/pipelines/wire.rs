@@ -52,7 +52,7 @@ pub(in crate::http) struct PipelineEntry {
     pub(super) runnable: bool,
 }
 
-/// Runs of the tenant, newest first.
+/// Your runs, newest first.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(in crate::http) struct RunList {
     /// The runs.
@@ -81,8 +81,10 @@ pub(in crate::http) struct Run {
     pipeline: String,
     /// SHA-256 of the pipeline's definition.
     definition: String,
-    /// Who started it.
-    principal: Option<String>,
+    /// Who started it, and whose it is.
+    principal: String,
+    /// The session that it was started in; it goes with that session.
+    session: Option<String>,
     /// `pending`, `running`, `succeeded`, `failed` or `cancelled`.
     status: String,
     /// What it was started with.
@@ -92,6 +94,8 @@ pub(in crate::http) struct Run {
     generation: u64,
     /// The number of its last event.
     last_event: u64,
+    /// The number of the event that asked for this try: the first one, or the last retry.
+    asked: u64,
     /// Its trace.
     trace: String,
     /// Whether its end was asked for.
@@ -101,6 +105,8 @@ pub(in crate::http) struct Run {
     outputs: Option<Value>,
     /// Which step failed, and why.
     reason: Option<String>,
+    /// Present when the key that sealed it has gone: what it was given or gave is missing here then.
+    unreadable: Option<bool>,
     /// When it was started.
     created_at: i64,
     /// When an executor first worked on it.

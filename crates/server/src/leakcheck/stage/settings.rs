@@ -197,6 +197,7 @@ fn account(tenant: usize, inbox: &str) -> Account {
         cross_post: Vec::new(),
         secrets: vec![SecretRef::Env(desk(tenant))],
         callbacks: vec![inbox.to_owned()],
+        traced: Vec::new(),
         window_s: 300,
         max_chars: 4_000,
     }

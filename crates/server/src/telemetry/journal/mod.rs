@@ -121,6 +121,18 @@ impl Journal {
         .in_current_context()
     }
 
+    /// The name of this process, which no other one that lives has.
+    #[must_use]
+    pub fn process(&self) -> &str {
+        self.inner.presence.name()
+    }
+
+    /// Whether the process of this name is alive, this one too. Blocks.
+    #[must_use]
+    pub fn is_alive(&self, process: &str) -> bool {
+        self.inner.presence.alive(process)
+    }
+
     /// Drops what this process still holds of a session of the current tenant and principal. Its rows go with the
     /// session itself.
     ///

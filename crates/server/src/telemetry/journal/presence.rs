@@ -1,6 +1,6 @@
 //! Which processes are alive, so that a unit of work without an end can be told from one that still runs. Each process
 //! holds a lock on a file of its own below the data folder; the system gives the lock back however the process ends.
-//! Only the journal makes one and asks.
+//! Only the journal makes one and asks, also for the gateway, which leaves to a living process what it works on.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
