@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the measurements. Each is a bench target with its own `main`, which measures and prints a
 //! table; this module only builds it in the release profile with the features it requires, and passes arguments
-//! on.
+//! on. What is measured beside other people's libraries is in the workspace `peers`, whose tree is its own.
 
 use std::process::Command;
 
@@ -24,7 +24,8 @@ pub enum Bench {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Cost of the library's operations beside tokio's task-local, against the targets
+    /// Cost of the library's operations beside tokio's task-local, OpenTelemetry, dcontext, tracing and CPython's
+    /// contextvars, against the targets
     Context {
         /// Passed on to the bench
         #[arg(last = true)]
@@ -43,7 +44,7 @@ pub fn run(what: &Bench) -> Result<()> {
     let (name, arguments) = match what {
         Bench::Turns { arguments } => ("turns", arguments),
         Bench::Jobs { arguments } => ("jobs", arguments),
-        Bench::Context { arguments } => ("context", arguments),
+        Bench::Context { arguments } => return beside_peers("context", arguments),
         Bench::Pipelines { arguments } => ("pipelines", arguments),
     };
     let metadata = Metadata::read(&root())?;
@@ -61,4 +62,16 @@ pub fn run(what: &Bench) -> Result<()> {
     let mut steps = Steps::default();
     steps.run(name, &mut command)?;
     Ok(())
+}
+
+/// Builds and runs one bench target of the workspace `peers`, as its own lock file says.
+fn beside_peers(name: &str, arguments: &[String]) -> Result<()> {
+    let mut command = Command::new(cargo());
+    command
+        .current_dir(root())
+        .args(["bench", "--locked", "--manifest-path", "peers/Cargo.toml", "--target-dir", "target/peers"])
+        .args(["--bench", name, "--"])
+        .args(arguments);
+    let mut steps = Steps::default();
+    steps.run(name, &mut command)
 }

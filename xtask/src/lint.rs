@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy and the documentation build, with warnings as errors. It is three cargo
+//! `cargo xtask lint`: formatting, clippy and the documentation build, with warnings as errors. It is a few cargo
 //! commands over one feature set. Clippy runs twice: as the product is built, and with the mutants switched on,
 //! because neither build contains all of the other's lines.
 
@@ -9,12 +9,14 @@ use anyhow::Result;
 use crate::steps::Steps;
 use crate::workspace::{Metadata, cargo, root};
 
-/// Runs the three checks, stopping at the first red one.
+/// Runs the checks, stopping at the first red one.
 pub fn run() -> Result<()> {
     let metadata = Metadata::read(&root())?;
     let features = metadata.features();
     let mut steps = Steps::default();
     steps.run("fmt", in_root().args(["fmt", "--all", "--check"]))?;
+    let peers = ["fmt", "--all", "--check", "--manifest-path", "peers/Cargo.toml"];
+    steps.run("fmt, peers", in_root().args(peers))?;
     steps.run("clippy", &mut clippy(&features))?;
     let with_mutants = metadata.features_with_mutants();
     if with_mutants != features {

@@ -42,8 +42,8 @@ enum Command {
     Library,
     /// Run every test of the workspace
     Test {
-        /// Also run what rebuilds the tree: the library alone in every feature set, its tests under AddressSanitizer,
-        /// the spawn audit, and the peers
+        /// Also run what rebuilds the tree: the library alone in every feature set, its tests under loom, AddressSanitizer
+        /// and ThreadSanitizer, the spawn audit, and the peers
         #[arg(long)]
         deep: bool,
         /// Run only the tests whose names contain one of these words

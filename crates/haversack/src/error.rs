@@ -14,6 +14,9 @@ use crate::policy::Crossing;
 /// A variable was read that is not bound here. One pointer in size.
 pub struct MissingContext(Box<Missing>);
 
+const _: () =
+    assert!(size_of::<MissingContext>() == size_of::<usize>(), "a read's result stays in registers");
+
 struct Missing {
     variable: &'static str,
     at: &'static Location<'static>,

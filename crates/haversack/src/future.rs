@@ -90,6 +90,14 @@ pin_project! {
     }
 }
 
+/// A task's memory is a question of its future's size: the frame is two words, and the future's own niche says that
+/// it is gone.
+const _: () = {
+    type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+    let frame = 2 * size_of::<usize>() + size_of::<Captured>();
+    assert!(size_of::<WithContext<Boxed>>() == frame + size_of::<Boxed>());
+};
+
 impl<F> WithContext<F> {
     pub(crate) fn new(future: F, context: Context, hop: Hop, at: &'static Location<'static>) -> Self {
         let (slots, span) = context.into_parts();

@@ -16,6 +16,10 @@ pub struct Token<T: 'static> {
     _value: PhantomData<fn(T) -> T>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () =
+    assert!(size_of::<Token<[u8; 100]>>() == 32, "a token is held over awaits, whatever it restores");
+
 impl<T: 'static> Token<T> {
     pub(crate) fn new(undo: Undo) -> Self {
         Self { undo, _value: PhantomData }

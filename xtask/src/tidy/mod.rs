@@ -14,6 +14,7 @@ mod environment;
 mod features;
 mod lengths;
 mod licences;
+mod locks;
 mod source;
 mod spawns;
 mod stair;
@@ -56,6 +57,7 @@ type Rule = fn(&Tree) -> Vec<Finding>;
 const RULES: &[(&str, Rule)] = &[
     ("stair", stair::check),
     ("licences", licences::check),
+    ("locks", locks::check),
     ("features", features::check),
     ("spawns", spawns::check),
     ("unsafe", unsafe_files::check),

@@ -10,7 +10,7 @@ use super::source::Source;
 use crate::workspace::{self, Metadata};
 
 /// Folders that hold no text of ours.
-const SKIPPED: &[&str] = &["target", "data", ".git"];
+const SKIPPED: &[&str] = &["target", "data", ".git", "peers/target"];
 
 /// The project as the rules see it. Paths are relative to the workspace, with forward slashes.
 pub struct Tree {

@@ -106,11 +106,14 @@ impl Slots {
         while head.len.get() <= id {
             self.push(None)?;
         }
-        // SAFETY: `id < len`, so the slot is initialised; we own the only reference and borrow it mutably.
-        Some(unsafe { first(array).add(id as usize).as_mut() })
+        // SAFETY: `id < len`, so this is inside the allocation.
+        let mut place = unsafe { first(array).add(id as usize) };
+        // SAFETY: as above, so the slot is initialised; we own the only reference and borrow it mutably.
+        Some(unsafe { place.as_mut() })
     }
 
-    /// One slot more, for a sole holder; `None` where there is no room.
+    /// One slot more; `None` where there is no room. For a sole holder alone: `place` asks whether it is one, and
+    /// whoever copies has just made the array.
     #[inline]
     fn push(&self, binding: Option<Binding>) -> Option<()> {
         let (array, head) = (self.0?, self.array()?);
@@ -120,7 +123,8 @@ impl Slots {
         }
         // SAFETY: `len < room`, so this is inside the allocation.
         let place = unsafe { first(array).add(len as usize) };
-        // SAFETY: as above; the slot is not initialised yet, so nothing there is to be dropped.
+        // SAFETY: as above; nobody else holds the array, and the slot is not initialised yet, so nothing there is
+        // read by others or to be dropped.
         unsafe { place.write(binding) };
         head.len.set(len + 1);
         Some(())

@@ -143,21 +143,53 @@ fn a_borrowed_value_is_dropped_once_nobody_borrows_it_and_its_frame_moves_on() {
 }
 
 #[test]
+fn what_was_kept_for_a_borrow_may_set_when_it_is_dropped() {
+    struct Sets;
+    static SETS: ContextVar<Sets> = ContextVar::new("sets");
+    impl Drop for Sets {
+        fn drop(&mut self) {
+            if let Ok(token) = SIDE.set(long("by a destructor ")) {
+                drop(token);
+            }
+        }
+    }
+    Context::empty().run(|| {
+        drop(SETS.set(Sets).unwrap());
+        SETS.with(|_| {
+            TEXT.sync_scope(long("inner "), || ());
+            drop(TEXT.set(long("one ")).unwrap());
+            // The token keeps nothing: what stands now is kept for the borrow alone.
+            drop(SETS.set(Sets).unwrap());
+            drop(TEXT.set(long("two ")).unwrap());
+        })
+        .unwrap();
+        assert!(SIDE.get().is_err(), "nothing was dropped yet");
+        let token = TEXT.set(long("three ")).unwrap();
+        assert_eq!(SIDE.get().unwrap(), long("by a destructor "));
+        assert_eq!(TEXT.get().unwrap(), long("three "));
+        token.reset().unwrap();
+        assert_eq!(TEXT.get().unwrap(), long("two "));
+    });
+}
+
+#[test]
 fn a_frame_entered_under_a_borrow_keeps_nothing_for_it() {
     Context::empty().run(|| {
         drop(TEXT.set(long("borrowed ")).unwrap());
         TEXT.with(|borrowed| {
             let value = Arc::new(());
             static HELD: ContextVar<Arc<()>> = ContextVar::new("held under a borrow");
+            let mut holders = 0;
             let inner = std::panic::AssertUnwindSafe(|| {
                 Context::current().run(|| {
                     drop(HELD.set(value.clone()).unwrap());
                     drop(HELD.set(Arc::new(())).unwrap());
-                    assert_eq!(Arc::strong_count(&value), 1, "nobody borrows from the inner frame");
+                    holders = Arc::strong_count(&value);
                     std::panic::resume_unwind(Box::new("thrown"));
                 });
             });
             assert!(std::panic::catch_unwind(inner).is_err());
+            assert_eq!(holders, 1, "nobody borrows from the inner frame");
             // The outer frame is still borrowed from.
             drop(TEXT.set(long("over ")).unwrap());
             assert_eq!(*borrowed, long("borrowed "));

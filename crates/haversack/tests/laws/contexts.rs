@@ -98,3 +98,47 @@ fn a_context_may_run_inside_itself_and_on_many_threads_at_once() {
         }
     });
 }
+
+/// More of them than a first context has room for.
+static MANY: [ContextVar<usize>; 90] = [const { ContextVar::new("one of many") }; 90];
+
+fn bound_in(context: &Context) -> Vec<Option<usize>> {
+    context.clone().run(|| MANY.iter().map(|variable| variable.get().ok()).collect())
+}
+
+#[test]
+fn a_context_grows_alike_whether_it_is_shared_or_not() {
+    let (mut alone, mut shared, mut held) = (Context::empty(), Context::empty(), Vec::new());
+    for (value, variable) in MANY.iter().enumerate() {
+        alone = alone.bind(variable, value);
+        held.push(shared.clone());
+        shared = shared.bind(variable, value);
+    }
+    let up_to = |n: usize| (0..MANY.len()).map(|value| (value < n).then_some(value)).collect::<Vec<_>>();
+    assert_eq!(bound_in(&alone), up_to(MANY.len()));
+    assert_eq!(bound_in(&shared), up_to(MANY.len()));
+    for (n, held) in held.iter().enumerate() {
+        assert_eq!(bound_in(held), up_to(n), "what was captured before is as it was");
+    }
+}
+
+#[test]
+fn a_frame_grows_by_sets_and_shrinks_by_resets_whether_it_is_shared_or_not() {
+    for shares in [false, true] {
+        Context::empty().run(|| {
+            let mut held = Vec::new();
+            // From the last to the first, so that the first set makes the longest way.
+            let tokens = MANY.iter().enumerate().rev().map(|(value, variable)| {
+                held.extend(shares.then(Context::current));
+                variable.set(value).unwrap()
+            });
+            let tokens = tokens.collect::<Vec<_>>();
+            assert_eq!(bound_in(&Context::current()), (0..MANY.len()).map(Some).collect::<Vec<_>>());
+            tokens.into_iter().rev().for_each(|token| token.reset().unwrap());
+            assert_eq!(bound_in(&Context::current()), vec![None; MANY.len()]);
+            for (n, held) in held.iter().enumerate() {
+                assert_eq!(bound_in(held).iter().flatten().count(), n);
+            }
+        });
+    }
+}

@@ -189,6 +189,39 @@ fn a_runtime_that_shuts_down_drops_its_pending_tasks_inside_their_contexts() {
 }
 
 #[test]
+fn a_runtime_that_is_shut_down_without_waiting_drops_its_pending_tasks_inside_their_contexts() {
+    type Shutdown = fn(tokio::runtime::Runtime);
+    let shutdowns: [Shutdown; 2] =
+        [|runtime| runtime.shutdown_background(), |runtime| runtime.shutdown_timeout(crate::runtimes::LIMIT)];
+    for shutdown in shutdowns {
+        for runtime in [current_thread(), multi_thread()] {
+            let (probe, seen) = probe();
+            let (future, has_started) = holding(probe);
+            runtime.spawn(future.with_context(marked(1)));
+            runtime.block_on(limited(has_started)).unwrap();
+            marked(99).run(|| shutdown(runtime));
+            assert_eq!(seen.wait(), Some(1));
+        }
+    }
+}
+
+#[test]
+fn a_local_set_that_is_dropped_drops_its_pending_tasks_inside_their_contexts() {
+    let local = tokio::task::LocalSet::new();
+    let (polled, seen_polled) = probe();
+    let (unpolled, seen_unpolled) = probe();
+    current_thread().block_on(limited(local.run_until(async {
+        let (future, has_started) = holding(polled);
+        drop(tokio::task::spawn_local(future.with_context(marked(1))));
+        has_started.await.unwrap();
+        let (future, _) = holding(unpolled);
+        drop(tokio::task::spawn_local(future.with_context(marked(2))));
+    })));
+    marked(99).run(|| drop(local));
+    assert_eq!((seen_polled.at_drop(), seen_unpolled.at_drop()), (Some(1), Some(2)));
+}
+
+#[test]
 fn the_output_of_a_finished_task_belongs_to_its_receiver() {
     on_both(|| async {
         let (probe, seen) = probe();

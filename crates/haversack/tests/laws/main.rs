@@ -9,6 +9,9 @@
 mod door;
 mod leaked;
 mod probe;
+#[cfg(feature = "tokio")]
+mod runtime_kinds;
+#[cfg(feature = "tokio")]
 mod runtimes;
 
 mod borrows;
@@ -41,6 +44,8 @@ mod connections;
 mod crowd;
 #[cfg(feature = "tokio")]
 mod envelopes;
+#[cfg(feature = "tokio")]
+mod everywhere;
 #[cfg(feature = "tokio")]
 mod groups;
 #[cfg(feature = "tokio")]

@@ -237,7 +237,7 @@ fn what_was_captured_lies_over_what_a_subscriber_brings_with_the_span() {
         let span = tracing::info_span!("work");
         let (plain, own) = span.in_scope(|| (Context::current(), at_desk(1, Context::current)));
         assert_eq!(plain.run(desk), Some(9));
-        assert_eq!(own.run(desk), Some(1));
+        assert_eq!(own.clone().run(desk), Some(1));
         assert_eq!(own.run(|| tracing::info_span!("inner").in_scope(desk)), Some(9));
         assert_eq!(desk(), None);
     });

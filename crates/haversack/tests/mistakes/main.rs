@@ -66,9 +66,9 @@ impl Fixture {
         let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-        let fixtures = paths.iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs"));
+        let errors = paths.iter().filter(|path| path.extension().is_some_and(|ext| ext == "stderr"));
         let fixtures =
-            fixtures.map(|path| Self { source: read(path), errors: read(&path.with_extension("stderr")) });
+            errors.map(|path| Self { source: read(&path.with_extension("rs")), errors: read(path) });
         let folders = paths.iter().filter(|path| path.is_dir());
         fixtures.chain(folders.flat_map(|folder| Self::all(folder))).collect()
     }
