@@ -265,7 +265,7 @@ impl Pipelines {
         let rows = self.rows();
         async move {
             let read = rows?.read("list runs", move |conn, owner| run_log::list(conn, owner, status, limit));
-            Ok(read.await?)
+            read.await
         }
         .in_current_context()
     }

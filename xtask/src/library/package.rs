@@ -1,5 +1,5 @@
-//! The package as a registry would get it: cargo makes it and builds the library from it, and it holds what it has to
-//! and nothing else.
+//! The package as a registry would get it: cargo makes it and builds the library from it, it holds what it has to and
+//! nothing else, and its README names every feature.
 
 use std::process::Command;
 
@@ -22,7 +22,7 @@ pub fn check(steps: &mut Steps, library: &Library) -> Result<()> {
     list.arg("--list");
     let (captured, started) = steps.capture("package, files", &mut list)?;
     let verdict = if captured.success { holds(&captured.text) } else { Err(captured.text) };
-    steps.judge("package, files", started, verdict)?;
+    steps.judge("package, files", started, verdict.and_then(|()| told(library)))?;
 
     let (captured, started) = steps.capture("package", &mut package(library))?;
     // A warning is about the package that everybody would get.
@@ -35,6 +35,24 @@ fn package(library: &Library) -> Command {
     command.current_dir(root()).args(["package", "--package", PACKAGE, "--allow-dirty", "--target-dir"]);
     command.arg(&library.folder);
     command
+}
+
+/// A feature that the library's README does not name is one that nobody finds.
+fn told(library: &Library) -> Result<(), String> {
+    let path = root().join("crates").join(PACKAGE).join("README.md");
+    let readme = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match untold(&readme, &library.features()) {
+        silent if silent.is_empty() => Ok(()),
+        silent => {
+            Err(format!("the library's README does not say what it switches on: {}", silent.join(", ")))
+        }
+    }
+}
+
+fn untold<'a>(readme: &str, features: &[&'a str]) -> Vec<&'a str> {
+    // The planted faults are nobody's to switch on.
+    let public = features.iter().filter(|feature| **feature != "mutants");
+    public.filter(|feature| !readme.contains(&format!("`{feature}`"))).copied().collect()
 }
 
 fn holds(list: &str) -> Result<(), String> {
@@ -56,6 +74,11 @@ fn holds(list: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_feature_that_the_readme_does_not_name_is_red() {
+        assert_eq!(untold("| `tokio` | tasks |", &["mutants", "rayon", "tokio"]), ["rayon"]);
+    }
 
     #[test]
     fn a_package_without_a_licence_or_with_strange_files_is_red() {

@@ -104,9 +104,12 @@ async fn a_process_of_a_living_neighbour_is_not_called_lost() {
     })
     .await;
     // Looked at, and more than once.
-    for _ in 0..3 {
-        asked.notified().await;
-    }
+    let looked = async {
+        for _ in 0..3 {
+            asked.notified().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), looked).await.expect("it is asked who lives");
     assert_eq!(ask::<i64>(&house, LOST).await, 0);
     alive.store(false, Ordering::SeqCst);
     assert!(callbacks.next().await.text.contains("was lost"));

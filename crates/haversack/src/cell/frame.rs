@@ -44,6 +44,8 @@ pub(crate) struct Frame {
     origin: Cell<Tagged>,
 }
 
+// Where the tag has a place of its own, a frame is one word longer.
+#[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Frame>() == 2 * size_of::<usize>(), "a wrapped future grows by this much");
 
 // SAFETY: `Slots` and `More` are `Send`; the raw pointer is one of the two it stands for. Not `Sync`.

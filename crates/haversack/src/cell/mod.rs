@@ -32,7 +32,7 @@ mod atomic {
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", feature = "rayon"))]
 use std::ptr;
 
 pub(crate) use binding::{Binding, Show};

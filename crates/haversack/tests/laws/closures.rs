@@ -54,9 +54,9 @@ fn every_kind_is_dropped_inside_its_context_called_or_not() {
         let (held, seen) = probe();
         let once = marked().run(|| wrap_once(|()| drop(held)));
         if called {
-            once(())
+            once(());
         } else {
-            drop(once)
+            drop(once);
         }
         assert_eq!(seen.at_drop(), Some(1));
 

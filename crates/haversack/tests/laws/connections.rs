@@ -13,11 +13,14 @@ use crate::runtimes::as_task_on_both;
 
 static OPEN: ContextVar<u32> = ContextVar::new("open beside a connection").confined();
 
+/// The calls, each with the mark that it saw.
+type Noted = Vec<(&'static str, Option<u32>)>;
+
 /// Notes the mark at each call, and tells at its drop. What is read from it is one byte: the mark.
 #[derive(Default)]
 struct Noting {
-    noted: Vec<(&'static str, Option<u32>)>,
-    told: Option<Sender<Vec<(&'static str, Option<u32>)>>>,
+    noted: Noted,
+    told: Option<Sender<Noted>>,
     _held: Option<Probe>,
 }
 

@@ -114,7 +114,7 @@ fn a_message_that_nobody_opens_is_dropped_under_its_sender() {
 
     let (held, seen) = probe();
     let thrown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        envelope(held).open(|_held| std::panic::resume_unwind(Box::new("thrown")))
+        envelope(held).open(|_held| std::panic::resume_unwind(Box::new("thrown")));
     }));
     let _: Box<dyn std::any::Any + Send> = thrown.map(|(): ()| ()).unwrap_err();
     assert_eq!((seen.at_drop(), mark()), (Some(1), None));

@@ -140,11 +140,9 @@ fn a_group_filled_in_no_context_stays_in_none() {
 
 #[test]
 fn members_that_are_aborted_or_abandoned_are_dropped_inside_their_contexts() {
-    fn holds(held: Probe) -> impl Future<Output = ()> + Send {
-        async move {
-            let _held = held;
-            std::future::pending().await
-        }
+    async fn holds(held: Probe) {
+        let _held = held;
+        std::future::pending::<()>().await;
     }
     on_both(|| async {
         let marked = |mark| Context::empty().bind(&MARK, mark);

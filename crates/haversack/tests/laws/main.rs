@@ -72,3 +72,5 @@ mod strict;
 mod tasks;
 #[cfg(feature = "testing")]
 mod testing;
+#[cfg(feature = "tokio")]
+mod transcript;

@@ -32,10 +32,8 @@ fn the_page_of_mistakes_says_what_is_so() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut page = HEAD.to_owned();
     page.push_str("## What does not compile\n\n");
-    for fixtures in ["tests/compile_fail", "tests/compile_fail/snapshot"] {
-        for fixture in Fixture::all(&folder.join(fixtures)) {
-            page.push_str(&fixture.section());
-        }
+    for fixture in Fixture::all(&folder.join("tests/compile_fail")) {
+        page.push_str(&fixture.section());
     }
     page.push_str("## What is refused when the program runs\n\n");
     page.push_str(&at_run_time::sections());
@@ -63,14 +61,16 @@ struct Fixture {
 }
 
 impl Fixture {
+    /// Those of a folder, then those of the folders in it.
     fn all(folder: &Path) -> Vec<Self> {
         let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
-        let fixtures = paths.iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs"));
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-        fixtures
-            .map(|path| Self { source: read(path), errors: read(&path.with_extension("stderr")) })
-            .collect()
+        let errors = paths.iter().filter(|path| path.extension().is_some_and(|ext| ext == "stderr"));
+        let fixtures =
+            errors.map(|path| Self { source: read(&path.with_extension("rs")), errors: read(path) });
+        let folders = paths.iter().filter(|path| path.is_dir());
+        fixtures.chain(folders.flat_map(|folder| Self::all(folder))).collect()
     }
 
     /// What the file says of itself, and each line that is refused beside the refusal.

@@ -83,9 +83,8 @@ pub(crate) fn find(conn: &Connection, owner: &Owner, run: &RunId) -> Result<Opti
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM pipeline_runs WHERE tenant = ?1 AND principal = ?2 AND run = ?3"
     ))?;
-    let found = statement
-        .query_row([owner.tenant(), owner.principal(), run.as_str()], |row| Stored::of(row))
-        .optional()?;
+    let found =
+        statement.query_row([owner.tenant(), owner.principal(), run.as_str()], Stored::of).optional()?;
     found.map(|stored| stored.view(owner)).transpose()
 }
 

@@ -222,9 +222,11 @@ async fn a_deleted_session_takes_its_runs_along_also_one_that_runs() {
             house.pipelines.start(&slow, said(), id("slow")).await.unwrap();
             let running = haversack::spawn(house.pipelines.execute(&id("slow")));
             until("the family to be there", || file.exists()).await;
-            running
+            // A handle, not what it will give.
+            Some(running)
         })
-        .await;
+        .await
+        .unwrap();
     assert_eq!(folders(&house).len(), 4);
     until("the words to be on disk", || on_disk(&house.catalog(), "canary-word").len() >= 7).await;
 

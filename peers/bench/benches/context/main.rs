@@ -67,7 +67,7 @@ fn main() {
     if let Some(who) = parked::asked(&arguments) {
         return parked::answer(&who);
     }
-    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(41);
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(101);
     let only =
         arguments.iter().position(|word| word == "--only").and_then(|at| arguments.get(at + 1)).cloned();
     let subscriber = tracing_subscriber::registry();

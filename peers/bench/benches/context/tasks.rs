@@ -28,6 +28,9 @@ pub(crate) fn rows(bench: &mut Bench) {
         for n in [0, 1, 16, 64] {
             spawns(bench, &runtime, threads, n);
         }
+        if threads == "one thread" {
+            two_words(bench, &runtime);
+        }
         crowd(bench, &runtime, threads);
     }
 }
@@ -136,6 +139,28 @@ fn spawns(bench: &mut Bench, runtime: &Runtime, threads: &str, n: usize) {
             }),
         ]
     });
+}
+
+/// What spawning and joining costs for a future that holds two words, as a frame does.
+fn two_words(bench: &mut Bench, runtime: &Runtime) {
+    const BATCH: u32 = 64;
+    bench.row(
+        "spawn + join of two words, one thread, for comparison",
+        0,
+        None,
+        |_| None,
+        || {
+            vec![Contestant::batch(Who::Bare, BATCH, || {
+                let driver = async {
+                    for _ in 0..BATCH {
+                        let words = black_box([7_usize; 2]);
+                        let _ = tokio::spawn(async move { black_box(words) }).await;
+                    }
+                };
+                let _ = runtime.block_on(async { tokio::spawn(driver).await });
+            })]
+        },
+    );
 }
 
 fn driver_of_ours<F: Future>(driver: F) -> haversack::WithContext<F> {

@@ -173,7 +173,7 @@ fn floor(bench: &mut Bench) {
         1,
         None,
         |_| None,
-        || vec![Contestant::new(Who::Ours, || drop(black_box(Box::new(black_box([7_u64; 9])))))],
+        || vec![Contestant::new(Who::Bare, || drop(black_box(Box::new(black_box([7_u64; 9])))))],
     );
 }
 

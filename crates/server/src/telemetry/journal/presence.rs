@@ -76,7 +76,8 @@ fn lock(folder: &Path, name: &str) -> io::Result<File> {
 /// Whether somebody holds the lock of this file.
 fn held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    // Shared, so that two who ask at the same time do not take each other for the process.
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 /// Removes the files of processes that died without doing so.
@@ -108,6 +109,17 @@ mod tests {
         drop(other);
         assert!(!one.alive(&gone));
         assert!(!one.alive("../haversack.lock") && !one.alive(""));
+    }
+
+    #[test]
+    fn two_who_ask_at_once_do_not_take_each_other_for_the_process() {
+        let data = tempfile::tempdir().unwrap();
+        let here = Presence::take(data.path(), "server");
+        let dead = data.path().join(FOLDER).join("worker-1-00000000");
+        std::fs::write(&dead, "").unwrap();
+        let asking = File::open(&dead).unwrap();
+        asking.try_lock_shared().unwrap();
+        assert!(!here.alive("worker-1-00000000"), "somebody asks, and nobody lives");
     }
 
     #[test]
