@@ -90,8 +90,7 @@ pin_project! {
     }
 }
 
-/// A task's memory is a question of its future's size: it is the frame's more, and the future's own niche says that
-/// it is gone.
+/// Wrapping makes a future, and so a task, larger by the frame alone: the future's own niche says that it is gone.
 const _: () = {
     type Boxed = Pin<Box<dyn Future<Output = ()>>>;
     let frame = size_of::<Frame>() + size_of::<Captured>();
