@@ -11,7 +11,7 @@ use std::task::{Context as Waking, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cell::Slots;
+use crate::cell::{Frame, Slots};
 use crate::in_frame::InFrame;
 use crate::origin::{Hop, Origin};
 use crate::span::Captured;
@@ -90,11 +90,10 @@ pin_project! {
     }
 }
 
-/// A task's memory is a question of its future's size: the frame is two words, and the future's own niche says that
-/// it is gone.
+/// Wrapping makes a future, and so a task, larger by the frame alone: the future's own niche says that it is gone.
 const _: () = {
     type Boxed = Pin<Box<dyn Future<Output = ()>>>;
-    let frame = 2 * size_of::<usize>() + size_of::<Captured>();
+    let frame = size_of::<Frame>() + size_of::<Captured>();
     assert!(size_of::<WithContext<Boxed>>() == frame + size_of::<Boxed>());
 };
 

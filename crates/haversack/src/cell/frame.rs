@@ -37,14 +37,13 @@ struct More {
     held: Slots,
 }
 
-/// The owner of a current context: 16 bytes, in a wrapped future or on the stack of a `run`.
+/// The owner of a current context: 16 bytes where pointers have 64 bits, in a wrapped future or on the stack of a `run`.
 pub(crate) struct Frame {
     slots: UnsafeCell<Slots>,
     /// The place of an [`Origin`] with its hop as the tag, or, with `MORE` there, a `Box<More>`.
     origin: Cell<Tagged>,
 }
 
-// Where the tag has a place of its own, a frame is one word longer.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Frame>() == 2 * size_of::<usize>(), "a wrapped future grows by this much");
 

@@ -32,9 +32,6 @@ mod atomic {
     pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
 }
 
-#[cfg(any(feature = "tokio", feature = "rayon"))]
-use std::ptr;
-
 pub(crate) use binding::{Binding, Show};
 pub(crate) use frame::{Frame, Undo};
 pub(crate) use key::{Fresh, Key};
@@ -53,6 +50,6 @@ pub(crate) fn current<R>(f: impl FnOnce(Option<&Frame>) -> R) -> R {
 /// Calls `f` with no frame on this thread, and puts the frame back afterwards, also on unwind.
 #[cfg(any(feature = "tokio", feature = "rayon"))]
 pub(crate) fn leave<R>(f: impl FnOnce() -> R) -> R {
-    let _restore = current::swap(ptr::null());
+    let _restore = current::swap(std::ptr::null());
     f()
 }

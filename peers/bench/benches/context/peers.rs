@@ -89,8 +89,7 @@ pub(crate) fn tracing_get() -> Option<u64> {
         let registry = dispatch.downcast_ref::<Registry>()?;
         let current = dispatch.current_span();
         let span = registry.span(current.id()?)?;
-        let value = span.extensions().get::<u64>().copied();
-        value
+        span.extensions().get::<u64>().copied()
     })
 }
 

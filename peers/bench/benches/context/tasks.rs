@@ -123,7 +123,7 @@ fn spawns(bench: &mut Bench, runtime: &Runtime, threads: &str, n: usize) {
     bench.row(&format!("spawn + join, {threads}, {n} bound"), n, python, target, || {
         vec![
             joins!(Who::Bare, |driver| driver, tokio::spawn(async {})),
-            joins!(Who::Ours, |driver| driver_of_ours(driver), haversack::spawn(async {})),
+            joins!(Who::Ours, driver_of_ours, haversack::spawn(async {})),
             joins!(Who::Tokio, |driver| peers::in_tokio(7, driver), {
                 let value = TOKIO.with(|value| *value);
                 tokio::spawn(peers::in_tokio(value, async {}))
@@ -131,9 +131,7 @@ fn spawns(bench: &mut Bench, runtime: &Runtime, threads: &str, n: usize) {
             joins!(Who::OpenTelemetry, |driver| peers::in_otel(driver, OtelContext::current()), {
                 tokio::spawn(peers::in_otel(async {}, OtelContext::current()))
             }),
-            joins!(Who::Dcontext, |driver| peers::in_dcontext(driver), {
-                tokio::spawn(peers::in_dcontext(async {}))
-            }),
+            joins!(Who::Dcontext, peers::in_dcontext, { tokio::spawn(peers::in_dcontext(async {})) }),
             joins!(Who::Tracing, |driver| peers::in_span(driver, Span::current()), {
                 tokio::spawn(peers::in_span(async {}, Span::current()))
             }),
