@@ -2,6 +2,8 @@
 //! each request polls for a while, runs one caller's work in another caller's task. A task-local then answers with the
 //! driver's value: not missing, but *wrong*. What is wrapped where it is handed over keeps its own.
 #![allow(clippy::print_stdout, reason = "an example shows something")]
+#![allow(clippy::disallowed_methods, reason = "`#[tokio::main]` blocks on its runtime, where no frame is")]
+#![allow(clippy::async_yields_async, reason = "what is handed over is a future")]
 
 use std::error::Error;
 use std::pin::Pin;

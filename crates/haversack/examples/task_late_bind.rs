@@ -2,6 +2,8 @@
 //! later is not there, and a channel or a shared cell that carries it "in time" is a race. The library keeps the rule and
 //! makes it loud: the task that came too early gets an error that names the variable and the hand-over.
 #![allow(clippy::print_stdout, reason = "an example shows something")]
+#![allow(clippy::disallowed_methods, reason = "`#[tokio::main]` blocks on its runtime, where no frame is")]
+#![allow(clippy::expect_used, reason = "an example that does not show what it claims ends")]
 
 use std::cell::Cell;
 use std::error::Error;

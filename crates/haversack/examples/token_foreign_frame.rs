@@ -2,6 +2,8 @@
 //! belongs to its frame and ends with it, also on panic; a token that is used elsewhere, or in the wrong order, is an
 //! error and changes nothing; and one that is used twice does not compile.
 #![allow(clippy::print_stdout, reason = "an example shows something")]
+#![allow(clippy::disallowed_methods, reason = "`#[tokio::main]` blocks on its runtime, where no frame is")]
+#![allow(clippy::expect_used, reason = "an example that does not show what it claims ends")]
 
 use std::cell::Cell;
 use std::error::Error;
