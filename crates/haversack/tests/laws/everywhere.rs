@@ -72,15 +72,13 @@ fn through_a_handle_on_a_thread_that_is_not_the_runtimes() {
 #[test]
 fn in_a_runtime_nested_in_a_blocking_job_of_another() {
     for outer in [current_thread(), multi_thread()] {
-        let job = async {
-            haversack::spawn_blocking(|| {
-                let [one, two] = [current_thread(), multi_thread()]
-                    .map(|inner| haversack::block_on(&inner, limited(program(true))));
-                let own = Handle::current().block_on(limited(program(false)));
-                [one, two, own]
-            })
+        let nested = || {
+            let [one, two] = [current_thread(), multi_thread()]
+                .map(|inner| haversack::block_on(&inner, limited(program(true))));
+            let own = Handle::current().block_on(limited(program(false)));
+            [one, two, own]
         };
-        let job = async { job.await.await.unwrap() };
+        let job = async { haversack::spawn_blocking(nested).await.unwrap() };
         assert_eq!(outer.block_on(limited(job.with_context(at_level_one()))), [EXPECTED; 3]);
     }
 }

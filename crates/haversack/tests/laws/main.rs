@@ -10,8 +10,6 @@ mod door;
 mod leaked;
 mod probe;
 #[cfg(feature = "tokio")]
-mod runtime_kinds;
-#[cfg(feature = "tokio")]
 mod runtimes;
 
 mod borrows;
