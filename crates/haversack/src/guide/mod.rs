@@ -6,7 +6,7 @@
 //! * [`sharp_edges`]: the four ways in which context goes wrong, and what stops each.
 //! * [`beside_others`]: rayon, rmcp, rig, pools of connections, OpenTelemetry: what to write where work changes hands.
 //! * Coming from [`tokio::task_local!`](from_task_local), [`tracing`](from_tracing),
-//!   [Python's `contextvars`](from_python), [Go's `context.Context`](from_go).
+//!   [OpenTelemetry](from_opentelemetry), [Python's `contextvars`](from_python), [Go's `context.Context`](from_go).
 
 #[doc = include_str!("for_applications.md")]
 #[cfg(all(feature = "tokio", feature = "snapshot", feature = "testing"))]
@@ -31,6 +31,10 @@ pub mod from_task_local {}
 #[doc = include_str!("from_tracing.md")]
 #[cfg(all(feature = "tokio", feature = "tracing"))]
 pub mod from_tracing {}
+
+#[doc = include_str!("from_opentelemetry.md")]
+#[cfg(all(feature = "tokio", feature = "opentelemetry"))]
+pub mod from_opentelemetry {}
 
 #[doc = include_str!("from_python.md")]
 #[cfg(feature = "tokio")]
