@@ -89,6 +89,7 @@ impl TurnError {
             Self::Unbound(_) | Self::ToolNeeds { .. } => "HV0001",
             Self::Foreign(_) => "HV0002",
             Self::SessionTaken => "HV0204",
+            Self::Memory(MemoryError::SessionOver) => "HV0205",
             Self::TooLong { .. } => "HV0210",
             Self::Empty => "HV0212",
             Self::IdempotencyConflict => "HV0213",

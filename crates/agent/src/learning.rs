@@ -4,6 +4,7 @@
 //! sessions are those of the context's principal; nobody can name another's.
 
 use haversack::well_known::{SESSION_ID, SessionId};
+use haversack_memory::MemoryError;
 use haversack_memory::recall::{NewMemory, Outcome, Source};
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,12 @@ impl Agents {
             let (recall, mut promoted) = (recall?, Promoted::default());
             for learnt in reading?.await? {
                 let new = NewMemory { text: memory_of(&learnt), subject: None, source: Source::Learnt };
-                match recall.remember(new).await?.outcome {
+                let remembered = match recall.remember(new).await {
+                    // Deleted since it was read: that is the end of what it learnt.
+                    Err(MemoryError::SessionOver) => break,
+                    remembered => remembered?,
+                };
+                match remembered.outcome {
                     Outcome::Duplicate => promoted.known += 1,
                     Outcome::New | Outcome::Superseded(_) => promoted.kept += 1,
                 }

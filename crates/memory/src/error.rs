@@ -26,6 +26,11 @@ pub enum MemoryError {
         why: &'static str,
     },
 
+    /// What was to be kept was said in a session that was deleted meanwhile, or that is another principal's by now.
+    /// Nothing was written.
+    #[error("the session is over: it was deleted, so nothing is kept of it any more; begin a new one")]
+    SessionOver,
+
     /// The store failed.
     #[error("memory could not reach its store: {0}")]
     Store(#[source] StoreError),

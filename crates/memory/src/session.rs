@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_store::sqlite::{Error, FromSqlError, Row, params};
-use haversack_store::{TenantDb, now_millis};
+use haversack_store::{TenantDb, now_millis, sessions};
 use serde::{Deserialize, Serialize};
 
 use crate::{MemoryError, MemoryOptions};
@@ -100,7 +100,8 @@ impl SessionCache {
     /// it; beyond the size bound the oldest go, and so do expired ones.
     ///
     /// # Errors
-    /// At the call: [`MemoryError::Foreign`], [`MemoryError::Invalid`]. Later: [`MemoryError::Store`].
+    /// At the call: [`MemoryError::Foreign`], [`MemoryError::Invalid`]. Later: [`MemoryError::SessionOver`],
+    /// [`MemoryError::Store`].
     ///
     /// # Cancellation
     /// A dropped future leaves the attempt noted or not noted, never half.
@@ -117,6 +118,9 @@ impl SessionCache {
         let ttl = i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX);
         let noted = checked.map(|()| {
             self.db.write("note an attempt", move |tx| {
+                if sessions::is_over(tx, session.as_str(), principal.as_str())? {
+                    return Ok(None);
+                }
                 let now = now_millis();
                 let expires_at = now.saturating_add(ttl);
                 let id = tx
@@ -147,10 +151,10 @@ impl SessionCache {
                 )?
                 .execute(params![session.as_str(), principal.as_str(), max])?;
                 let NewAttempt { action, outcome, detail } = attempt;
-                Ok(Attempt { id, action, outcome, detail, created_at: now, expires_at })
+                Ok(Some(Attempt { id, action, outcome, detail, created_at: now, expires_at }))
             })
         });
-        async move { Ok(noted?.await?) }
+        async move { noted?.await?.ok_or(MemoryError::SessionOver) }
     }
 
     /// What was tried in this session and is not expired, oldest first. A closed session has none.

@@ -11,6 +11,7 @@ use haversack_gateway::Desk;
 use haversack_memory::{Memory, MemoryOptions};
 use haversack_store::{KeyFile, Store, StoreOptions, Synchronous};
 
+use crate::code::Code;
 use crate::config::{self, Config};
 use crate::gateway;
 use crate::mcp::Mcp;
@@ -61,6 +62,22 @@ impl Role {
     }
 }
 
+/// The key file, which is made at the first start. Where what waits was sealed with another, making one would be the end
+/// of that.
+fn keys(config: &Config, store: &Store) -> Result<KeyFile, Fault> {
+    let (path, data) = (config.keys.path(&config.store.path), &config.store.path);
+    if !path.exists() && store.control().waits_sealed()? {
+        let detail = format!(
+            "The key file {} is not there, and what waits in {} was sealed with it. Put it back from its copy; if it is \
+             lost for good, run `haversack context keys make`, and what waits stays closed.",
+            path.display(),
+            data.display()
+        );
+        return Err(Fault::new(Code::KeyFileUnusable, detail));
+    }
+    Ok(KeyFile::open(&path, data)?)
+}
+
 /// How long the last rows of the journal may take when the store is to be closed.
 const LAST_ROWS: Duration = Duration::from_secs(3);
 
@@ -86,7 +103,7 @@ impl Engine {
             Role::Worker => Store::join(&config.store.path, options)?,
             Role::Server | Role::Command => Store::open(&config.store.path, options)?,
         };
-        let keys = KeyFile::open(&config.keys.path(&config.store.path), &config.store.path)?;
+        let keys = keys(config, &store)?;
         let memory = Memory::new(store.clone(), memory_options(&config.memory));
         let journal =
             Journal::open(store.clone(), telemetry.ring().clone(), role.name(), keep(&config.telemetry));

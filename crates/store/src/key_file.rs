@@ -191,7 +191,7 @@ impl KeyFile {
     }
 
     /// Adds a fresh key, which seals from now on, in this process and in every other that has the file open. The keys
-    /// before it go on opening for `overlap`; those that had retired are dropped.
+    /// before it go on opening for `overlap`; those that retired long ago are dropped, see [`Keyring::rotate`].
     ///
     /// # Errors
     /// [`KeyFileError`]; the file is then as it was.

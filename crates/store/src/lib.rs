@@ -47,6 +47,7 @@ mod migrate;
 mod mutex;
 mod options;
 mod scope;
+pub mod sessions;
 pub mod sqlite;
 mod store;
 mod tenant_db;

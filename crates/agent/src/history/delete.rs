@@ -48,5 +48,6 @@ pub(super) fn session(
     // The trees of what ran in it name the session and its ids.
     tx.execute("DELETE FROM journal WHERE session_id = ?1 AND principal = ?2", params![id, owner])?;
     tx.execute("DELETE FROM sessions WHERE session_id = ?1", [id])?;
+    haversack_store::sessions::deleted(tx, id, owner)?;
     Ok(Some(receipt))
 }

@@ -158,6 +158,22 @@ impl History {
         self.db.read("find a session", move |db| delete::owns(db, &owner, &id))
     }
 
+    /// Whether the principal may no longer work in a session of this name, because it was deleted or has become another
+    /// principal's; see [`haversack_store::sessions::is_over`].
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn is_over(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
+        let (owner, id) = (self.principal.clone(), id.clone());
+        self.db.read("ask after a session", move |db| {
+            haversack_store::sessions::is_over(db, id.as_str(), owner.as_str())
+        })
+    }
+
     /// How many turns a session has that no summary stands for; 0 when the principal has none of this name.
     ///
     /// # Errors

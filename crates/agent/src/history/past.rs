@@ -50,25 +50,26 @@ pub(super) fn read(db: &Connection, session: &SessionId, turns: i64) -> Result<P
     let through = row.as_ref().map_or(0, |(_, _, through)| *through);
     past.summary = row.map(|(id, text, _)| Aside { id, source: "summary".to_owned(), text });
 
-    let sql =
-        "SELECT t.turn_id, t.status, u.content ->> '$.text', a.content ->> '$.text', u.content ->> '$.source'
+    let sql = "SELECT t.turn_id, u.content ->> '$.text', a.content ->> '$.text', u.content ->> '$.source'
                FROM turns t
                JOIN messages u ON u.turn_id = t.turn_id AND u.seq = 0
                JOIN messages a ON a.turn_id = t.turn_id
                               AND a.seq = (SELECT max(m.seq) FROM messages m WHERE m.turn_id = t.turn_id)
-               WHERE t.session_id = ?1 AND t.status IN ('completed', 'notice') AND t.number > ?3
+               WHERE t.session_id = ?1 AND t.status = ?4 AND t.number > ?3
                ORDER BY t.number DESC LIMIT ?2";
     let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(params![session.as_str(), turns, through])?;
-    while let Some(row) = rows.next()? {
-        let (turn, first) = (row.get(0)?, row.get(2)?);
-        if row.get::<_, TurnStatus>(1)? == TurnStatus::Notice {
-            past.notices.push(Aside { id: turn, source: row.get(4)?, text: first });
-        } else {
-            past.exchanges.push(Exchange { turn, user: first, assistant: row.get(3)? });
-        }
-    }
-    past.exchanges.reverse();
-    past.notices.reverse();
+    // Each kind has a limit of its own: what ten jobs had to say does not push out what was talked about.
+    let mut newest = |status: TurnStatus| {
+        let of = params![session.as_str(), turns, through, status.as_str()];
+        let rows = statement.query_map(of, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let mut rows = rows.collect::<Result<Vec<(String, String, String, Option<String>)>, _>>()?;
+        rows.reverse();
+        Ok::<_, StoreError>(rows)
+    };
+    let exchanges = newest(TurnStatus::Completed)?.into_iter();
+    past.exchanges = exchanges.map(|(turn, user, assistant, _)| Exchange { turn, user, assistant }).collect();
+    let notices = newest(TurnStatus::Notice)?.into_iter();
+    past.notices =
+        notices.map(|(id, text, _, source)| Aside { id, source: source.unwrap_or_default(), text }).collect();
     Ok(past)
 }

@@ -98,19 +98,16 @@ impl Dispatch {
                 entry.check("tool call")?;
                 let tool = tool.ok_or(ToolError::Unknown)?;
                 let later = tool.background().is_some() && CAN_DELIVER_LATER.get()?;
-                match runner.filter(|_| later) {
-                    Some(runner) => {
-                        let started = runner.start(&call.name, &call).await?;
-                        ToolOutput::json(&started.for_model())
-                    }
-                    // The call itself may panic as well as its future, so it is made inside.
-                    None => tool.call(call.arguments).await,
+                if let Some(runner) = runner.filter(|_| later) {
+                    // Without a limit: what was handed over and is called late is started a second time.
+                    let started = runner.start(&call.name, &call).await?;
+                    return ToolOutput::json(&started.for_model());
                 }
+                // The call itself may panic as well as its future, so it is made inside.
+                let called = tokio::time::timeout(limit, async { tool.call(call.arguments).await }).await;
+                called.unwrap_or(Err(ToolError::TimedOut(limit)))
             };
-            let outcome = match tokio::time::timeout(limit, caught(run)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(ToolError::TimedOut(limit)),
-            };
+            let outcome = caught(run).await;
             tracing::Span::current().record("ok", outcome.is_ok());
             (index, outcome, begun.elapsed())
         };

@@ -70,3 +70,19 @@ async fn a_notice_with_a_key_is_written_once() {
     let again = house.ask(door("acme", "kim", "s"), keyed("Hello", "job_7"), None).await.unwrap();
     assert!(again.replayed, "the key of a turn is another");
 }
+
+#[tokio::test]
+async fn many_notices_do_not_push_the_conversation_out_of_the_prompt() {
+    let model = ScriptedModel::by(|_| Answer::text("Noted."));
+    let house = House::solo(model.clone(), &[], Vec::new());
+    house.say("acme", "s", "The ledger is in the blue cupboard").await.unwrap();
+    let (visit, kim) = history(&house, "kim");
+    for number in 0..20 {
+        let notice = Notice::new("audit", format!("shelf {number} is done"));
+        visit.run(|| kim.notice(&session("s"), notice)).await.unwrap().unwrap();
+    }
+    house.say("acme", "s", "And?").await.unwrap();
+    let seen = model.seen().pop().unwrap();
+    assert!(format!("{seen:?}").contains("blue cupboard"), "{seen:?}");
+    assert!(seen.system.contains("shelf 19 is done"), "the newest notice is read as well");
+}

@@ -120,10 +120,11 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether a newer program could open it: keep it for that one. Otherwise it fails for good.
+    /// Whether it may open later: in a newer program, with the right key file, or when the clock is right again. Keep it
+    /// for then. Otherwise it fails for good.
     #[must_use]
     pub fn parks(&self) -> bool {
-        matches!(self, Self::NewerFormat { .. })
+        matches!(self, Self::NewerFormat { .. } | Self::UnknownKey { .. } | Self::RetiredKey { .. })
     }
 }
 

@@ -74,8 +74,10 @@ impl Keyring {
         Ok(Self { keys: [Key::generate(now())?].into() })
     }
 
-    /// A ring with a fresh key that seals from now on. The keys of this ring go on opening for `overlap`, and those
-    /// that had retired are dropped.
+    /// A ring with a fresh key that seals from now on. The keys of this ring go on opening for `overlap`.
+    ///
+    /// Retired keys open nothing and stay in the ring, in case it was the clock that jumped: one is dropped when it has
+    /// been retired for another `overlap`, and a rotation after it retired has left it in.
     ///
     /// # Errors
     /// [`KeyringError::NoRandom`] when the system gives no random bits.
@@ -83,7 +85,11 @@ impl Keyring {
         let now = now();
         let overlap = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
         let retires = now.saturating_add(overlap);
-        let kept = self.keys.iter().filter(|key| !key.retired(now)).cloned();
+        // One reading of the clock is no witness that a key is over: a key that was made since is another.
+        let made_since = |at| self.keys.iter().any(|key| key.created_at > at);
+        let over =
+            |key: &&Key| key.retires_at.is_some_and(|at| at.saturating_add(overlap) <= now && made_since(at));
+        let kept = self.keys.iter().filter(|key| !over(key)).cloned();
         let mut keys: Vec<Key> = kept
             .map(|key| Key { retires_at: Some(key.retires_at.map_or(retires, |at| at.min(retires))), ..key })
             .collect();

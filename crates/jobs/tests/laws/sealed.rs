@@ -146,7 +146,7 @@ async fn a_row_that_names_another_principal_than_its_seal_never_runs() {
 }
 
 #[tokio::test]
-async fn another_installations_key_opens_nothing() {
+async fn another_installations_key_opens_nothing_and_the_job_waits_for_the_right_one() {
     let place = Place::fresh();
     let jobs = place.jobs.clone();
     let id =
@@ -154,7 +154,47 @@ async fn another_installations_key_opens_nothing() {
     let wrong = KeyFile::open(&place.dir.path().join("other-keys"), &place.dir.path().join("data")).unwrap();
     let theirs = Jobs::new(place.store.clone(), wrong, &crate::OUT, JobOptions::default());
     let worker = AtWork::start(theirs, Handlers::new().on("work", || async { Ok(()) }), options());
-    assert_eq!(failed(&place, id).await, (FailureKind::Unopened, Some("unknown_key".to_owned())));
+    parked(&place, &id, "unknown_key").await;
+    worker.stop().await;
+    let worker = place.work(Handlers::new().on("work", || async { Ok(7) }));
+    let jobs = place.jobs.clone();
+    assert_eq!(caller("acme", "ada").wrap(async move { jobs.wait(&id).await.unwrap() }).await, succeeded(7));
+    worker.stop().await;
+}
+
+async fn parked(place: &Place, id: &JobId, code: &str) {
+    let (jobs, id) = (place.jobs.clone(), id.clone());
+    let job = caller("acme", "ada").wrap(async move {
+        let mut watch = jobs.watch(&id).unwrap();
+        loop {
+            let job = watch.next().await.unwrap().unwrap();
+            if job.state == State::Parked || job.finished_at.is_some() {
+                return job;
+            }
+        }
+    });
+    let job = job.await;
+    assert_eq!((job.state, job.failure), (State::Parked, Some(FailureKind::Unopened)));
+    assert_eq!(job.failure_code.as_deref(), Some(code));
+}
+
+#[tokio::test]
+async fn a_job_whose_key_retired_waits_for_a_clock_that_is_right() {
+    let place = Place::fresh();
+    let jobs = place.jobs.clone();
+    let id =
+        caller("acme", "ada").wrap(async { submit(&jobs, NewJob::new("work", &()).unwrap()).await }).await;
+    // As if the clock had jumped over the end of the key, and somebody rotated just then.
+    let retires = place.keys.rotate(Duration::ZERO).unwrap().keys().next().unwrap().retires_at.unwrap();
+    place.keys.rotate(Duration::from_secs(3600)).unwrap();
+    let worker = place.work(Handlers::new().on("work", || async { Ok(7) }));
+    parked(&place, &id, "retired_key").await;
+    let text = std::fs::read_to_string(place.keys.path()).unwrap();
+    let later = (retires + 3_600_000).to_string();
+    std::fs::write(place.keys.path(), text.replacen(&format!(" {retires} "), &format!(" {later} "), 1))
+        .unwrap();
+    let jobs = place.jobs.clone();
+    assert_eq!(caller("acme", "ada").wrap(async move { jobs.wait(&id).await.unwrap() }).await, succeeded(7));
     worker.stop().await;
 }
 

@@ -13,8 +13,8 @@ mod search;
 use std::future::Future;
 
 use haversack::well_known::{PRINCIPAL, SESSION_ID};
-use haversack_store::TenantDb;
 use haversack_store::sqlite::OptionalExtension;
+use haversack_store::{TenantDb, sessions};
 
 pub use model::{Hit, Mode, NewMemory, Outcome, Query, Recalled, Remembered, Source, StoredMemory};
 
@@ -40,7 +40,8 @@ impl Recall {
     /// to case and spacing) are superseded.
     ///
     /// # Errors
-    /// At the call: [`MemoryError::Foreign`], [`MemoryError::Invalid`]. Later: [`MemoryError::Store`].
+    /// At the call: [`MemoryError::Foreign`], [`MemoryError::Invalid`]. Later: [`MemoryError::SessionOver`],
+    /// [`MemoryError::Store`].
     ///
     /// # Cancellation
     /// A dropped future leaves the memory kept or not kept, never half.
@@ -58,10 +59,15 @@ impl Recall {
             self.db.write("remember", move |tx| {
                 let session = session.as_ref().map(haversack::well_known::SessionId::as_str);
                 let principal = principal.as_ref().map(haversack::well_known::Principal::as_str);
-                remember::keep(tx, &prepared, session, principal)
+                if let (Some(session), Some(principal)) = (session, principal)
+                    && sessions::is_over(tx, session, principal)?
+                {
+                    return Ok(None);
+                }
+                remember::keep(tx, &prepared, session, principal).map(Some)
             })
         });
-        async move { Ok(kept?.await?) }
+        async move { kept?.await?.ok_or(MemoryError::SessionOver) }
     }
 
     /// Finds memories that share words with the question, best first, newest first among equals.

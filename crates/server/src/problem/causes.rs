@@ -82,6 +82,9 @@ impl From<MemoryError> for Fault {
             MemoryError::Unbound(missing) => missing.into(),
             MemoryError::Foreign(foreign) => foreign.into(),
             MemoryError::Store(store) => store.into(),
+            MemoryError::SessionOver => {
+                Self::caused(Code::SessionNotFound, "The session was deleted meanwhile.", error)
+            }
             other => Self::internal(other),
         }
     }

@@ -86,6 +86,7 @@ pub(super) fn cancelled() -> Fault {
 fn timed_out() -> Fault {
     Fault::new(
         Code::TurnTimedOut,
-        "The turn took longer than it may. Send the message again, with a new Idempotency-Key.",
+        "The turn took longer than it may. Send the message again with the same Idempotency-Key: what was answered after all is \
+         not done twice.",
     )
 }

@@ -97,6 +97,12 @@ pub(super) fn handlers(handlers: Handlers, agents: Agents, results: Results) -> 
     handlers.on(TOOL, move |Args(job): Args<ToolJob>| {
         let (agents, results) = (agents.clone(), results.clone());
         async move {
+            // The name of a session comes free when it is deleted, and may be a colleague's by now.
+            if let Ok(session) = SESSION_ID.get()
+                && agents.history()?.is_over(&session).await?
+            {
+                return Err(Failure::permanent("the session that this was started in was deleted"));
+            }
             let output = agents.run_tool(&job.tool, job.arguments).await.map_err(failure)?;
             tracing::debug!("a tool was run in the background");
             let text = output.into_text();

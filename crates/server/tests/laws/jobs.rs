@@ -675,6 +675,29 @@ async fn the_commands_post_follow_and_list_and_keys_are_rotated_beside_the_serve
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_its_key_file_does_not_start_over_what_waits() {
+    let server = idle().await;
+    let kim = server.key("acme", "kim").await;
+    posted(&server, &kim, search()).await;
+    let folder = server.folder;
+    server.server.shutdown().await.unwrap();
+    let (here, keys) = (folder.path().to_owned(), folder.path().join("data.keys"));
+    std::fs::rename(&keys, here.join("aside")).unwrap();
+    let ran = async |arguments: &[&str]| {
+        let mut command = command(&here);
+        command.args(arguments).env("HAVERSACK_STORE__PATH", here.join("data"));
+        haversack::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+    for arguments in [&["serve", "--bind", "127.0.0.1:0"][..], &["worker"], &["context", "keys", "rotate"]] {
+        let refused = ran(arguments).await;
+        assert!(stderr(&refused).contains("HV0120"), "{arguments:?}: {}", stderr(&refused));
+        assert!(!keys.exists(), "none is made in its place");
+    }
+    let made = ran(&["context", "keys", "make"]).await;
+    assert!(made.status.success() && keys.exists(), "{}", stderr(&made));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn doctor_sees_that_a_ring_is_younger_than_what_waits_for_it() {
     let server = idle().await;
     let kim = server.key("acme", "kim").await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -57,13 +58,17 @@ pub fn lines(output: &Output) -> Vec<Value> {
 }
 
 /// Asks until there is an answer. The asking is what takes the time; a hang is ended by the test runner.
+/// Fails after minutes: what is not there by then never comes, and a law that waits for it for ever is not red.
 pub async fn settled<T>(ask: impl AsyncFn() -> Option<T>) -> T {
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(180), asking).await.expect("it never came")
 }
 
 /// A running `haversack serve` with its demo tenants. It is killed when a test ends early.

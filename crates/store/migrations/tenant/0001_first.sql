@@ -26,6 +26,15 @@ CREATE TABLE sessions (
 
 CREATE INDEX sessions_of_principal ON sessions (principal, last_active_at);
 
+-- A session that was deleted, by its principal's and its own name, hashed: work that began in it may still be under way
+-- and must not write its words again.
+CREATE TABLE deleted_sessions (
+    fingerprint BLOB    PRIMARY KEY NOT NULL CHECK (length(fingerprint) = 32),
+    deleted_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX deleted_sessions_by_age ON deleted_sessions (deleted_at);
+
 CREATE TABLE turns (
     turn_id         TEXT    PRIMARY KEY NOT NULL,
     session_id      TEXT    NOT NULL REFERENCES sessions (session_id)

@@ -116,6 +116,24 @@ impl ControlDb {
         Ok(version.unsigned_abs())
     }
 
+    /// Whether anything waits here that is sealed: a job or a run that is not over, or what the gateway still has to say
+    /// or to do. A key ring that is made now opens none of it. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`], and whatever SQLite refuses.
+    pub fn waits_sealed(&self) -> Result<bool, StoreError> {
+        let watch = hold(&self.shared.watch);
+        let conn = watch.as_ref().ok_or(StoreError::Closed)?;
+        let waits = "SELECT EXISTS (SELECT 1 FROM jobs WHERE finished_at IS NULL)
+                         OR EXISTS (SELECT 1 FROM pipeline_runs WHERE ended_at IS NULL)
+                         OR EXISTS (SELECT 1 FROM gateway_arrivals WHERE finished_at IS NULL AND sealed IS NOT NULL)
+                         OR EXISTS (SELECT 1 FROM gateway_deliveries WHERE state IN ('pending', 'attempting'))
+                         OR EXISTS (SELECT 1 FROM gateway_schedules)
+                         OR EXISTS (SELECT 1 FROM gateway_processes WHERE sealed IS NOT NULL)";
+        conn.query_row(waits, [], |row| row.get(0))
+            .map_err(|cause| StoreError::from(cause).located("look for what waits sealed", &self.shared.path))
+    }
+
     pub(crate) fn read<R, F>(
         &self,
         what: &'static str,

@@ -90,7 +90,7 @@ fn each_wrong_envelope_says_what_is_wrong() {
     assert_eq!(wrong, expected);
     assert_eq!(
         wrong.iter().map(OpenError::parks).collect::<Vec<_>>(),
-        [false, false, true, false, false, false]
+        [false, false, true, true, false, false]
     );
     let mut texts: Vec<String> = wrong.iter().map(OpenError::to_string).collect();
     assert!(texts.iter().all(|text| !text.contains("acme") && !text.contains("job-")), "{texts:?}");
@@ -179,19 +179,44 @@ fn a_rotation_fails_nothing_in_flight() {
 }
 
 #[test]
-fn a_retired_key_opens_no_more_and_is_dropped_at_the_next_rotation() {
+fn a_retired_key_opens_no_more_and_stays_in_the_ring_for_another_overlap() {
     let first = Keyring::generate().unwrap();
     let before = sealed(&first);
     let second = first.rotate(Duration::ZERO).unwrap();
     let id = first.keys().next().unwrap().id;
     assert_eq!(refused(&before, &second, &JOB), OpenError::RetiredKey { key: id.clone() });
     let third = second.rotate(Duration::from_secs(3600)).unwrap();
-    assert_eq!(refused(&before, &third, &JOB), OpenError::UnknownKey { key: id });
-    assert_eq!(third.keys().count(), 2);
+    assert_eq!(refused(&before, &third, &JOB), OpenError::RetiredKey { key: id.clone() });
+    assert_eq!(third.keys().count(), 3);
     // A second rotation does not lengthen the life of a key that retires already.
     let fourth = third.rotate(Duration::from_secs(7200)).unwrap();
     let retires = |ring: &Keyring, index: usize| ring.keys().nth(index).unwrap().retires_at;
-    assert_eq!(retires(&fourth, 0), retires(&third, 0));
+    assert_eq!(retires(&fourth, 1), retires(&third, 1));
+    let fifth = fourth.rotate(Duration::ZERO).unwrap();
+    assert_eq!(refused(&before, &fifth, &JOB), OpenError::UnknownKey { key: id });
+}
+
+#[test]
+fn a_clock_that_jumped_over_a_key_loses_nothing_although_keys_were_rotated_meanwhile() {
+    let first = Keyring::generate().unwrap();
+    let before = sealed(&first);
+    // The key retires in an hour, and the clock that rotates is years ahead: as if it had retired years ago.
+    let second = first.rotate(Duration::from_secs(3600)).unwrap();
+    let id = first.keys().next().unwrap().id;
+    let soon = second.keys().next().unwrap().retires_at.unwrap().to_string();
+    let ahead = second.to_text().replace(&soon, "1000").replace(&made(&second, 0), "998");
+    let ahead = Keyring::parse(&ahead.replace(&made(&second, 1), "999")).unwrap();
+    let refused_for = refused(&before, &ahead, &JOB);
+    assert_eq!(refused_for, OpenError::RetiredKey { key: id });
+    assert!(refused_for.parks());
+    let rotated = ahead.rotate(Duration::from_secs(3600)).unwrap();
+    // The clock is right again.
+    let again = Keyring::parse(&rotated.to_text().replace(" 1000 ", &format!(" {soon} "))).unwrap();
+    Snapshot::open(&before, &again, &JOB).unwrap();
+}
+
+fn made(ring: &Keyring, index: usize) -> String {
+    ring.keys().nth(index).unwrap().created_at.to_string()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The commands `context keys ls` and `context keys rotate`: the ring that seals contexts on their way into jobs. They work
+//! The commands `context keys ls`, `context keys rotate` and `context keys make`: the ring that seals contexts on their way into jobs. They work
 //! on the key file of the configuration, beside a running server or without one; every process sees a change at its next
 //! use. No key is ever shown.
 
@@ -30,6 +30,8 @@ pub(super) struct Args {
 enum Action {
     /// List the keys of the ring; never the keys themselves.
     Ls,
+    /// Make a key file in the place of one that is lost for good. What was sealed with the lost one stays closed.
+    Make,
     /// Add a key, which seals from now on. The ones before it still open what they sealed, for a while.
     Rotate {
         /// How long the keys before it still open: `12h`, `30d`. What they sealed and is not done by then is lost.
@@ -55,15 +57,16 @@ struct Shown {
 pub(super) fn run(args: &Args, out: &Output) -> Result<(), Fault> {
     let config = args.source.load()?.config;
     let path = config.keys.path(&config.store.path);
-    // Opening makes a file where there is none, and a ring that nothing was sealed with is no answer here.
-    if !path.exists() {
+    // Opening makes a file where there is none, and a ring that nothing was sealed with is an answer to nothing else.
+    if !path.exists() && !matches!(args.action, Action::Make) {
         let detail =
             format!("There is no key file at {}; the first start of a server makes it.", path.display());
         return Err(Fault::new(Code::KeyFileUnusable, detail));
     }
     let file = KeyFile::open(&path, &config.store.path)?;
     match args.action {
-        Action::Ls => list(&file.keyring()?, out),
+        // One that is there already is as good: it is not touched.
+        Action::Ls | Action::Make => list(&file.keyring()?, out),
         Action::Rotate { overlap } => {
             list(&file.rotate(overlap)?, out);
             out.note("Copy the key file to where its copies are; a backup of the data does not hold it.");

@@ -39,7 +39,7 @@ pub(super) async fn look(config: &Config) -> Check {
 
 fn lost(path: &Path, what: &str) -> String {
     format!(
-        "jobs wait that were sealed before, and {} {what}; put the key file back from its copy, or they fail",
+        "jobs wait that were sealed before, and {} {what}; put the key file back from its copy, or they wait until they fail",
         path.display()
     )
 }

@@ -49,6 +49,12 @@ pub(super) struct Found {
 
 pub(super) fn begin(tx: &Transaction<'_>, begun: &Begun, keep: Keep) -> Result<(), StoreError> {
     let now = now_millis();
+    // Its rows went with its session, and nobody could delete this one.
+    if let Some(session) = &begun.session
+        && haversack_store::sessions::is_over(tx, session, &begun.principal)?
+    {
+        return Ok(());
+    }
     let insert = "INSERT INTO journal (unit_id, kind, principal, session_id, request_id, trace_id, span_id,
                       parent_id, link, process, started_at)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
