@@ -6,11 +6,12 @@ use haversack_agent::history::{Learnt, TurnStatus};
 use haversack_agent::model::scripted::Answer;
 use haversack_agent::model::{Message, ScriptedModel};
 use haversack_agent::{Promoted, TurnError};
-use haversack_memory::Query;
-use haversack_memory::recall::Source;
+use haversack_memory::recall::{NewMemory, Source};
+use haversack_memory::session::{NewAttempt, Outcome};
+use haversack_memory::{MemoryError, Query};
 use serde_json::json;
 
-use super::house::{House, door};
+use super::house::{House, door, request};
 
 fn session(name: &str) -> SessionId {
     SessionId::new(name).unwrap()
@@ -132,4 +133,31 @@ async fn a_summary_stands_for_the_old_part_of_a_session() {
     let view = visit.run(|| kim.session(&session("s"))).await.unwrap().unwrap();
     let summaries = view.history.iter().filter(|turn| turn.status == TurnStatus::Summary).count();
     assert_eq!((summaries, view.summary.turns), (2, 10));
+}
+
+#[tokio::test]
+async fn what_began_in_a_deleted_session_writes_its_words_no_more() {
+    let house = House::offline();
+    house.say("acme", "s", "I tried cleaning the lens and it worked.").await.unwrap();
+    let visit = at("kim", "s");
+    let kim = visit.run(|| house.agents.history()).unwrap();
+    let (recall, cache) = visit.run(|| (house.memory.recall().unwrap(), house.memory.session().unwrap()));
+    visit.run(|| kim.delete(&session("s"))).await.unwrap().unwrap();
+    let fact = || NewMemory { text: "Robin Vega calls.".to_owned(), subject: None, source: Source::User };
+    let tried = || NewAttempt { action: "a lamp".to_owned(), outcome: Outcome::Worked, detail: None };
+    // While the name is free, and when it is somebody else's.
+    for taken in [false, true] {
+        if taken {
+            house.ask(door("acme", "lee", "s"), request("Hello"), None).await.unwrap();
+        }
+        let kept = visit.run(|| recall.remember(fact())).await;
+        assert!(matches!(kept, Err(MemoryError::SessionOver)), "{kept:?}");
+        let noted = visit.run(|| cache.note(tried())).await;
+        assert!(matches!(noted, Err(MemoryError::SessionOver)), "{noted:?}");
+        assert!(visit.run(|| kim.is_over(&session("s"))).await.unwrap());
+    }
+    // A session that no history has, as one of an MCP client, is written in as ever.
+    let other = at("kim", "mcp/7");
+    let recall = other.run(|| house.memory.recall()).unwrap();
+    other.run(|| recall.remember(fact())).await.unwrap();
 }

@@ -11,6 +11,7 @@ use haversack_gateway::ledger::{Ledger, Say};
 use haversack_gateway::session::REPLY_ROUTE;
 use haversack_jobs::current::{ATTEMPT, JOB_ID};
 use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, Jobs, NewJob, State};
+use haversack_memory::MemoryError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -132,7 +133,8 @@ fn failure(error: ToolError) -> Failure {
         ToolError::Unknown
         | ToolError::Arguments { .. }
         | ToolError::Refused(_)
-        | ToolError::Needs { .. } => Failure::permanent(error.for_model()),
+        | ToolError::Needs { .. }
+        | ToolError::Memory(MemoryError::SessionOver) => Failure::permanent(error.for_model()),
         other => other.into(),
     }
 }
