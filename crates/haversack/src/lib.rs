@@ -16,6 +16,8 @@ mod envelope;
 mod error;
 mod future;
 mod in_frame;
+#[cfg(any(feature = "propagator", feature = "snapshot"))]
+mod listing;
 mod origin;
 mod policy;
 mod span;

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use super::{MAX_HEADER_BYTES, Why};
 use crate::ContextVar;
 use crate::boundary::Bindings;
+use crate::listing::{distinct, each, same};
 use crate::policy::Policy;
 
 /// Lists variables that may leave in an outgoing request, for a [`Propagator`](crate::propagator::Propagator).
@@ -191,73 +192,30 @@ const NOT_OURS: &[&str] = &[
 ];
 
 pub(super) const fn check_headers(list: &[Sent]) {
-    let mut first = 0;
-    while first < list.len() {
-        check_header(list[first].header);
-        let mut second = first + 1;
-        while second < list.len() {
-            assert!(
-                !same(list[first].header, list[second].header),
-                "two variables of a list have the same header: one would be read as the other"
-            );
-            second += 1;
-        }
-        first += 1;
-    }
+    each!(list, header, check_header);
+    distinct!(list, header, "two variables of a list have the same header: one would be read as the other");
 }
 
 pub(super) const fn check_headers_taken(list: &[Taken]) {
-    let mut first = 0;
-    while first < list.len() {
-        check_header(list[first].header);
-        let mut second = first + 1;
-        while second < list.len() {
-            assert!(
-                !same(list[first].header, list[second].header),
-                "two variables of a list have the same header: one would be read as the other"
-            );
-            second += 1;
-        }
-        first += 1;
-    }
+    each!(list, header, check_header);
+    distinct!(list, header, "two variables of a list have the same header: one would be read as the other");
 }
 
 pub(super) const fn check_keys(list: &[Sent]) {
-    let mut first = 0;
-    while first < list.len() {
-        assert!(
-            is_token(list[first].name, true),
-            "a variable that travels as baggage has a name of letters, digits and `-._`, without spaces"
-        );
-        let mut second = first + 1;
-        while second < list.len() {
-            assert!(
-                !same(list[first].name, list[second].name),
-                "two variables of a list have the same name: one would be read as the other"
-            );
-            second += 1;
-        }
-        first += 1;
-    }
+    each!(list, name, check_key);
+    distinct!(list, name, "two variables of a list have the same name: one would be read as the other");
 }
 
 pub(super) const fn check_keys_taken(list: &[Taken]) {
-    let mut first = 0;
-    while first < list.len() {
-        assert!(
-            is_token(list[first].name, true),
-            "a variable that travels as baggage has a name of letters, digits and `-._`, without spaces"
-        );
-        let mut second = first + 1;
-        while second < list.len() {
-            assert!(
-                !same(list[first].name, list[second].name),
-                "two variables of a list have the same name: one would be read as the other"
-            );
-            second += 1;
-        }
-        first += 1;
-    }
+    each!(list, name, check_key);
+    distinct!(list, name, "two variables of a list have the same name: one would be read as the other");
+}
+
+const fn check_key(name: &str) {
+    assert!(
+        is_token(name, true),
+        "a variable that travels as baggage has a name of letters, digits and `-._`, without spaces"
+    );
 }
 
 const fn check_header(header: &str) {
@@ -290,13 +248,4 @@ pub(super) const fn is_token(text: &str, upper_case: bool) -> bool {
         i += 1;
     }
     !bytes.is_empty()
-}
-
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut i = 0;
-    while i < a.len() && i < b.len() && a[i] == b[i] {
-        i += 1;
-    }
-    i == a.len() && i == b.len()
 }

@@ -10,6 +10,7 @@ use super::codec::Portable;
 use super::wire::{Carried, FORMAT, Wire};
 use super::{CaptureError, MAX_SNAPSHOT_BYTES, Snapshot, now, random_hex};
 use crate::error::MissingContext;
+use crate::listing::distinct;
 use crate::{Context, ContextVar, Entry};
 
 /// Lists the variables that may leave the process, for a `static`.
@@ -72,18 +73,11 @@ impl Manifest {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(listed: &'static [Listed]) -> Self {
-        let mut first = 0;
-        while first < listed.len() {
-            let mut second = first + 1;
-            while second < listed.len() {
-                assert!(
-                    !same(listed[first].name, listed[second].name),
-                    "two variables in a manifest have the same name: one would be read as the other"
-                );
-                second += 1;
-            }
-            first += 1;
-        }
+        distinct!(
+            listed,
+            name,
+            "two variables in a manifest have the same name: one would be read as the other"
+        );
         Self { listed }
     }
 
@@ -174,13 +168,4 @@ impl fmt::Debug for Manifest {
         };
         f.debug_struct("Manifest").field("required", &names(true)).field("optional", &names(false)).finish()
     }
-}
-
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut i = 0;
-    while i < a.len() && i < b.len() && a[i] == b[i] {
-        i += 1;
-    }
-    i == a.len() && i == b.len()
 }
