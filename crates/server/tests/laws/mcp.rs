@@ -1,14 +1,13 @@
 //! The MCP endpoint behind the keys of a real server, spoken to by hand, and over standard input and output.
 
 use std::path::Path;
-use std::process::{Child, Stdio};
 
 use haversack_server::config::{Config, PipelineTool};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::harness::{Key, TestServer, json_of, problem, start, start_with};
-use super::program::{command, lines, run_with, settled, stderr};
+use super::program::{Worker, lines, run_with, settled, stderr};
 
 /// A revision with sessions of the transport, and one without.
 const OLD: &str = "2025-11-25";
@@ -177,16 +176,6 @@ async fn a_session_of_somebody_else_is_as_unknown_as_one_that_never_was() {
     server.server.shutdown().await.unwrap();
 }
 
-/// A `haversack worker` beside the server. It is killed when a test ends early.
-struct Worker(Child);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_background_tool_is_a_task_that_a_worker_process_completes_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -217,18 +206,14 @@ async fn a_background_tool_is_a_task_that_a_worker_process_completes_for_its_own
     let cancelled = ask(&server, &sam, "tasks/cancel", json!({ "taskId": task })).send().await.unwrap();
     assert_eq!(answer(cancelled).await["error"], never["error"]);
 
-    let settings = json!({ "store": { "path": server.folder.path().join("data") } });
     let file = format!(
-        "[store]\npath = {}\n[pipelines]\nfolder = {:?}\n[[pipelines.tools]]\nname = \"export\"\npipeline = \"export\"\n\
+        "[pipelines]\nfolder = {:?}\n[[pipelines.tools]]\nname = \"export\"\npipeline = \"export\"\n\
          description = \"Exports the orders of the day.\"\n",
-        settings["store"]["path"],
         folder.path().to_str().unwrap()
     );
     let here = tempfile::tempdir().unwrap();
     std::fs::write(here.path().join("haversack.toml"), file).unwrap();
-    let mut worker = command(here.path());
-    worker.arg("worker").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let _worker = Worker(worker.spawn().unwrap());
+    let _worker = Worker::start(here.path(), &server.folder.path().join("data"));
     let done = settled(async || {
         let state = get(&kim, &task).await["result"].clone();
         (state["status"] != "working").then_some(state)

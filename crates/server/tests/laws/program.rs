@@ -57,8 +57,32 @@ pub fn lines(output: &Output) -> Vec<Value> {
         .collect()
 }
 
-/// Asks until there is an answer. The asking is what takes the time; a hang is ended by the test runner.
-/// Fails after minutes: what is not there by then never comes, and a law that waits for it for ever is not red.
+/// `haversack worker`, killed when a test ends.
+pub struct Worker(Child);
+
+impl Worker {
+    /// Starts one in `folder`, where its configuration lies, over the data of a server.
+    pub fn start(folder: &Path, data: &Path) -> Self {
+        let mut command = command(folder);
+        command.args(["--json", "worker"]).env("HAVERSACK_STORE__PATH", data);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Ends it without a warning.
+    pub fn kill_nine(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks until there is an answer; the asking is what takes the time. Fails after minutes: what is not there by then never comes, and a law that waits for it for ever is not red.
 pub async fn settled<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     let asking = async {
         loop {

@@ -422,20 +422,27 @@ async fn collector(received: &Received) -> String {
     endpoint
 }
 
+/// The span of a caller.
+const THEIRS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// An exporter that sends when it is shut down.
+fn exporter(endpoint: String) -> Otlp {
+    let options = otlp::Options {
+        endpoint,
+        headers: Vec::new(),
+        service_name: "laws".to_owned(),
+        timeout: Duration::from_secs(5),
+        interval: Duration::from_secs(60),
+    };
+    Otlp::start(options).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn exported_spans_have_the_ids_of_the_journal_and_link_to_what_is_elsewhere() {
-    const THEIRS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let received = Received::default();
     let endpoint = collector(&received).await;
     let work = move || {
-        let exporter = Otlp::start(otlp::Options {
-            endpoint,
-            headers: Vec::new(),
-            service_name: "laws".to_owned(),
-            timeout: Duration::from_secs(5),
-            interval: Duration::from_secs(60),
-        });
-        let exporter = exporter.unwrap();
+        let exporter = exporter(endpoint);
         let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), THEIRS.parse().unwrap())]);
         let arrival = Arrival::of(&headers).unwrap();
         let turn = trace::child(&arrival.trace).unwrap();
@@ -484,18 +491,10 @@ async fn exported_spans_have_the_ids_of_the_journal_and_link_to_what_is_elsewher
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_exported_request_of_a_trusted_caller_hangs_under_the_callers_span() {
-    const THEIRS: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let received = Received::default();
     let endpoint = collector(&received).await;
     let work = move || {
-        let exporter = Otlp::start(otlp::Options {
-            endpoint,
-            headers: Vec::new(),
-            service_name: "laws".to_owned(),
-            timeout: Duration::from_secs(5),
-            interval: Duration::from_secs(60),
-        });
-        let exporter = exporter.unwrap();
+        let exporter = exporter(endpoint);
         let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), THEIRS.parse().unwrap())]);
         let arrival = Arrival::of_trusted(&headers).unwrap();
         with_default(&subscriber(&Ring::default(), None::<Log<Vec<u8>>>, Some(&exporter)), || {

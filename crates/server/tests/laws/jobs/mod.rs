@@ -1,8 +1,10 @@
 //! Jobs of a server: done by whichever process, under the context of whoever asked or not at all, seen by their owner
 //! alone, and their results come home once.
 
+mod key_file;
+mod sessions;
+
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use haversack::testing;
@@ -10,15 +12,16 @@ use haversack::well_known::{CANCEL, PRINCIPAL, Principal, SESSION_ID, SessionId,
 use haversack_jobs::{AccessToken, Args, Attempt, Failure, Headers, NewJob, Progress};
 use haversack_server::auth::admin::{self, Grant};
 use haversack_server::config::Config;
+use haversack_server::work::Working;
 use haversack_server::work::background::{TOOL, ToolJob};
-use haversack_server::work::{Working, sessions};
+use haversack_server::work::sessions::PROMOTE;
 use haversack_store::sqlite::Connection;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::harness::{Key, TestServer, json_of, problem, start, start_with};
-use super::program::{command, lines, run, settled, stderr, stdout};
+use crate::harness::{Key, TestServer, json_of, problem, start, start_with};
+use crate::program::{Worker, command, lines, run, settled, stderr, stdout};
 
 /// A pipeline that agents run in the background and that waits for the file `go`, and one tool that may be posted.
 fn text(here: &Path) -> String {
@@ -61,28 +64,10 @@ async fn idle_with(change: impl FnOnce(&mut Config)) -> TestServer {
     start_with(prepare, None).await
 }
 
-/// `haversack worker`, killed when a test ends.
-struct Worker(Child);
-
-impl Worker {
-    fn start(server: &TestServer) -> Self {
-        let here = server.folder.path();
-        let mut command = command(here);
-        command.args(["--json", "worker"]).env("HAVERSACK_STORE__PATH", here.join("data"));
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    fn kill_nine(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A worker process over the data of this server.
+fn worker_beside(server: &TestServer) -> Worker {
+    let here = server.folder.path();
+    Worker::start(here, &here.join("data"))
 }
 
 async fn post(server: &TestServer, key: &Key, body: Value) -> Response {
@@ -166,7 +151,7 @@ async fn a_worker_process_does_a_job_for_its_owner_alone() {
         assert_eq!(list["jobs"], json!([]));
     }
 
-    let _worker = Worker::start(&server);
+    let _worker = worker_beside(&server);
     let done = ended(&server, &kim, &job).await;
     assert_eq!((&done["state"], &done["handler"]), (&json!("succeeded"), &json!("tool")), "{done}");
     assert!(done["result"].is_string(), "{done}");
@@ -319,7 +304,7 @@ async fn a_job_whose_key_has_expired_is_not_run_without_it() {
         (server.get(&brief, "/v1/jobs").await.status() == StatusCode::UNAUTHORIZED).then_some(())
     })
     .await;
-    let _worker = Worker::start(&server);
+    let _worker = worker_beside(&server);
     let kim = server.key("acme", "kim").await;
     let failed = ended(&server, &kim, &job).await;
     assert_eq!(
@@ -371,125 +356,6 @@ async fn a_job_has_the_headers_the_key_and_the_session_of_its_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_background_tool_brings_its_result_into_the_session_once() {
-    let server = idle().await;
-    let kim = server.key("acme", "kim").await;
-    let turn = server.turn(&kim, "s", "Please run the export.").send().await.unwrap();
-    let turn = json_of(turn, StatusCode::OK).await["turn"].as_str().unwrap().to_owned();
-    let list = json_of(server.get(&kim, "/v1/jobs").await, StatusCode::OK).await;
-    let job = list["jobs"][0]["id"].as_str().unwrap().to_owned();
-
-    // The first worker is killed in the middle of it; the second one finishes it when the lease has run out.
-    let mut first = Worker::start(&server);
-    settled(async || (show(&server, &kim, &job).await["state"] == "running").then_some(())).await;
-    first.kill_nine();
-    std::fs::write(server.folder.path().join("go"), "").unwrap();
-    let _second = Worker::start(&server);
-    let done = ended(&server, &kim, &job).await;
-    assert_eq!(done["state"], "succeeded", "{done}");
-
-    let view = json_of(server.get(&kim, "/v1/sessions/s").await, StatusCode::OK).await;
-    let notices = view["history"].as_array().unwrap().iter().filter(|turn| turn["status"] == "notice");
-    let notices: Vec<&Value> = notices.collect();
-    assert_eq!(notices.len(), 1, "{view}");
-    assert!(notices[0].to_string().contains("The pipeline export succeeded"), "{view}");
-
-    let tree = settled(async || {
-        let tree = json_of(server.get(&kim, &format!("/v1/context/{turn}")).await, StatusCode::OK).await;
-        let done =
-            tree["work"].as_array()?.iter().any(|unit| unit["kind"] == "job" && unit["state"] == "complete");
-        done.then_some(tree)
-    })
-    .await;
-    let units = tree["work"].as_array().unwrap();
-    let the =
-        |kind: &str, id: &str| units.iter().find(|unit| unit["kind"] == kind && unit["id"] == id).unwrap();
-    let (turn, job) = (the("turn", &turn), the("job", &job));
-    let under = |unit: &Value| {
-        unit["parent"] == turn["span"] || {
-            let spans = turn["units"].as_array().into_iter().flatten();
-            spans.into_iter().any(|span| span["span"] == unit["parent"])
-        }
-    };
-    assert!(under(job), "{tree:#}");
-}
-
-/// What notices say in a session, in their order.
-async fn notices(server: &TestServer, key: &Key, session: &str) -> Vec<String> {
-    let view = json_of(server.get(key, &format!("/v1/sessions/{session}")).await, StatusCode::OK).await;
-    let notices = view["history"].as_array().unwrap().iter().filter(|turn| turn["status"] == "notice");
-    notices.map(|turn| turn["messages"][0]["content"]["text"].as_str().unwrap().to_owned()).collect()
-}
-
-async fn noticed(server: &TestServer, key: &Key, session: &str, many: usize) -> Vec<String> {
-    settled(async || Some(notices(server, key, session).await).filter(|all| all.len() >= many)).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_told_of_what_was_called_off_while_it_waited() {
-    let server = idle().await;
-    let kim = server.key("acme", "kim").await;
-    server.say(&kim, "desk", "hello").await;
-    let job = posted(&server, &kim, remember("Our account manager is Robin Vega.")).await;
-    let cancel = server.request(Method::DELETE, &format!("/v1/jobs/{job}"), &kim).send().await.unwrap();
-    assert_eq!(json_of(cancel, StatusCode::OK).await["state"], "cancelled");
-    let _worker = Worker::start(&server);
-    let told = noticed(&server, &kim, "desk", 1).await;
-    assert_eq!(
-        told,
-        [format!("What was started in the background as {job} was cancelled; there is no result.")]
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_told_of_the_failure_and_then_of_what_driving_it_again_gave() {
-    let server = idle_with(|config| config.jobs.max_attempts = 1).await;
-    let kim = server.key("acme", "kim").await;
-    let (pipeline, aside) =
-        (server.folder.path().join("pipelines/export.yaml"), server.folder.path().join("aside"));
-    server.say(&kim, "s", "Please run the export.").await;
-    let list = json_of(server.get(&kim, "/v1/jobs").await, StatusCode::OK).await;
-    let job = list["jobs"][0]["id"].as_str().unwrap().to_owned();
-    std::fs::rename(&pipeline, &aside).unwrap();
-    std::fs::write(server.folder.path().join("go"), "").unwrap();
-    let _worker = Worker::start(&server);
-    assert_eq!(ended(&server, &kim, &job).await["state"], "failed");
-    let told = noticed(&server, &kim, "s", 1).await;
-    assert!(told[0].ends_with("failed; there is no result."), "{told:?}");
-
-    std::fs::rename(&aside, &pipeline).unwrap();
-    let redrive =
-        server.request(Method::POST, &format!("/v1/jobs/{job}/redrive"), &kim).send().await.unwrap();
-    json_of(redrive, StatusCode::ACCEPTED).await;
-    let done = ended(&server, &kim, &job).await;
-    assert_eq!(
-        (&done["state"], &done["drive"], &done["untold"]),
-        (&json!("succeeded"), &json!(2), &json!(false))
-    );
-    let told = noticed(&server, &kim, "s", 2).await;
-    assert!(told.len() == 2 && told[1].contains("The pipeline export succeeded"), "{told:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_session_takes_its_jobs_along() {
-    let server = idle().await;
-    let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
-    server.say(&kim, "desk", "hello").await;
-    let job = posted(&server, &kim, remember("Our account manager is Robin Vega.")).await;
-    let elsewhere = posted(&server, &kim, search()).await;
-    let delete =
-        async |who: &Key| server.request(Method::DELETE, "/v1/sessions/desk", who).send().await.unwrap();
-    problem(delete(&sam).await, "HV0205").await;
-    assert_eq!(show(&server, &kim, &job).await["state"], "queued");
-    json_of(delete(&kim).await, StatusCode::OK).await;
-    problem(server.get(&kim, &format!("/v1/jobs/{job}")).await, "HV0601").await;
-    assert_eq!(show(&server, &kim, &elsewhere).await["state"], "queued");
-    let control = Connection::open(server.folder.path().join("data/control.sqlite")).unwrap();
-    let sealed: i64 = control.query_row("SELECT count(*) FROM job_requests", [], |row| row.get(0)).unwrap();
-    assert_eq!(sealed, 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn one_tenants_long_jobs_leave_a_place_for_another_tenants() {
     let server = idle_with(|config| config.jobs.concurrency = 3).await;
     let (kim, other) = (server.key("acme", "kim").await, server.key("other", "kim").await);
@@ -530,57 +396,6 @@ async fn one_tenants_long_jobs_leave_a_place_for_another_tenants() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_session_becomes_memory() {
-    let server = start_with(|config| config.jobs.tools = vec!["recall".to_owned()], None).await;
-    let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
-    server.say(&kim, "s", "The scanner does not read. I tried cleaning the lens and it worked.").await;
-    let close =
-        async |who: &Key| server.request(Method::POST, "/v1/sessions/s/close", who).send().await.unwrap();
-    problem(close(&sam).await, "HV0205").await;
-    let closed = json_of(close(&kim).await, StatusCode::OK).await;
-    assert!(closed["closed_at"].is_i64(), "{closed}");
-    let done = ended(&server, &kim, closed["job"].as_str().unwrap()).await;
-    assert_eq!(done["result"], json!({ "kept": 1, "known": 0 }), "{done}");
-    let again = json_of(close(&kim).await, StatusCode::OK).await;
-    assert_eq!(again["closed_at"], closed["closed_at"]);
-    let done = ended(&server, &kim, again["job"].as_str().unwrap()).await;
-    assert_eq!(done["result"], json!({ "kept": 0, "known": 1 }), "nothing is kept twice: {done}");
-    server.say(&sam, "later", "hello").await;
-    let body = json!({ "tool": "recall", "arguments": { "query": "lens" }, "session": "later" });
-    let job = posted(&server, &sam, body).await;
-    let told = ended(&server, &sam, &job).await["result"].to_string();
-    assert!(told.contains("This helped before: "), "{told}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_long_session_is_summed_up_again_and_again() {
-    let server = start_with(|config| config.memory.summarise_after_turns = 9, None).await;
-    let kim = server.key("acme", "kim").await;
-    let summaries = async || {
-        let view = json_of(server.get(&kim, "/v1/sessions/s").await, StatusCode::OK).await;
-        view["history"].as_array().unwrap().iter().filter(|turn| turn["status"] == "summary").count()
-    };
-    for turn in 0..9 {
-        assert_eq!(summaries_of(&server, &kim, turn).await, 0);
-        server.say(&kim, "s", &format!("Remember that shelf {turn} holds cables.")).await;
-    }
-    settled(async || (summaries().await == 1).then_some(())).await;
-    for turn in 9..18 {
-        server.say(&kim, "s", &format!("Remember that shelf {turn} holds cables.")).await;
-    }
-    settled(async || (summaries().await == 2).then_some(())).await;
-}
-
-/// Summaries before turn `turn`; before the first there is no session.
-async fn summaries_of(server: &TestServer, key: &Key, turn: usize) -> usize {
-    if turn == 0 {
-        return 0;
-    }
-    let view = json_of(server.get(key, "/v1/sessions/s").await, StatusCode::OK).await;
-    view["history"].as_array().unwrap().iter().filter(|turn| turn["status"] == "summary").count()
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_a_crash_left_in_an_outbox_is_queued_at_the_next_start() {
     let server = start().await;
     let kim = server.key("acme", "kim").await;
@@ -595,8 +410,7 @@ async fn what_a_crash_left_in_an_outbox_is_queued_at_the_next_start() {
     let (store, jobs) = (engine.store().clone(), engine.work().jobs().clone());
     let left = visit.wrap(async move {
         let tenant = store.tenant().unwrap();
-        let left = tenant
-            .write("leave a job", move |tx| Ok(jobs.enqueue(tx, NewJob::new(sessions::PROMOTE, &())?)?));
+        let left = tenant.write("leave a job", move |tx| Ok(jobs.enqueue(tx, NewJob::new(PROMOTE, &())?)?));
         left.await.unwrap()
     });
     let job = left.await.to_string();
@@ -672,58 +486,4 @@ async fn the_commands_post_follow_and_list_and_keys_are_rotated_beside_the_serve
     assert!(secrets.split_whitespace().filter(|word| word.len() > 30).all(|word| !printed.contains(word)));
     // What was sealed before is still opened.
     assert_eq!(show(&server, &kim, job).await["result"], last["result"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_its_key_file_does_not_start_over_what_waits() {
-    let server = idle().await;
-    let kim = server.key("acme", "kim").await;
-    posted(&server, &kim, search()).await;
-    let folder = server.folder;
-    server.server.shutdown().await.unwrap();
-    let (here, keys) = (folder.path().to_owned(), folder.path().join("data.keys"));
-    std::fs::rename(&keys, here.join("aside")).unwrap();
-    let ran = async |arguments: &[&str]| {
-        let mut command = command(&here);
-        command.args(arguments).env("HAVERSACK_STORE__PATH", here.join("data"));
-        haversack::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-    };
-    for arguments in [&["serve", "--bind", "127.0.0.1:0"][..], &["worker"], &["context", "keys", "rotate"]] {
-        let refused = ran(arguments).await;
-        assert!(stderr(&refused).contains("HV0120"), "{arguments:?}: {}", stderr(&refused));
-        assert!(!keys.exists(), "none is made in its place");
-    }
-    let made = ran(&["context", "keys", "make"]).await;
-    assert!(made.status.success() && keys.exists(), "{}", stderr(&made));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn doctor_sees_that_a_ring_is_younger_than_what_waits_for_it() {
-    let server = idle().await;
-    let kim = server.key("acme", "kim").await;
-    posted(&server, &kim, search()).await;
-    let here = server.folder.path().to_owned();
-    let ring = async || {
-        let mut command = command(&here);
-        command.args(["--json", "doctor"]).env("HAVERSACK_STORE__PATH", here.join("data"));
-        let output = haversack::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        lines(&output).into_iter().find(|line| line["check"] == "key file").unwrap()
-    };
-    let sound = ring().await;
-    assert_eq!(sound["ok"], true, "{sound}");
-    let keys = here.join("data.keys");
-    std::fs::rename(&keys, here.join("aside")).unwrap();
-    let gone = ring().await;
-    assert_eq!((&gone["ok"], &gone["code"]), (&json!(false), &json!("HV0120")), "{gone}");
-    assert!(!keys.exists(), "doctor makes nothing");
-    haversack_store::KeyFile::open(&keys, &here.join("data")).unwrap();
-    let young = ring().await;
-    assert_eq!((&young["ok"], &young["code"]), (&json!(false), &json!("HV0120")), "{young}");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::rename(here.join("aside"), &keys).unwrap();
-        std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(ring().await["code"], "HV0120");
-    }
 }

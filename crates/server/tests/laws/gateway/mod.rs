@@ -1,9 +1,11 @@
 //! The gateway of a server: what a person writes on another platform is answered there, by the same turns as a request, and
 //! nowhere else. Messages are signed and answers arrive at a real listener; servers and workers are killed for real.
 
+mod commands;
+mod stop;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Child, Stdio};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -23,8 +25,8 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use super::harness::{Gated, TestServer, client, json_of, problem, start_with, start_with_options};
-use super::program::{Program, command, lines, run, run_with, settled, stderr, stdout};
+use crate::harness::{Gated, TestServer, client, json_of, problem, start_with, start_with_options};
+use crate::program::settled;
 
 const SECRET: &str = "a secret of sixteen bytes and more";
 
@@ -356,125 +358,6 @@ pub(super) fn with_export(here: &Path, embedded: bool) -> String {
     )
 }
 
-struct Worker(Child);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A background tool that a turn began tells its end in the thread that asked, although the server was killed meanwhile, another
-/// process did the work, and somebody else wrote in between.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_background_tool_answers_in_its_thread_after_kill_nine() {
-    let here = tempfile::tempdir().unwrap();
-    let data = here.path().join("data");
-    std::fs::write(here.path().join("haversack.toml"), with_export(here.path(), false)).unwrap();
-    let environment =
-        [("HAVERSACK_STORE__PATH", data.to_str().unwrap()), ("HAVERSACK_SERVER__DEMO_KEYS", "true")];
-    let arguments = ["--bind", "127.0.0.1:0"];
-    let inbox = Inbox::open().await;
-
-    let mut first = Program::serve(here.path(), &arguments, &environment);
-    let asks = Post::new("northwind-desk", "m-1", "t-asks", "Please run the export.", Some(&inbox.url));
-    json_of(asks.send(first.url()).await, StatusCode::ACCEPTED).await;
-    let promised = inbox.has(1).await;
-    assert!(promised[0]["text"].as_str().unwrap().contains("job_"), "{promised:?}");
-    // Heard is not settled: killed in between, it would be said once more, with the mark.
-    settled(async || {
-        let list = client().get(format!("{}/v1/deliveries", first.url())).bearer_auth(first.key("northwind"));
-        let list: Value = list.send().await.unwrap().json().await.unwrap();
-        (list["deliveries"][0]["state"] == "delivered").then_some(())
-    })
-    .await;
-    first.kill_nine();
-
-    let second = Program::serve(here.path(), &arguments, &environment);
-    let other = Post::new(
-        "northwind-desk",
-        "m-2",
-        "t-other",
-        "Remember that our account manager is Robin Vega.",
-        Some(&inbox.url),
-    );
-    json_of(other.send(second.url()).await, StatusCode::ACCEPTED).await;
-    assert_eq!(inbox.has(2).await[1]["thread"], "t-other");
-    let mut worker = command(here.path());
-    worker.args(["--json", "worker"]).env("HAVERSACK_STORE__PATH", &data);
-    let _worker =
-        Worker(worker.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    std::fs::write(here.path().join("go"), "").unwrap();
-    let answers = inbox.has(3).await;
-    assert_eq!(
-        (&answers[2]["thread"], &answers[2]["in_reply_to"]),
-        (&json!("t-asks"), &json!("m-1")),
-        "{answers:?}"
-    );
-    assert!(answers[2]["text"].as_str().unwrap().contains("succeeded"), "{answers:?}");
-    // The same message, sent again to the server of today, is known.
-    let again = json_of(asks.send(second.url()).await, StatusCode::OK).await;
-    assert_eq!(again["status"], "duplicate");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stop_delivers_what_was_said() {
-    let (server, inbox) = (desk().await, Inbox::open().await);
-    let url = server.server.url();
-    for number in 0..8 {
-        let (id, thread) = (format!("m-{number}"), format!("t-{number}"));
-        let post = Post::new(
-            "acme-desk",
-            &id,
-            &thread,
-            "Remember that our account manager is Robin Vega.",
-            Some(&inbox.url),
-        );
-        json_of(post.send(&url).await, StatusCode::ACCEPTED).await;
-    }
-    server.server.shutdown().await.unwrap();
-    assert_eq!(inbox.now().len(), 8, "nothing that was taken is left unsaid");
-}
-
-/// What could not be delivered when the server was killed goes out from the next one, once.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_waits_survives_kill_nine() {
-    let here = tempfile::tempdir().unwrap();
-    std::fs::write(here.path().join("haversack.toml"), with_export(here.path(), false)).unwrap();
-    let arguments = ["--bind", "127.0.0.1:0"];
-    let data = here.path().join("data");
-    let environment =
-        [("HAVERSACK_STORE__PATH", data.to_str().unwrap()), ("HAVERSACK_SERVER__DEMO_KEYS", "true")];
-    // Nobody listens there yet.
-    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
-    let mut first = Program::serve(here.path(), &arguments, &environment);
-    let said = "Remember that our account manager is Robin Vega.";
-    let callback = format!("http://{address}/answers");
-    let post = Post::new("northwind-desk", "m-1", "t-1", said, Some(&callback));
-    json_of(post.send(first.url()).await, StatusCode::ACCEPTED).await;
-    settled(async || {
-        let list = client().get(format!("{}/v1/deliveries", first.url())).bearer_auth(first.key("northwind"));
-        let list: Value = list.send().await.unwrap().json().await.unwrap();
-        let first = &list["deliveries"][0];
-        (first["state"] == "pending" && first["attempts"] == 1).then_some(())
-    })
-    .await;
-    first.kill_nine();
-    let inbox = Inbox::at(&address.to_string()).await;
-    let second = Program::serve(here.path(), &arguments, &environment);
-    let answers = inbox.has(1).await;
-    assert_eq!(
-        (&answers[0]["thread"], &answers[0]["redelivery"]),
-        (&json!("t-1"), &json!(false)),
-        "{answers:?}"
-    );
-    let again = json_of(post.send(second.url()).await, StatusCode::OK).await;
-    assert_eq!(again["status"], "duplicate");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_speaks_as_its_key_and_hears_its_own_answers() {
     let server = desk().await;
@@ -501,87 +384,6 @@ async fn a_socket_speaks_as_its_key_and_hears_its_own_answers() {
         assert!(message["text"].as_str().unwrap().contains(name), "{message}");
     }
     server.server.shutdown().await.unwrap();
-}
-
-#[test]
-fn the_command_says_to_which_conversation_a_message_belongs_and_why() {
-    let here = tempfile::tempdir().unwrap();
-    std::fs::write(here.path().join("haversack.toml"), accounts(here.path(), &["acme".to_owned()])).unwrap();
-    // No secret is read for it.
-    std::fs::remove_file(here.path().join("secret")).unwrap();
-    let flags = [
-        "--json",
-        "gateway",
-        "explain",
-        "--account",
-        "acme-desk",
-        "--group",
-        "--chat",
-        "c",
-        "--user",
-        "u",
-        "--thread",
-        "t",
-    ];
-    let explained = run(here.path(), &flags);
-    let by_flags = lines(&explained).remove(0);
-    assert_eq!(by_flags["shared"], true, "{by_flags}");
-    assert!(
-        by_flags["parts"].as_array().unwrap().iter().all(|part| !part["why"].as_str().unwrap().is_empty())
-    );
-    let message = r#"{"chat":{"id":"c","type":"group"},"thread":"t","sender":{"id":"u"},"text":"hello"}"#;
-    let by_message =
-        run(here.path(), &["--json", "gateway", "explain", "--account", "acme-desk", "--message", message]);
-    assert_eq!(lines(&by_message), [by_flags]);
-    let unknown = run(here.path(), &["gateway", "explain", "--account", "x", "--chat", "c", "--user", "u"]);
-    assert!(stderr(&unknown).contains("HV0801"), "{}", stderr(&unknown));
-}
-
-#[test]
-fn a_stranger_is_let_in_by_an_operator_and_the_audit_says_so() {
-    let here = tempfile::tempdir().unwrap();
-    let account = "[[gateway.accounts]]\nname = \"tty\"\nplatform = \"terminal\"\ntenant = \"acme\"\nunknown = \"pair\"\n";
-    std::fs::write(here.path().join("haversack.toml"), account).unwrap();
-    let talk = ["gateway", "terminal", "--account", "tty", "--user", "u-9"];
-    let said = "Remember that our account manager is Robin Vega.\n";
-    let told = stdout(&run_with(here.path(), &talk, said));
-    let code = told.trim().rsplit(' ').next().unwrap().to_owned();
-    let waits = lines(&run(here.path(), &["--json", "gateway", "pair", "ls"]));
-    assert_eq!(
-        (waits[0]["user"].as_str(), waits[0]["code"].as_str()),
-        (Some("u-9"), Some(code.as_str())),
-        "{told}"
-    );
-    let wrong = run(here.path(), &["gateway", "pair", "confirm", "AAAAAAAA", "--principal", "kim"]);
-    assert!(stderr(&wrong).contains("HV0803"), "{}", stderr(&wrong));
-    assert!(run(here.path(), &["gateway", "pair", "confirm", &code, "--principal", "kim"]).status.success());
-    let told = stdout(&run_with(here.path(), &talk, said));
-    assert!(told.contains("Robin Vega"), "{told}");
-    assert!(run(here.path(), &["gateway", "pair", "revoke", "--account", "tty", "u-9"]).status.success());
-    let told = stdout(&run_with(here.path(), &talk, said));
-    assert!(told.contains("not known"), "{told}");
-    let control = haversack_store::sqlite::Connection::open(here.path().join("data/control.sqlite")).unwrap();
-    let audited: i64 = control
-        .query_row("SELECT count(*) FROM audit WHERE action LIKE 'gateway.pair.%'", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(audited, 3, "also what was refused");
-}
-
-#[test]
-fn a_bad_account_is_found_before_anything_starts() {
-    for (wrong, why) in [
-        ("platform = \"pigeon\"\ntenant = \"acme\"\n", "platform"),
-        ("platform = \"webhook\"\ntenant = \"acme\"\n", "secret"),
-        ("platform = \"terminal\"\ntenant = \"acme\"\nusers = { u = \"operator:root\" }\n", "operator"),
-        ("platform = \"terminal\"\ntenant = \"acme\"\ncallbacks = [\"no host\"]\n", "host"),
-    ] {
-        let here = tempfile::tempdir().unwrap();
-        let text = format!("[[gateway.accounts]]\nname = \"a\"\n{wrong}");
-        std::fs::write(here.path().join("haversack.toml"), text).unwrap();
-        let checked = run(here.path(), &["config", "check"]);
-        let said = stderr(&checked);
-        assert!(!checked.status.success() && said.contains("HV0101") && said.contains(why), "{why}: {said}");
-    }
 }
 
 /// Two threads at once: the second message arrives while the first is being answered.
