@@ -107,6 +107,7 @@ fn kill_and_count(rounds: usize) {
             let _inside = runtime.enter();
             haversack::spawn_detached(posting)
         };
+        // The random moment of the kill.
         std::thread::sleep(Duration::from_millis(dice.below(400)));
         if dice.below(2) == 0 {
             server.kill();
@@ -191,6 +192,7 @@ async fn all_succeeded(url: &str, keys: &[String], posted: &HashMap<String, usiz
                 Some("queued" | "running" | "retrying") => {}
                 other => panic!("{other:?}: {job}"),
             }
+            // Servers come and go, so no stream of events outlives one.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -370,6 +372,7 @@ async fn begin(log: PathBuf, job: ToolJob, attempt: Attempt) -> Result<String, F
         }),
     );
     let digit = JOB_ID.with(|job| job.as_str().bytes().last())?.unwrap_or_default();
+    // Work that a kill can fall into.
     tokio::time::sleep(Duration::from_millis(20 + u64::from(digit % 16) * 25)).await;
     Ok(tenant.as_str().to_owned())
 }

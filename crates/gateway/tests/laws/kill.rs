@@ -122,6 +122,7 @@ async fn a_delivery_that_is_interrupted_twice_is_abandoned() {
             .await;
     let abandoned = deliveries(&house, all(DeliveryState::Abandoned)).await;
     assert_eq!(abandoned[0].reason.as_deref(), Some("interrupted"));
+    // What must not come cannot be awaited: a moment for what would be wrong.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(callbacks.rest().is_empty());
 }

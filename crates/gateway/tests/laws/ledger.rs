@@ -18,6 +18,7 @@ pub(crate) async fn deliveries(house: &House, enough: impl Fn(&[Delivery]) -> bo
             if enough(&all) {
                 return all;
             }
+            // A state is a row; nothing tells of its change.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -216,6 +217,7 @@ async fn a_row_that_was_moved_to_another_tenant_does_not_open() {
             if all[0].state == DeliveryState::Failed {
                 return all;
             }
+            // A state is a row; nothing tells of its change.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });

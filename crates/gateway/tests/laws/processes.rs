@@ -169,6 +169,7 @@ async fn a_command_in_the_foreground_ends_with_everything_it_started_when_its_ti
             while std::fs::read_to_string(format!("/proc/{pid}/stat"))
                 .is_ok_and(|stat| !stat.contains(") Z "))
             {
+                // It is nobody's child here, so nobody is told of its end.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -249,6 +250,7 @@ async fn poll_does_not_consume_the_end_and_wait_does() {
     let text = format!("process {}", json!({ "action": "wait", "id": waited }));
     Post::new("shop", "m5", &text).calling(callbacks.url("/in")).send(&house).await;
     // The turn waits. Only then does the process end.
+    // Nothing tells that it does; when it did not yet, it would find the end, and say the same.
     tokio::time::sleep(Duration::from_millis(100)).await;
     std::fs::write(&go, "").unwrap();
     let told = callbacks.next().await.text;

@@ -204,6 +204,7 @@ async fn a_run_whose_gateway_died_is_done_again_under_the_same_name() {
     .await;
     due(&stuck).await;
     while seen.lock().unwrap().is_empty() {
+        // What is seen comes from a synchronous closure.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let engine = stuck.store.control().engine();

@@ -67,6 +67,7 @@ fn what_a_timer_wakes_goes_on_in_its_own_context() {
     as_task_on_both(|| async {
         let waits = |desk: u32| {
             async move {
+                // The timer is what is looked at.
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 DEPOT.get().unwrap() == desk
             }

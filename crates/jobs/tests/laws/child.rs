@@ -107,6 +107,7 @@ fn handlers() -> Handlers {
         // Not stopped with the handler: only the fence is left.
         haversack::spawn(async move {
             while progress.report(99, None).await.is_ok() {
+                // The pace of its reports.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             say("refused");
@@ -115,6 +116,7 @@ fn handlers() -> Handlers {
     };
     let slow = |Args(n): Args<u64>| async move {
         say(&format!("begun {n}"));
+        // Work that is longer than its lease.
         tokio::time::sleep(options().lease * 2).await;
         Ok(n)
     };

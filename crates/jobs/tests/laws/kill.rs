@@ -67,6 +67,7 @@ async fn two_saturated_workers_begin_each_long_job_once() {
     let slow = move |Args(n): Args<u64>| {
         noted.add(format!("begun {n}"));
         async move {
+            // Work that is longer than its lease.
             tokio::time::sleep(options().lease * 2).await;
             Ok(n)
         }

@@ -122,6 +122,7 @@ async fn a_relayed_job_runs_once_also_when_its_row_was_due_to_be_swept_before_th
             assert_eq!(jobs.relay().await.unwrap(), 1);
             assert_eq!(heard.recv().await.unwrap(), "run");
             while jobs.get(&other).await.is_ok() {
+                // A row that goes tells nobody.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             in_outbox(&place, "UPDATE outbox SET unreadable = NULL").await;
@@ -129,6 +130,7 @@ async fn a_relayed_job_runs_once_also_when_its_row_was_due_to_be_swept_before_th
             assert_eq!(jobs.relay().await.unwrap(), 0);
             // Now its row may go.
             while !jobs.list(None, 10).await.unwrap().jobs.is_empty() {
+                // A row that goes tells nobody.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             worker

@@ -149,6 +149,7 @@ async fn what_falls_due_while_a_crowd_is_looked_through_is_not_overlooked() {
             let (jobs, tenant) = (place.jobs.clone(), tenants[(turn * 3 + round * 2) % tenants.len()]);
             let pause = Duration::from_millis((turn * 30 + round).try_into().unwrap());
             waits.spawn(caller(tenant, "p").wrap(async move {
+                // The pause is the law: each comes at another place of the way round.
                 tokio::time::sleep(pause).await;
                 submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await
             }));

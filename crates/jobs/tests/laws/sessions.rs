@@ -60,6 +60,7 @@ async fn a_deleted_session_takes_its_own_jobs_along() {
             assert_eq!(jobs.relay().await.unwrap(), 0);
             // The one that runs is called off and goes when it has stopped.
             while !matches!(jobs.get(&running).await, Err(JobError::Unknown)) {
+                // A row that goes tells nobody.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             [running, done, waits, left]

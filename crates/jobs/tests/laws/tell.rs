@@ -47,6 +47,7 @@ async fn quiet(place: &Place) {
         if left.await.unwrap() == 0 {
             break;
         }
+        // A mark on a row tells nobody.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let kept = place.store.control().engine().read("look", |conn| {
@@ -191,6 +192,7 @@ async fn one_that_cannot_be_opened_says_that_nobody_was_told() {
         }
         let worker = place.work(telling(&notes).on("work", || async { Ok(()) }));
         while !state(&place, &id).await.untold {
+            // A mark on a row tells nobody.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         quiet(&place).await;

@@ -146,6 +146,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         if is_so() {
             return;
         }
+        // Files and processes of others tell nobody.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("waited in vain: {what}");

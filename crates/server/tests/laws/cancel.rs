@@ -25,6 +25,7 @@ async fn end_of(server: &TestServer, key: &Key, session: &str) -> String {
                 return status;
             }
         }
+        // As a client without a stream asks.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
