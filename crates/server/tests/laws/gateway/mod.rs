@@ -420,7 +420,11 @@ fn a_reply_that_goes_where_the_last_message_came_from_is_seen() {
         if mutant {
             law.env("HAVERSACK_LAWS_MUTANT", "reply-route");
         }
-        law.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+        law.stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap()
+            .success()
     };
     assert!(holds(false) && !holds(true));
 }
