@@ -172,9 +172,8 @@ impl Jobs {
         async move {
             let (rows, owner) = asked?;
             let asked = id.clone();
-            let write = rows.write("redrive a job", move |tx, scope| {
-                owner::redrive(tx, scope, owner.0.as_str(), &asked)
-            });
+            let write = rows
+                .write("redrive a job", move |tx, scope| owner::redrive(tx, scope, owner.0.as_str(), &asked));
             match write.await? {
                 Driven::Queued => {
                     jobs.have_changed([&id]);

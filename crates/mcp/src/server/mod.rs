@@ -22,9 +22,9 @@ pub use stream::ServeError;
 pub use web::SESSION_HEADER;
 
 use crate::options::McpOptions;
-use places::Places;
 use crate::task::Tasks;
 use crate::tool::{Offer, Offered, TaskMode};
+use places::Places;
 
 /// Decides, in the context of a call, whether a tool is there for its caller.
 type Gate = Arc<dyn Fn(&str) -> bool + Send + Sync>;

@@ -73,7 +73,17 @@ impl App {
         let streams = Arc::new(Streams::new(limits.event_streams));
         let message_bytes = messages.body_bytes;
         let (carried, posted) = (jobs.headers.clone(), jobs.tools.clone());
-        Self(Arc::new(Parts { engine, limits, keyring, rates, streams, message_bytes, carried, posted, trusted }))
+        Self(Arc::new(Parts {
+            engine,
+            limits,
+            keyring,
+            rates,
+            streams,
+            message_bytes,
+            carried,
+            posted,
+            trusted,
+        }))
     }
 
     /// Whether this caller's trace goes on here.

@@ -67,11 +67,7 @@ impl Drop for Place {
 }
 
 /// Lets a request pass whose answer is no event stream, or one that its tenant may have.
-pub(super) async fn bounded(
-    State(app): State<App>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Fault> {
+pub(super) async fn bounded(State(app): State<App>, request: Request, next: Next) -> Result<Response, Fault> {
     let caller = request.extensions().get::<Caller>().filter(|_| may_stream(&request));
     let place = caller.map(|caller| app.streams.take(&caller.tenant)).transpose()?;
     let response = next.run(request).await;

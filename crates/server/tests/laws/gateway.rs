@@ -628,7 +628,7 @@ async fn who_watches_the_turn_of_a_message_and_leaves_does_not_stop_it() {
     let (model, inbox) = (Gated::closed(), Inbox::open().await);
     let prepare = |config: &mut Config| {
         configured(config, &["acme".to_owned()]);
-        config.limits.reconnect_s = 0;
+        (config.limits.reconnect_s, config.limits.event_streams) = (0, 1);
     };
     let server = start_with(prepare, Some(model.clone())).await;
     let kim = server.key("acme", "kim").await;
@@ -640,17 +640,18 @@ async fn who_watches_the_turn_of_a_message_and_leaves_does_not_stop_it() {
         tree.work.into_iter().find(|work| work.kind == "turn").map(|work| work.id)
     })
     .await;
-    let watched = server.get(&kim, &format!("/v1/turns/{turn}/events")).await;
+    let path = format!("/v1/turns/{turn}/events");
+    let watched = server.get(&kim, &path).await;
     assert_eq!(watched.status(), StatusCode::OK);
     drop(watched);
     // The place of the stream is free when the server has seen that nobody reads it any more.
-    let open = || server.server.engine().turns().find(&turn);
-    drop(open);
-    settled(async || {
-        let metrics = server.http.get(format!("{}/metrics", server.server.url())).send().await.unwrap();
-        metrics.status().is_success().then_some(())
+    let again = settled(async || {
+        let again = server.get(&kim, &path).await;
+        (again.status() == StatusCode::OK).then_some(again)
     })
     .await;
     model.open();
+    let events = again.text().await.unwrap();
+    assert!(events.contains("event: finished"), "{events}");
     assert_eq!(inbox.has(1).await[0]["in_reply_to"], "m-1");
 }

@@ -304,9 +304,8 @@ async fn a_tenant_at_its_number_of_calls_is_refused_and_others_are_not() {
     let running = haversack::spawn(async move { answer(research.send().await.unwrap()).await });
     model.called(1).await;
     let remember = json!({ "text": "The account manager is Robin Vega." });
-    let said = async |key| {
-        answer(at_once(&server, key, "remember", remember.clone()).send().await.unwrap()).await
-    };
+    let said =
+        async |key| answer(at_once(&server, key, "remember", remember.clone()).send().await.unwrap()).await;
     for key in [&kim, &sam] {
         let refused = said(key).await;
         assert_eq!(refused["error"]["code"], -32029, "{refused}");
