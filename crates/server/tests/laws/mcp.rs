@@ -8,7 +8,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::Digest;
 
-use super::harness::{Gated, Key, TestServer, json_of, problem, start, start_with};
+use super::harness::{Key, TestServer, json_of, problem, start, start_with};
 use super::program::{command, lines, run_with, settled, stderr};
 
 /// A revision with sessions of the transport, and one without.
@@ -296,24 +296,47 @@ fn at_once(server: &TestServer, key: &Key, tool: &str, arguments: Value) -> Requ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_at_its_number_of_calls_is_refused_and_others_are_not() {
-    let model = Gated::closed();
-    let server = start_with(|config| config.limits.concurrent_turns = 1, Some(model.clone())).await;
+    let prepare = |config: &mut Config| {
+        config.limits.concurrent_turns = 1;
+        config.store.busy_timeout_ms = 600_000;
+        (config.limits.requests_per_second, config.limits.burst) = (100_000, 100_000);
+    };
+    let server = start_with(prepare, None).await;
     let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
     let other = server.key("other", "kim").await;
-    let research = at_once(&server, &kim, "research", json!({ "topic": "pumps" }));
-    let running = haversack::spawn(async move { answer(research.send().await.unwrap()).await });
-    model.called(1).await;
-    let remember = json!({ "text": "The account manager is Robin Vega." });
-    let said =
-        async |key| answer(at_once(&server, key, "remember", remember.clone()).send().await.unwrap()).await;
-    for key in [&kim, &sam] {
-        let refused = said(key).await;
-        assert_eq!(refused["error"]["code"], -32029, "{refused}");
+    let remember = |key: &Key, name: &str| {
+        let text = format!("The account manager is Robin {name}.");
+        at_once(&server, key, "remember", json!({ "text": text })).send()
+    };
+    let recall = async || {
+        let asked = at_once(&server, &sam, "recall", json!({ "query": "account manager" }));
+        answer(asked.send().await.unwrap()).await
+    };
+    assert_eq!(answer(remember(&kim, "Vega").await.unwrap()).await["result"]["isError"], json!(false));
+    // Nobody can write in the tenant's file, so a call that writes goes on until it is let go.
+    let mut files = std::fs::read_dir(server.folder.path().join("data/tenants")).unwrap();
+    let file = files.find_map(|file| {
+        let path = file.unwrap().path();
+        path.extension().is_some_and(|end| end == "sqlite").then_some(path)
+    });
+    let held = haversack_store::sqlite::Connection::open(file.unwrap()).unwrap();
+    held.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waits = haversack::spawn(remember(&kim, "Lund"));
+    let mut refused = Value::Null;
+    // The first few may come before the call that waits.
+    for _ in 0..1000 {
+        refused = recall().await;
+        if refused["error"].is_object() {
+            break;
+        }
     }
-    assert_eq!(said(&other).await["result"]["isError"], json!(false));
-    model.open();
-    assert!(running.await.unwrap()["result"].is_object());
-    assert_eq!(said(&sam).await["result"]["isError"], json!(false), "a call that ended gives its place back");
+    assert_eq!(refused["error"]["code"], -32029, "{refused}");
+    assert_eq!(answer(remember(&other, "Haas").await.unwrap()).await["result"]["isError"], json!(false));
+    drop(held);
+    let waited = answer(waits.await.unwrap().unwrap()).await;
+    assert_eq!(waited["result"]["isError"], json!(false), "{waited}");
+    assert!(recall().await["result"].is_object(), "a call that ended gives its place back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
