@@ -102,10 +102,11 @@ impl Jobs {
         let (jobs, id) = (self.clone(), id.clone());
         async move {
             let (rows, owner) = asked?;
-            let write =
-                rows.write("cancel a job", move |tx, scope| owner::cancel(tx, scope, owner.0.as_str(), &id));
+            let asked = id.clone();
+            let write = rows
+                .write("cancel a job", move |tx, scope| owner::cancel(tx, scope, owner.0.as_str(), &asked));
             let state = write.await?.ok_or(JobError::Unknown)?;
-            jobs.has_changed();
+            jobs.have_changed([&id]);
             Ok(state)
         }
         .in_current_context()
@@ -170,10 +171,12 @@ impl Jobs {
         let (jobs, id) = (self.clone(), id.clone());
         async move {
             let (rows, owner) = asked?;
+            let asked = id.clone();
             let write = rows
-                .write("redrive a job", move |tx, scope| owner::redrive(tx, scope, owner.0.as_str(), &id));
+                .write("redrive a job", move |tx, scope| owner::redrive(tx, scope, owner.0.as_str(), &asked));
             match write.await? {
                 Driven::Queued => {
+                    jobs.have_changed([&id]);
                     jobs.fell_due();
                     Ok(())
                 }

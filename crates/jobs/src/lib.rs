@@ -74,6 +74,7 @@ mod queue;
 mod random;
 mod sealed;
 mod state;
+mod watched;
 mod worker;
 
 pub use backend::sqlite::oldest_live;

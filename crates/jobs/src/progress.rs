@@ -7,16 +7,16 @@
 use std::time::Duration;
 
 use haversack_store::ControlRows;
-use tokio::sync::watch;
 
 use crate::backend::{Lease, Report};
 use crate::client::{Owner, read_one};
 use crate::sealed::{Said, seal};
+use crate::watched::News;
 use crate::worker::recorder::Recorder;
 use crate::{Failure, Job, JobError, JobId, Jobs};
 
-/// How often a change by another process is looked for. The look reads shared memory.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often a change is looked for that nobody here tells of: one by another process. The look reads shared memory.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The longest note, in bytes.
 const NOTE: usize = 4096;
@@ -73,13 +73,13 @@ pub struct JobWatch {
     id: JobId,
     seen: u64,
     over: bool,
-    changed: watch::Receiver<u64>,
+    news: News,
 }
 
 impl JobWatch {
     pub(crate) fn new(jobs: Jobs, rows: ControlRows, owner: Owner, id: JobId) -> Self {
-        let changed = jobs.changed();
-        Self { jobs, rows, owner, id, seen: 0, over: false, changed }
+        let news = jobs.news_of(&id);
+        Self { jobs, rows, owner, id, seen: 0, over: false, news }
     }
 
     /// Begins behind the picture with this number, which was seen before.
@@ -101,7 +101,7 @@ impl JobWatch {
             return Ok(None);
         }
         loop {
-            self.changed.mark_unchanged();
+            self.news.are_known();
             let version = self.jobs.version();
             let job = read_one(&self.jobs, &self.rows, &self.owner, &self.id).await?;
             if job.change > self.seen {
@@ -117,11 +117,11 @@ impl JobWatch {
         }
     }
 
-    /// Waits until this process changed something, or the file shows that another one did.
+    /// Waits until this process changed the job, or the file shows that somebody changed something.
     async fn until_changed(&mut self, version: Option<u64>) {
         loop {
             tokio::select! {
-                _ = self.changed.changed() => return,
+                () = self.news.come() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
             if self.jobs.version() != version {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::backend::sqlite::Sqlite;
 use crate::backend::sqlite::queue::{self, Sealed, Through};
+use crate::watched::{News, Watched};
 use crate::{JobError, JobId, NewJob, Submitted};
 
 /// What a program decides about its jobs.
@@ -46,8 +47,10 @@ pub(crate) struct Shared {
     pub(crate) backend: Sqlite,
     /// Counts what may have made a job due, for the workers of this process.
     due: watch::Sender<u64>,
-    /// Counts what this process changed, for those who watch a job.
+    /// Counts what this process changed, for those who wait for anything.
     changed: watch::Sender<u64>,
+    /// Those who wait for one job.
+    watched: Watched,
 }
 
 impl Jobs {
@@ -57,7 +60,8 @@ impl Jobs {
     pub fn new(store: Store, keys: KeyFile, manifest: &'static Manifest, options: JobOptions) -> Self {
         let backend = Sqlite::new(&store);
         let (due, changed) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { shared: Arc::new(Shared { store, keys, manifest, options, backend, due, changed }) }
+        let watched = Watched::default();
+        Self { shared: Arc::new(Shared { store, keys, manifest, options, backend, due, changed, watched }) }
     }
 
     /// Submits a job. The context is captured and sealed at this call, whenever the future is polled.
@@ -108,13 +112,23 @@ impl Jobs {
         self.has_changed();
     }
 
-    /// Tells those who watch a job in this process to look again.
+    /// Tells those who watch one of these jobs in this process to look again.
+    pub(crate) fn have_changed<'a>(&self, ids: impl IntoIterator<Item = &'a JobId>) {
+        self.shared.watched.tell(ids);
+        self.has_changed();
+    }
+
+    /// Tells those who wait in this process for anything to look again.
     pub(crate) fn has_changed(&self) {
         self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     pub(crate) fn due(&self) -> watch::Receiver<u64> {
         self.shared.due.subscribe()
+    }
+
+    pub(crate) fn news_of(&self, id: &JobId) -> News {
+        self.shared.watched.listen(id)
     }
 
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {

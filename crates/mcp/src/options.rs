@@ -25,6 +25,8 @@ pub struct McpOptions {
     pub call_timeout: Duration,
     /// Time that a cancelled call has to end by itself, before its future is dropped.
     pub cancel_grace: Duration,
+    /// Calls of one tenant that may be under way at a time; one more is refused.
+    pub calls: usize,
     /// The longest message of a client, in bytes. HTTP only.
     pub message_bytes: usize,
     /// Sessions of the transport that one principal may have open; the oldest is closed for one more. HTTP only.
@@ -47,6 +49,7 @@ impl Default for McpOptions {
             headers: Vec::new(),
             call_timeout: Duration::from_secs(60),
             cancel_grace: Duration::from_secs(2),
+            calls: 128,
             message_bytes: 1 << 20,
             sessions: 32,
             session_idle: Duration::from_secs(5 * 60),

@@ -47,6 +47,8 @@ impl Mcp {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             allowed: config.mcp.allowed().map_err(|error| invalid(&error))?,
             call_timeout: config.jobs.timeout(),
+            // A call may be a crew, which takes what a turn takes.
+            calls: config.limits.concurrent_turns,
             message_bytes: config.limits.body_bytes,
             task_ttl: Some(config.jobs.result_ttl()),
             task_poll: POLL,

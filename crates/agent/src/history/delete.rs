@@ -27,27 +27,44 @@ pub(super) fn owns(db: &Connection, owner: &Principal, id: &SessionId) -> Result
     Ok(db.prepare_cached(owned)?.exists(params![id.as_str(), owner.as_str()])?)
 }
 
+/// Whether this principal left anything in the session. One in which nothing was said, such as those of MCP, has no row of
+/// its own and may hold attempts, facts and trees all the same. What was asked of a name that is somebody else's is nothing.
+pub(super) fn left(db: &Connection, owner: &Principal, id: &SessionId) -> Result<bool, StoreError> {
+    let left = "SELECT 1 WHERE
+        EXISTS (SELECT 1 FROM sessions WHERE session_id = ?1 AND principal = ?2)
+        OR EXISTS (SELECT 1 FROM attempts WHERE session_id = ?1 AND principal = ?2)
+        OR EXISTS (SELECT 1 FROM memories WHERE session_id = ?1 AND principal = ?2)
+        OR (NOT EXISTS (SELECT 1 FROM sessions WHERE session_id = ?1)
+            AND EXISTS (SELECT 1 FROM journal WHERE session_id = ?1 AND principal = ?2))";
+    Ok(db.prepare_cached(left)?.exists(params![id.as_str(), owner.as_str()])?)
+}
+
 pub(super) fn session(
     tx: &Transaction<'_>,
     owner: &Principal,
     id: &SessionId,
 ) -> Result<Option<Receipt>, StoreError> {
-    if !owns(tx, owner, id)? {
+    if !left(tx, owner, id)? {
         return Ok(None);
     }
+    let owned = owns(tx, owner, id)?;
     let (id, owner) = (id.as_str(), owner.as_str());
-    let receipt = Receipt {
-        messages: tx.execute("DELETE FROM messages WHERE session_id = ?1", [id])?,
+    let mut receipt = Receipt {
         attempts: tx
             .execute("DELETE FROM attempts WHERE session_id = ?1 AND principal = ?2", params![id, owner])?,
         memories: tx
             .execute("DELETE FROM memories WHERE session_id = ?1 AND principal = ?2", params![id, owner])?,
-        // Manifests go with their turns.
-        turns: tx.execute("DELETE FROM turns WHERE session_id = ?1", [id])?,
+        ..Receipt::default()
     };
     // The trees of what ran in it name the session and its ids.
     tx.execute("DELETE FROM journal WHERE session_id = ?1 AND principal = ?2", params![id, owner])?;
-    tx.execute("DELETE FROM sessions WHERE session_id = ?1", [id])?;
-    haversack_store::sessions::deleted(tx, id, owner)?;
+    if owned {
+        receipt.messages = tx.execute("DELETE FROM messages WHERE session_id = ?1", [id])?;
+        // Manifests go with their turns.
+        receipt.turns = tx.execute("DELETE FROM turns WHERE session_id = ?1", [id])?;
+        tx.execute("DELETE FROM sessions WHERE session_id = ?1", [id])?;
+        // One without a row is never opened again, so a mark would keep its name shut.
+        haversack_store::sessions::deleted(tx, id, owner)?;
+    }
     Ok(Some(receipt))
 }

@@ -208,8 +208,9 @@ impl History {
     }
 
     /// Deletes a session with everything that was learnt in it: turns, messages, attempts, and the facts that
-    /// its principal told in it. Afterwards the text is in no raw file of the tenant. `None` when the
-    /// principal has no session of this name; nothing is changed then.
+    /// its principal told in it. Afterwards the text is in no raw file of the tenant. One in
+    /// which nothing was said, such as those of MCP, may have no turns and is deleted all the same. `None` when the principal
+    /// has left nothing under this name; nothing is changed then.
     ///
     /// # Errors
     /// As [`History::sessions`].
@@ -224,9 +225,9 @@ impl History {
         let (owner, id) = (self.principal.clone(), id.clone());
         let (asker, asked) = (owner.clone(), id.clone());
         // Erasing holds the whole file up, so a name that is not the caller's is not worth it.
-        let owned = self.db.read("find a session", move |db| delete::owns(db, &asker, &asked));
+        let left = self.db.read("find a session", move |db| delete::left(db, &asker, &asked));
         let erased =
             self.db.erase("delete a session", move |tx: &Transaction<'_>| delete::session(tx, &owner, &id));
-        async move { if owned.await? { erased.await } else { Ok(None) } }
+        async move { if left.await? { erased.await } else { Ok(None) } }
     }
 }

@@ -258,7 +258,7 @@ impl Claims {
         self.ask.places = std::mem::take(&mut claimed.places);
         let count = claimed.jobs.len();
         if count > 0 {
-            self.jobs.has_changed();
+            self.jobs.have_changed(claimed.jobs.iter().map(|delivery| &delivery.lease.id));
         }
         for delivery in std::mem::take(&mut claimed.jobs) {
             let holding = self.running.hold(delivery.lease.clone());

@@ -56,6 +56,7 @@ impl Records {
             let (records, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
             let gives_back = records.iter().any(|record| record.what.gives_back());
             let records: Arc<[Record]> = records.into();
+            let about = Arc::clone(&records);
             let written = loop {
                 match jobs.shared.backend.record(Arc::clone(&records), tell_in).await {
                     Ok(written) => break written,
@@ -63,10 +64,9 @@ impl Records {
                 }
             };
             outage.over("record jobs");
+            jobs.have_changed(about.iter().map(|record| &record.lease.id));
             if gives_back {
                 jobs.fell_due();
-            } else {
-                jobs.has_changed();
             }
             for (answer, written) in answers.into_iter().zip(written) {
                 // Nobody waits for a report whose attempt was dropped.

@@ -8,12 +8,15 @@ use haversack::well_known::REQUEST_ID;
 use haversack::{MissingContext, Refused};
 use haversack_agent::tool::{ToolError, ToolOutput};
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ContentBlock};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorCode};
 use serde_json::Value;
 
 use super::CallError;
 use super::web::SESSION_HEADER;
 use crate::task::{Finished, TaskError};
+
+/// Of the codes that the protocol leaves to servers.
+const BUSY: ErrorCode = ErrorCode(-32029);
 
 impl Finished {
     /// What the client of a call is told, for the request of the current context.
@@ -80,6 +83,12 @@ pub(crate) fn refused(refused: &Refused) -> ErrorData {
 /// There is no such tool, or not for this caller.
 pub(crate) fn no_tool() -> ErrorData {
     ErrorData::invalid_params("there is no such tool; `tools/list` names those there are", None)
+}
+
+/// As many calls of the tenant are under way as there may be.
+pub(crate) fn too_many() -> ErrorData {
+    let told = "as many calls of this tenant are under way as there may be; call again when one has ended";
+    ErrorData::new(BUSY, told, None)
 }
 
 /// What is said of a task that cannot be had.

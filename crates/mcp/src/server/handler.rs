@@ -20,7 +20,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::answer::{internal, no_context, no_tool, refused, task_error};
+use super::answer::{internal, no_context, no_tool, refused, task_error, too_many};
 use super::call::{run, until_cancelled};
 use super::web::{MCP_SESSION, SESSION_HEADER};
 use super::{McpServer, Parts};
@@ -188,6 +188,8 @@ impl ServerHandler for Handler {
                 }
                 (_, TaskMode::Required) => Err(wire::must_speak_tasks()),
                 _ => {
+                    let place = parts.places.take().map_err(|missing| no_context(&missing))?;
+                    let _place = place.ok_or_else(too_many)?;
                     let finished = Finished::of(run(tool, arguments, Some(limit)).await);
                     Ok(CallToolResponse::Complete(finished.into_result()))
                 }

@@ -7,6 +7,7 @@
 mod answer;
 mod call;
 mod handler;
+mod places;
 mod sessions;
 mod stream;
 mod web;
@@ -23,6 +24,7 @@ pub use web::SESSION_HEADER;
 use crate::options::McpOptions;
 use crate::task::Tasks;
 use crate::tool::{Offer, Offered, TaskMode};
+use places::Places;
 
 /// Decides, in the context of a call, whether a tool is there for its caller.
 type Gate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -38,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) options: McpOptions,
     pub(crate) tasks: Option<Arc<dyn Tasks>>,
     pub(crate) closing: CancellationToken,
+    pub(crate) places: Places,
     gate: Option<Gate>,
 }
 
@@ -68,18 +71,19 @@ impl McpServer {
     }
 
     fn made(offer: Offer, options: McpOptions, tasks: Option<Arc<dyn Tasks>>) -> Self {
-        let closing = CancellationToken::new();
-        Self { parts: Arc::new(Parts { offer, options, tasks, closing, gate: None }) }
+        let (closing, places) = (CancellationToken::new(), Places::new(options.calls));
+        Self { parts: Arc::new(Parts { offer, options, tasks, closing, places, gate: None }) }
     }
 
     /// Shows a tool only where `gate` says so. It is asked for each message, inside the context of the call, and must not
     /// block; a tool that it hides looks like one that does not exist.
     #[must_use]
     pub fn gated(self, gate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        let Parts { offer, options, tasks, closing, .. } = &*self.parts;
+        let Parts { offer, options, tasks, closing, places, .. } = &*self.parts;
         let (offer, options, tasks, closing) =
             (offer.clone(), options.clone(), tasks.clone(), closing.clone());
-        Self { parts: Arc::new(Parts { offer, options, tasks, closing, gate: Some(Arc::new(gate)) }) }
+        let (places, gate) = (places.clone(), Some(Arc::new(gate) as Gate));
+        Self { parts: Arc::new(Parts { offer, options, tasks, closing, places, gate }) }
     }
 
     /// Ends every session and stream, so that a listener can drain. Calls that run are cancelled. It cannot be taken back.

@@ -28,7 +28,7 @@ fn door(tenant: String, principal: String) -> impl Fn() -> Result<Visit, Refused
 }
 
 fn server() -> McpServer {
-    McpServer::new(offer([whoami()]), McpOptions::default()).unwrap()
+    McpServer::new(offer([whoami()]), McpOptions { calls: 1_000, ..McpOptions::default() }).unwrap()
 }
 
 /// The next message; a test binary also writes lines of its own.

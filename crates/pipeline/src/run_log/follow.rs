@@ -15,7 +15,7 @@ use crate::run::RunId;
 /// How many events are read at once.
 const MANY: usize = 256;
 /// How often the file is looked at when nobody here writes.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The events of one run, in order. Made by [`Pipelines::follow`](crate::Pipelines::follow).
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The rules for names. Inside, tenant, principal and session are opaque keys and any bytes are safe; at the
 //! boundary they are held to an alphabet that reads well in lists, paths and logs. Keys are issued, and
-//! sessions named, only through here. The gateway names its sessions itself, after places on other platforms; such a
-//! name can be asked for and never be chosen.
+//! sessions named, only through here. The gateway names its sessions itself, after places on other platforms, and so does
+//! the MCP endpoint; such a name can be asked for and never be chosen.
 
 use haversack::well_known::SessionId;
 
@@ -41,16 +41,16 @@ pub fn session_name(name: &str) -> Result<SessionId, Fault> {
     SessionId::new(name).map_err(|_| refused())
 }
 
-/// What the names of sessions begin with that the gateway made.
-const OF_THE_GATEWAY: &str = "gateway/";
+/// What the names of sessions begin with that the product made: the gateway, and the MCP endpoint.
+const OURS: [&str; 2] = ["gateway/", "mcp/"];
 
-/// Reads the name of a session that is there, if it is: one that a caller chose, or one that the gateway made of a platform,
-/// an account and a chat, which may hold anything.
+/// Reads the name of a session that is there, if it is: one that a caller chose, one that the gateway made of a platform,
+/// an account and a chat, which may hold anything, or one that the MCP endpoint made of what its client calls it.
 ///
 /// # Errors
 /// As [`session_name`].
 pub fn known_session(name: &str) -> Result<SessionId, Fault> {
-    match name.starts_with(OF_THE_GATEWAY) {
+    match OURS.iter().any(|made| name.starts_with(made)) {
         // Too long for any session.
         true => SessionId::new(name).map_err(|_| Fault::new(Code::SessionName, "A session name is shorter.")),
         false => session_name(name),
@@ -66,7 +66,8 @@ mod tests {
         let name = "gateway/platform=7:webhook/account=4:desk/chat=8:\u{fc} / ..";
         assert_eq!(known_session(name).unwrap().as_str(), name);
         assert!(session_name(name).is_err());
-        assert!(known_session("a").is_ok());
+        assert!(known_session("a").is_ok() && known_session("mcp/12a7584e").is_ok());
+        assert!(session_name("mcp/12a7584e").is_err());
         let long = format!("gateway/{}", "a".repeat(5000));
         for bad in ["a/b", "../gateway/x", "cron/x", "", &long] {
             assert!(known_session(bad).is_err(), "{bad}");

@@ -98,10 +98,14 @@ pub struct Limits {
     #[serde(deserialize_with = "ranged::<_, _, 1, 1_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub burst: u32,
-    /// Turns of a tenant that may run or wait at a time.
+    /// Turns of a tenant that may run or wait at a time; and as many calls over MCP.
     #[serde(deserialize_with = "ranged::<_, _, 1, 100_000>")]
     #[schemars(range(min = 1, max = 100_000))]
     pub concurrent_turns: usize,
+    /// Event streams of a tenant that may be open at a time.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 100_000>")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub event_streams: usize,
     /// Seconds that a turn whose event stream broke waits for its client to come back before it is cancelled.
     #[serde(deserialize_with = "ranged::<_, _, 0, 600>")]
     #[schemars(range(min = 0, max = 600))]
@@ -230,6 +234,7 @@ impl Default for Limits {
             requests_per_second: 200,
             burst: 400,
             concurrent_turns: 128,
+            event_streams: 128,
             reconnect_s: 5,
             kept_turns: 1024,
         }

@@ -31,6 +31,8 @@ async fn answer(turns: &Turns, arrival: &Arrival) -> Result<Reply, Fault> {
         idempotency_key: Some(arrival.idempotency_key()),
     };
     let (turn, cancel) = (turns.submit_accepted(new)?, CANCEL.get()?);
+    // Its sender waits elsewhere: whoever looks at it here and leaves does not stop it.
+    turn.outlive_clients();
     let outcome = tokio::select! {
         outcome = turn.outcome() => outcome,
         () = cancel.cancelled() => {

@@ -18,6 +18,7 @@ mod router;
 mod schema;
 mod sessions;
 mod sse;
+mod streams;
 mod traces;
 mod turns;
 mod wire;
@@ -37,6 +38,7 @@ use crate::auth::{Caller, Keyring};
 use crate::config::{Gateway, Jobs, Limits};
 use crate::engine::Engine;
 use limits::TenantRates;
+use streams::Streams;
 
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     keyring: Keyring,
     rates: Arc<TenantRates>,
+    streams: Arc<Streams>,
     /// Bytes of one message of a webhook.
     message_bytes: usize,
     /// Names of the headers that jobs take along.
@@ -67,9 +70,20 @@ impl App {
     ) -> Self {
         let keyring = Keyring::new(engine.store().clone());
         let rates = Arc::new(TenantRates::new(limits.requests_per_second, limits.burst));
+        let streams = Arc::new(Streams::new(limits.event_streams));
         let message_bytes = messages.body_bytes;
         let (carried, posted) = (jobs.headers.clone(), jobs.tools.clone());
-        Self(Arc::new(Parts { engine, limits, keyring, rates, message_bytes, carried, posted, trusted }))
+        Self(Arc::new(Parts {
+            engine,
+            limits,
+            keyring,
+            rates,
+            streams,
+            message_bytes,
+            carried,
+            posted,
+            trusted,
+        }))
     }
 
     /// Whether this caller's trace goes on here.

@@ -12,7 +12,8 @@ use haversack_mcp::McpServer;
 use http::StatusCode;
 
 use super::{
-    App, access, deliveries, gateway, health, jobs, openapi, outermost, pipelines, sessions, traces, turns,
+    App, access, deliveries, gateway, health, jobs, openapi, outermost, pipelines, sessions, streams, traces,
+    turns,
 };
 use crate::code::Code;
 use crate::problem::Fault;
@@ -46,6 +47,7 @@ pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> R
     let behind_a_key = behind_a_key
         // Layers run from the last one to the first: the key before the door.
         .route_layer(ContextLayer::new(access::door))
+        .route_layer(from_fn_with_state(app.clone(), streams::bounded))
         .route_layer(from_fn_with_state(app.clone(), access::authenticate));
     let open = Router::new()
         .route("/healthz", get(health::live))

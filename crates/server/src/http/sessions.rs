@@ -67,7 +67,7 @@ pub(super) async fn list(
 
 /// Read a session with its turns.
 #[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name; one of the gateway percent-encoded.")),
+    params(("session" = String, Path, description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -83,7 +83,7 @@ pub(super) async fn show(
 /// Close a session: what helped in it becomes memory of the tenant, by a job that is stored with the close. The history
 /// stays, and a new message opens the session again.
 #[utoipa::path(post, path = "/v1/sessions/{session}/close", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name; one of the gateway percent-encoded.")),
+    params(("session" = String, Path, description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -108,7 +108,7 @@ pub(super) async fn close(
 /// Jobs that were started in it are deleted with their arguments and results, or called off and deleted when they have
 /// stopped.
 #[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name; one of the gateway percent-encoded.")),
+    params(("session" = String, Path, description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -121,13 +121,14 @@ pub(super) async fn delete(
     let _shut = app.engine.turns().forget(&session).await?;
     // Before the session itself: after a crash in between it can be deleted again.
     app.engine.work().pipelines().forget(&session).await?;
-    let history = app.engine.agents().history()?;
-    if history.has(&session).await? {
-        // First, so that a deletion that was interrupted finds the session and can be repeated.
-        let jobs = app.engine.work().jobs();
-        boundary::in_session(session.clone())?.wrap(async { jobs.forget_session().await }).await?;
-    }
-    history.delete(&session).await?.map(Json).ok_or_else(not_found)
+    // First, so that a deletion that was interrupted finds the session and can be repeated. A session of MCP may have jobs and
+    // nothing else; they are found under the caller's own name.
+    let jobs = app.engine.work().jobs();
+    let within = boundary::in_session(session.clone())?;
+    let forgotten = within.wrap(async { jobs.forget_session().await }).await?;
+    let receipt = app.engine.agents().history()?.delete(&session).await?;
+    let receipt = receipt.or_else(|| (forgotten > 0).then(haversack_agent::history::Receipt::default));
+    receipt.map(Json).ok_or_else(not_found)
 }
 
 fn asked(page: Result<Query<Page>, QueryRejection>) -> Result<(usize, Option<SessionId>), Fault> {

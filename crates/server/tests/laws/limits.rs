@@ -170,3 +170,39 @@ async fn a_head_that_never_ends_is_given_up() {
     socket.read_to_end(&mut rest).await.unwrap();
     assert!(!rest.starts_with(b"HTTP/1.1 200"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_at_its_number_of_event_streams_is_refused_and_others_are_not() {
+    let model = Gated::closed();
+    let server = start_with(|config| config.limits.event_streams = 2, Some(model.clone())).await;
+    let acme = server.key("acme", "kim").await;
+    let acme_too = server.key("acme", "sam").await;
+    let other = server.key("other", "kim").await;
+    let later = async |key| {
+        let request = server.turn(key, "s", "hello").header("Prefer", "respond-async");
+        let state = json_of(request.send().await.unwrap(), StatusCode::ACCEPTED).await;
+        format!("/v1/turns/{}/events", state["turn"].as_str().unwrap())
+    };
+    let (own, others) = (later(&acme).await, later(&other).await);
+    let first = server.get(&acme, &own).await;
+    let second = server.get(&acme, &own).await;
+    assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
+    let refused = server.get(&acme, &own).await;
+    assert!(refused.headers().contains_key(RETRY_AFTER));
+    problem(refused, "HV0221").await;
+    // One too many starts nothing, whoever of the tenant asks for it.
+    let events = server.turn(&acme_too, "t", "hello").header("Accept", "text/event-stream");
+    problem(events.send().await.unwrap(), "HV0221").await;
+    problem(server.get(&acme_too, "/v1/sessions/t").await, "HV0205").await;
+    problem(server.get(&acme, "/v1/jobs/none/events").await, "HV0221").await;
+    // What is no stream is answered, and so is somebody else.
+    assert_eq!(server.get(&acme, "/v1/sessions").await.status(), StatusCode::OK);
+    assert_eq!(server.get(&other, &others).await.status(), StatusCode::OK);
+    drop(second);
+    super::program::settled(async || {
+        (server.get(&acme, &own).await.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    model.open();
+    assert!(first.text().await.unwrap().contains("event: finished"));
+}

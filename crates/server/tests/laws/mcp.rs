@@ -5,6 +5,7 @@ use std::path::Path;
 use haversack_server::config::{Config, PipelineTool};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use sha2::Digest;
 
 use super::harness::{Key, TestServer, json_of, problem, start, start_with};
 use super::program::{Worker, lines, run_with, settled, stderr};
@@ -263,4 +264,88 @@ fn over_standard_output_goes_the_protocol_and_nothing_else() {
     assert!(lines(&mine)[1].to_string().contains("Robin Vega"), "{:?}", lines(&mine));
     let other = say(&["--tenant", "contoso", "--principal", "kim"], &ask);
     assert!(!lines(&other)[1].to_string().contains("Robin Vega"), "{:?}", lines(&other));
+}
+
+/// A call of a client that does not speak tasks, so that it is answered at once.
+fn at_once(server: &TestServer, key: &Key, tool: &str, arguments: Value) -> RequestBuilder {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": NEW,
+        "io.modelcontextprotocol/clientInfo": { "name": "law", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let params = json!({ "name": tool, "arguments": arguments, "_meta": meta });
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let request = post(server, &message).bearer_auth(&key.text).header("mcp-protocol-version", NEW);
+    request.header("mcp-method", "tools/call").header("mcp-name", tool).header("haversack-session", "monday")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_at_its_number_of_calls_is_refused_and_others_are_not() {
+    let prepare = |config: &mut Config| {
+        config.limits.concurrent_turns = 1;
+        config.store.busy_timeout_ms = 600_000;
+        (config.limits.requests_per_second, config.limits.burst) = (100_000, 100_000);
+    };
+    let server = start_with(prepare, None).await;
+    let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
+    let other = server.key("other", "kim").await;
+    let remember = |key: &Key, name: &str| {
+        let text = format!("The account manager is Robin {name}.");
+        at_once(&server, key, "remember", json!({ "text": text })).send()
+    };
+    let recall = async || {
+        let asked = at_once(&server, &sam, "recall", json!({ "query": "account manager" }));
+        answer(asked.send().await.unwrap()).await
+    };
+    assert_eq!(answer(remember(&kim, "Vega").await.unwrap()).await["result"]["isError"], json!(false));
+    // Nobody can write in the tenant's file, so a call that writes goes on until it is let go.
+    let mut files = std::fs::read_dir(server.folder.path().join("data/tenants")).unwrap();
+    let file = files.find_map(|file| {
+        let path = file.unwrap().path();
+        path.extension().is_some_and(|end| end == "sqlite").then_some(path)
+    });
+    let held = haversack_store::sqlite::Connection::open(file.unwrap()).unwrap();
+    held.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waits = haversack::spawn(remember(&kim, "Lund"));
+    let mut refused = Value::Null;
+    // The first few may come before the call that waits.
+    for _ in 0..1000 {
+        refused = recall().await;
+        if refused["error"].is_object() {
+            break;
+        }
+    }
+    assert_eq!(refused["error"]["code"], -32029, "{refused}");
+    assert_eq!(answer(remember(&other, "Haas").await.unwrap()).await["result"]["isError"], json!(false));
+    drop(held);
+    let waited = answer(waits.await.unwrap().unwrap()).await;
+    assert_eq!(waited["result"]["isError"], json!(false), "{waited}");
+    assert!(recall().await["result"].is_object(), "a call that ended gives its place back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_in_a_session_of_mcp_can_be_deleted_by_who_told_it() {
+    let server = start().await;
+    let (kim, lee) = (server.key("acme", "kim").await, server.key("acme", "lee").await);
+    let remember = json!({ "text": "The account manager is Robin Vega." });
+    let tried = json!({ "action": "Reset the pump", "outcome": "failed" });
+    for (tool, arguments) in [("remember", remember), ("note_attempt", tried)] {
+        let told = answer(at_once(&server, &kim, tool, arguments).send().await.unwrap()).await;
+        assert_eq!(told["result"]["isError"], json!(false), "{told}");
+    }
+    // The name that the endpoint made of what the client calls its session.
+    let mut name = sha2::Sha256::new();
+    name.update(3_usize.to_be_bytes());
+    name.update("kimnamed:monday");
+    let name: String = name.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let path = format!("/v1/sessions/mcp%2F{name}");
+    let delete = async |key| server.request(reqwest::Method::DELETE, &path, key).send().await.unwrap();
+    problem(delete(&lee).await, "HV0205").await;
+    let receipt = json_of(delete(&kim).await, StatusCode::OK).await;
+    assert_eq!(receipt, json!({ "turns": 0, "messages": 0, "attempts": 1, "memories": 1 }));
+    problem(delete(&kim).await, "HV0205").await;
+    let query = json!({ "query": "account manager" });
+    let found = answer(at_once(&server, &kim, "recall", query).send().await.unwrap()).await;
+    assert!(!found.to_string().contains("Robin Vega"), "{found}");
 }

@@ -183,6 +183,7 @@ impl Own {
         config.limits.requests_per_second = 1_000_000;
         config.limits.burst = 1_000_000;
         config.limits.concurrent_turns = 100_000;
+        config.limits.event_streams = 100_000;
         config.telemetry.log = LogFormat::Off;
         let telemetry = Telemetry::install(&config.telemetry)?;
         let server = Server::start_with(config, ServerOptions { telemetry, model: None }).await?;

@@ -82,6 +82,7 @@ impl Site {
         config.limits.requests_per_second = 1_000_000;
         config.limits.burst = 1_000_000;
         config.limits.concurrent_turns = 100_000;
+        config.limits.event_streams = 100_000;
         config.limits.session_queue = 64;
         config.telemetry.log = LogFormat::Json;
         config.telemetry.filter = "debug".to_owned();

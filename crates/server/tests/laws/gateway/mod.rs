@@ -428,3 +428,36 @@ fn a_reply_that_goes_where_the_last_message_came_from_is_seen() {
     };
     assert!(holds(false) && !holds(true));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_the_turn_of_a_message_and_leaves_does_not_stop_it() {
+    let (model, inbox) = (Gated::closed(), Inbox::open().await);
+    let prepare = |config: &mut Config| {
+        configured(config, &["acme".to_owned()]);
+        (config.limits.reconnect_s, config.limits.event_streams) = (0, 1);
+    };
+    let server = start_with(prepare, Some(model.clone())).await;
+    let kim = server.key("acme", "kim").await;
+    Post::new("acme-desk", "m-1", "t-1", "Good morning.", Some(&inbox.url)).send(&server.server.url()).await;
+    model.called(1).await;
+    let turn = settled(async || {
+        let told = server.get(&kim, "/v1/context/m-1").await;
+        let tree: TraceTree = (told.status() == StatusCode::OK).then_some(told.json().await.ok())??;
+        tree.work.into_iter().find(|work| work.kind == "turn").map(|work| work.id)
+    })
+    .await;
+    let path = format!("/v1/turns/{turn}/events");
+    let watched = server.get(&kim, &path).await;
+    assert_eq!(watched.status(), StatusCode::OK);
+    drop(watched);
+    // The place of the stream is free when the server has seen that nobody reads it any more.
+    let again = settled(async || {
+        let again = server.get(&kim, &path).await;
+        (again.status() == StatusCode::OK).then_some(again)
+    })
+    .await;
+    model.open();
+    let events = again.text().await.unwrap();
+    assert!(events.contains("event: finished"), "{events}");
+    assert_eq!(inbox.has(1).await[0]["in_reply_to"], "m-1");
+}

@@ -1,0 +1,93 @@
+//! How many event streams of one tenant are open: of turns, jobs and runs, and of the MCP endpoint. It is modelled as a count for
+//! each tenant that has any; a place is taken before the handler runs, so that one too many starts nothing, and belongs
+//! to the body of the answer from then on. The router asks it behind the key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use haversack::well_known::TenantId;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http_body_util::BodyExt;
+
+use super::App;
+use crate::auth::Caller;
+use crate::code::Code;
+use crate::problem::Fault;
+
+/// The type of an event stream.
+const EVENTS: &str = "text/event-stream";
+
+/// The streams that are open.
+pub(super) struct Streams {
+    most: usize,
+    open: Mutex<HashMap<TenantId, usize>>,
+}
+
+/// The place of one stream. It is free again when this is dropped.
+struct Place {
+    streams: Arc<Streams>,
+    tenant: TenantId,
+}
+
+impl Streams {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, open: Mutex::default() }
+    }
+
+    fn take(self: &Arc<Self>, tenant: &TenantId) -> Result<Place, Fault> {
+        let mut open = self.open();
+        let count = open.entry(tenant.clone()).or_default();
+        if *count >= self.most {
+            let detail = "This tenant has as many event streams open as it may.";
+            return Err(Fault::retry(Code::TenantLimit, detail, 1));
+        }
+        *count += 1;
+        Ok(Place { streams: self.clone(), tenant: tenant.clone() })
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.open();
+        if let Some(count) = open.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+/// Lets a request pass whose answer is no event stream, or one that its tenant may have.
+pub(super) async fn bounded(State(app): State<App>, request: Request, next: Next) -> Result<Response, Fault> {
+    let caller = request.extensions().get::<Caller>().filter(|_| may_stream(&request));
+    let place = caller.map(|caller| app.streams.take(&caller.tenant)).transpose()?;
+    let response = next.run(request).await;
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    match place.filter(|_| kind.is_some_and(|kind| kind.starts_with(EVENTS))) {
+        Some(place) => Ok(response.map(|body| holding(body, place))),
+        None => Ok(response),
+    }
+}
+
+/// Whether the answer may be a stream: it is asked for, or the path has no other.
+fn may_stream(request: &Request) -> bool {
+    let mut accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.to_ascii_lowercase().contains(EVENTS))
+        || request.uri().path().ends_with("/events")
+}
+
+fn holding(body: Body, place: Place) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _held = &place;
+        frame
+    }))
+}
