@@ -76,7 +76,7 @@ pub enum What {
         started: u64,
         /// How.
         status: AttemptStatus,
-        /// How long it took, in milliseconds.
+        /// How long it took, in milliseconds, without what it waited for its seat.
         ms: u64,
         /// What it gave back.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -159,7 +159,7 @@ pub enum AttemptStatus {
     Failed,
     /// Its time was up.
     TimedOut,
-    /// The run was cancelled.
+    /// The run was cancelled, or its executor was told to stop.
     Cancelled,
     /// Its executor died, or was overtaken, before it wrote the end down.
     Lost,
