@@ -21,8 +21,8 @@ use crate::check::Finding;
 use crate::parameters::{Parameters, digest, hex};
 use crate::pipeline::Pipeline;
 use crate::run::{Executor, Live, RunId, RunStatus, RunView};
-use crate::step::Seats;
 use crate::run_log::{self, Deleted, Event, Follow, Leftover, NewRun, OwnRows};
+use crate::step::Seats;
 use crate::{PipelineError, PipelineOptions, sweep};
 
 /// Pipelines over one store. Cheap to clone.
@@ -168,6 +168,34 @@ impl Pipelines {
                 (true, view) => Ok(view),
                 (false, _) => Err(PipelineError::NotFailed),
             }
+        }
+        .in_current_context()
+    }
+
+    /// Ends a run that nobody will go on with, as failed or as cancelled, with this reason. It is of the try that the event
+    /// `asked` asked for; one that has ended, was retried since, or is not there stays as it is. Whoever still works on it
+    /// can write nothing more.
+    ///
+    /// # Errors
+    /// What the store meets.
+    #[track_caller]
+    pub fn give_up(
+        &self,
+        run: &RunId,
+        asked: u64,
+        cancelled: bool,
+        reason: &'static str,
+    ) -> impl Future<Output = Result<(), PipelineError>> + Send + 'static + use<> {
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
+        let status = if cancelled { RunStatus::Cancelled } else { RunStatus::Failed };
+        async move {
+            let write = rows?.write("give a run up", move |tx, owner| {
+                run_log::give_up(tx, owner, &run, asked, status, reason)
+            });
+            if let Some(id) = write.await? {
+                shared.live.overtake(&id);
+            }
+            Ok(())
         }
         .in_current_context()
     }

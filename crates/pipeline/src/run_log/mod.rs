@@ -18,7 +18,7 @@ use serde_json::Value;
 pub use follow::Follow;
 pub(crate) use gone::{Deleted, Leftover, cleared, delete, expire, folder_name, forget, leftovers};
 pub(crate) use owner::OwnRows;
-pub(crate) use rows::{NewRun, append, cancel, claim, find, insert, list, page, retry, standing};
+pub(crate) use rows::{NewRun, append, cancel, claim, find, give_up, insert, list, page, retry, standing};
 
 use crate::catalog::FileRecord;
 use crate::run::RunStatus;

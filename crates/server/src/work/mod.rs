@@ -99,7 +99,7 @@ impl Before {
             let unit = recorder.unit(crate::telemetry::Kind::Job, job.as_str(), attempt);
             Box::pin(unit)
         });
-        let handlers = background::handlers(handlers, agents.clone(), results.clone());
+        let handlers = background::handlers(handlers, agents.clone(), pipelines.clone(), results.clone());
         let handlers = sessions::handlers(handlers, agents.clone());
         let handlers = pipelines::handlers(handlers, pipelines.clone(), journal.clone(), results);
         let worker = WorkerOptions {
@@ -125,6 +125,8 @@ fn options(config: &Config, runs: &Path, agents: &Agents) -> PipelineOptions {
     PipelineOptions::new(runs)
         .secrets(pipelines::secrets(&config.pipelines))
         .path(config.pipelines.child_path.clone())
+        .children(config.pipelines.children)
+        .children_per_tenant(config.pipelines.share())
         .code(env!("CARGO_PKG_VERSION"))
         .runner(pipelines::TOOL_STEPS, Arc::new(ToolSteps(agents.clone())))
 }
