@@ -122,6 +122,8 @@ pub struct Finished {
     pub failure: Option<FailureKind>,
     /// The handler's answer as JSON, or its words when it failed. It is the owner's: do not log it.
     pub said: Option<Arc<[u8]>>,
+    /// What it was given, as JSON. It is the owner's too.
+    pub arguments: Arc<[u8]>,
 }
 
 impl fmt::Debug for Finished {

@@ -56,6 +56,11 @@ pub enum PipelineError {
     /// Another executor took the run over, or the run was deleted; what this one had not written yet is not written.
     #[error("the run was taken over by a later executor, or deleted; read its log to follow it")]
     TakenOver,
+    /// The executor was told to stop by its caller, and nobody asked for the run's end.
+    #[error(
+        "the executor was told to stop before the run had ended; execute the run again, and it goes on from there"
+    )]
+    Stopped,
     /// Only a run that failed or was cancelled can be tried again.
     #[error("the run has not failed, so there is nothing to try again")]
     NotFailed,

@@ -26,6 +26,8 @@ pub struct PipelineOptions {
     pub(crate) python_path: Vec<PathBuf>,
     pub(crate) code: String,
     pub(crate) children: usize,
+    children_per_tenant: Option<usize>,
+    pub(crate) largest_list: usize,
     pub(crate) functions: Functions,
     pub(crate) runners: BTreeMap<String, Arc<dyn StepRunner>>,
 }
@@ -42,6 +44,8 @@ impl PipelineOptions {
             python_path: Vec::new(),
             code: String::new(),
             children: 32,
+            children_per_tenant: None,
+            largest_list: 1_000,
             functions: Functions::new(),
             runners: BTreeMap::new(),
         }
@@ -86,6 +90,23 @@ impl PipelineOptions {
     /// How many child processes run at the same time, over all runs and tenants; further ones wait. 32, unless said.
     pub fn children(mut self, limit: usize) -> Self {
         self.children = limit.max(1);
+        self
+    }
+
+    /// How many of the child processes may be one tenant's, over all of its runs: three quarters of
+    /// [`children`](Self::children), unless said, so that one tenant's long steps leave room for the others.
+    pub fn children_per_tenant(mut self, limit: usize) -> Self {
+        self.children_per_tenant = Some(limit.max(1));
+        self
+    }
+
+    pub(crate) fn share(&self) -> usize {
+        self.children_per_tenant.unwrap_or(self.children - self.children / 4)
+    }
+
+    /// How many elements the list of a map step may have: 1,000, unless said. The step fails over a longer one.
+    pub fn largest_list(mut self, limit: usize) -> Self {
+        self.largest_list = limit;
         self
     }
 

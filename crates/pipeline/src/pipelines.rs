@@ -15,7 +15,6 @@ use haversack::FutureExt;
 use haversack::well_known::{SESSION_ID, SessionId, TRACE_CONTEXT};
 use haversack_store::{KeyFile, Store, now_millis};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
 use crate::catalog::RunFolder;
 use crate::check::Finding;
@@ -23,6 +22,7 @@ use crate::parameters::{Parameters, digest, hex};
 use crate::pipeline::Pipeline;
 use crate::run::{Executor, Live, RunId, RunStatus, RunView};
 use crate::run_log::{self, Deleted, Event, Follow, Leftover, NewRun, OwnRows};
+use crate::step::Seats;
 use crate::{PipelineError, PipelineOptions, sweep};
 
 /// Pipelines over one store. Cheap to clone.
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) keys: KeyFile,
     pub(crate) settings: PipelineOptions,
     pub(crate) live: Live,
-    pub(crate) children: Semaphore,
+    pub(crate) seats: Seats,
 }
 
 impl fmt::Debug for Shared {
@@ -66,8 +66,8 @@ impl Pipelines {
     /// Pipelines whose runs lie in this store, sealed with these keys, and under the options' folder. Touches no file.
     #[must_use]
     pub fn new(store: Store, keys: KeyFile, options: PipelineOptions) -> Self {
-        let children = Semaphore::new(options.children.min(Semaphore::MAX_PERMITS));
-        Self { shared: Arc::new(Shared { store, keys, settings: options, live: Live::default(), children }) }
+        let seats = Seats::new(options.children, options.share());
+        Self { shared: Arc::new(Shared { store, keys, settings: options, live: Live::default(), seats }) }
     }
 
     /// What of the pipeline this program cannot run: functions, runners and reducers that are not registered. What is
@@ -111,12 +111,13 @@ impl Pipelines {
     /// ends with [`PipelineError::TakenOver`].
     ///
     /// # Errors
-    /// [`PipelineError::UnknownRun`], [`PipelineError::TakenOver`], and what the store meets. A run that fails is no
-    /// error: its view says so.
+    /// [`PipelineError::UnknownRun`], [`PipelineError::TakenOver`], [`PipelineError::Stopped`], and what the store meets. A
+    /// run that fails is no error: its view says so.
     ///
     /// # Cancellation
-    /// Dropping the future kills the children of the run and leaves it as after a crash: the next `execute` goes on. The
-    /// caller's `CANCEL`, and [`cancel`](Self::cancel), end the run in order.
+    /// Dropping the future kills the children of the run and leaves it as after a crash: the next `execute` goes on. So does
+    /// the caller's `CANCEL`, in order: its children are ended, how its attempts ended is written down, and the call ends
+    /// with [`PipelineError::Stopped`]. Only [`cancel`](Self::cancel) ends the run.
     #[track_caller]
     pub fn execute(
         &self,
@@ -167,6 +168,34 @@ impl Pipelines {
                 (true, view) => Ok(view),
                 (false, _) => Err(PipelineError::NotFailed),
             }
+        }
+        .in_current_context()
+    }
+
+    /// Ends a run that nobody will go on with, as failed or as cancelled, with this reason. It is of the try that the event
+    /// `asked` asked for; one that has ended, was retried since, or is not there stays as it is. Whoever still works on it
+    /// can write nothing more.
+    ///
+    /// # Errors
+    /// What the store meets.
+    #[track_caller]
+    pub fn give_up(
+        &self,
+        run: &RunId,
+        asked: u64,
+        cancelled: bool,
+        reason: &'static str,
+    ) -> impl Future<Output = Result<(), PipelineError>> + Send + 'static + use<> {
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
+        let status = if cancelled { RunStatus::Cancelled } else { RunStatus::Failed };
+        async move {
+            let write = rows?.write("give a run up", move |tx, owner| {
+                run_log::give_up(tx, owner, &run, asked, status, reason)
+            });
+            if let Some(id) = write.await? {
+                shared.live.overtake(&id);
+            }
+            Ok(())
         }
         .in_current_context()
     }

@@ -53,7 +53,7 @@ enum End {
 /// Everything of a job that its context is entered with.
 pub(super) struct Opened {
     snapshot: Snapshot,
-    arguments: Arc<[u8]>,
+    pub(super) arguments: Arc<[u8]>,
     pub(super) limit: TimeLimit,
     submitted_in: Option<TraceContext>,
 }
@@ -215,6 +215,7 @@ impl Attempts {
         let span = job_span(&delivery, opened.submitted_in.as_ref());
         let told = span.clone();
         let work = async {
+            let arguments = Arc::clone(&opened.arguments);
             let end = match refused {
                 Some(failure) => End::Answered(Err(failure)),
                 None => self.handle(entry, &mut holding, opened).await,
@@ -236,7 +237,7 @@ impl Attempts {
             }
             holding.written();
             told.record("outcome", outcome);
-            self.finish(&delivery, &report, said).await;
+            self.finish(&delivery, &report, arguments, said).await;
         };
         work.instrument(span).await;
     }
@@ -361,14 +362,20 @@ impl Attempts {
     }
 
     /// The program's hook, once the end is committed. What it did not take is told again, by whoever comes to it.
-    async fn finish(&self, delivery: &Delivery, report: &Report, said: Option<Arc<[u8]>>) {
+    async fn finish(
+        &self,
+        delivery: &Delivery,
+        report: &Report,
+        arguments: Arc<[u8]>,
+        said: Option<Arc<[u8]>>,
+    ) {
         let (state, failure) = match report {
             Report::Succeeded { .. } => (State::Succeeded, None),
             Report::Failed(ill) => (State::Failed, Some(ill.kind)),
             Report::Cancelled => (State::Cancelled, None),
             _ => return,
         };
-        self.tell(delivery, state, failure, said, 0).await;
+        self.tell(delivery, (state, failure), arguments, said, 0).await;
     }
 
     fn park(&self, kind: FailureKind, code: Option<String>) -> Report {

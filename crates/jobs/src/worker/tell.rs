@@ -75,16 +75,17 @@ impl Attempts {
         }
         // Whatever time the job had is over; telling has its own.
         (delivery.deadline, delivery.timeout_ms) = (None, millis(self.tell_within));
-        let visit =
-            self.open(&delivery).and_then(|opened| self.restore(&delivery, &Cancel::new(), &opened, None));
+        let visit = self.open(&delivery).and_then(|opened| {
+            Ok((self.restore(&delivery, &Cancel::new(), &opened, None)?, opened.arguments))
+        });
         match visit {
-            Ok(visit) => {
+            Ok((visit, arguments)) => {
                 let what = if state == State::Succeeded { Said::Result } else { Said::Failure };
                 let keys = &self.jobs.shared.keys;
                 let said = outcome
                     .and_then(|said| open(what, &delivery.tenant, &delivery.lease.id, &said, keys).ok())
                     .map(Arc::from);
-                visit.wrap(self.tell(&delivery, state, failure, said, tries)).await;
+                visit.wrap(self.tell(&delivery, (state, failure), arguments, said, tries)).await;
             }
             Err(Report::Failed(_)) => self.give_up(&delivery),
             // A newer program may be able to, or the keys are there again later.
@@ -97,14 +98,14 @@ impl Attempts {
     pub(super) async fn tell(
         &self,
         delivery: &Delivery,
-        state: State,
-        failure: Option<FailureKind>,
+        (state, failure): (State, Option<FailureKind>),
+        arguments: Arc<[u8]>,
         said: Option<Arc<[u8]>>,
         tries: u32,
     ) {
         let Some(hook) = self.handlers.hook() else { return };
         let (id, handler) = (delivery.lease.id.clone(), delivery.handler.clone());
-        let finished = Finished { id, handler, state, failure, said };
+        let finished = Finished { id, handler, state, failure, said, arguments };
         let hook = AssertUnwindSafe(async { hook(finished).await }.isolated()).catch_unwind();
         let again = match tokio::time::timeout(self.tell_within, hook).await {
             Ok(Ok(Ok(()))) => return self.told(delivery, false),

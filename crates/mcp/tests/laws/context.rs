@@ -79,7 +79,8 @@ async fn a_call_sees_nothing_that_its_door_did_not_bind() {
 
 #[tokio::test]
 async fn a_request_that_passed_no_door_is_refused() {
-    let server = McpServer::new(offer([whoami()]), McpOptions { calls: 1_000, ..McpOptions::default() }).unwrap();
+    let server =
+        McpServer::new(offer([whoami()]), McpOptions { calls: 1_000, ..McpOptions::default() }).unwrap();
     let address = listen(Router::new().nest("/mcp", server.router())).await;
     let house = House { server, address };
     let answer = house.client("acme", "kim").call("whoami", json!({})).await;

@@ -35,7 +35,8 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn offering(tools: impl IntoIterator<Item = Arc<dyn Tool>>) -> Self {
-        Self::of(McpServer::new(offer(tools), McpOptions { calls: 1_000, ..McpOptions::default() }).unwrap()).await
+        Self::of(McpServer::new(offer(tools), McpOptions { calls: 1_000, ..McpOptions::default() }).unwrap())
+            .await
     }
 
     pub(crate) async fn of(server: McpServer) -> Self {

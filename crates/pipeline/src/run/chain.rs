@@ -33,7 +33,7 @@ impl Chain {
         match write.await? {
             Some(written) => {
                 if written.cancelled {
-                    executor.stop.cancel.cancel();
+                    executor.stop.call_off();
                 }
                 executor.wrote.send_replace(written.last);
                 Ok(written.last)

@@ -2,7 +2,8 @@
 //!
 //! Each branch works on values of its own, parallel ones in tasks of their own; what the branches changed is merged when
 //! all of them succeeded, by the rule that the step declares. A branch that fails does not stop the others; the step
-//! fails after all have ended, and nothing of it is merged.
+//! fails after all have ended, and nothing of it is merged. Only so many branches run at a time, and a list that is too
+//! long is refused before any of it does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use crate::check::join;
 use crate::node::{Dag, Merge, Node, Reducer};
 use crate::parameters::{Values, hex};
 use crate::run_log::What;
+
+/// How many branches of one step run at a time; the others wait, as no more than their values.
+const AT_A_TIME: usize = 64;
 
 /// What the branches gave, or why the step failed.
 type Gathered = Result<BTreeMap<String, Value>, String>;
@@ -93,6 +97,14 @@ impl Executor {
                 let Some(list) = values.get(iterate_on).and_then(|list| list.as_array()) else {
                     return Ok(Err(format!("the parameter `{iterate_on}` is no list; give the map a list")));
                 };
+                let largest = self.shared.settings.largest_list;
+                if list.len() > largest {
+                    return Ok(Err(format!(
+                        "the list `{iterate_on}` has {} elements, and a map takes at most {largest}; give it fewer, \
+                         such as lists of several each",
+                        list.len()
+                    )));
+                }
                 let dag = Arc::new(Dag::clone(branch));
                 let of = |(at, element): (usize, &Value)| {
                     let mut values = values.branch();
@@ -151,7 +163,8 @@ impl Executor {
         }
     }
 
-    /// Runs all branches, each in a task of its own, and waits for all: their values in order, or why some failed.
+    /// Runs all branches, so many at a time, each in a task of its own, and waits for all: their values in order, or why
+    /// some failed.
     async fn all(
         self: &Arc<Self>,
         branches: Vec<Branch>,
@@ -161,12 +174,16 @@ impl Executor {
         chain.flush(self).await?;
         let mut running = JoinSet::new();
         let mut ended: Vec<Option<Result<Values, String>>> = branches.iter().map(|_| None).collect();
-        for (at, branch) in branches.into_iter().enumerate() {
-            let executor = Arc::clone(self);
-            running.spawn(async move { (at, executor.branch(branch).await) });
-        }
+        let mut waiting = branches.into_iter().enumerate();
         let mut cancelled = false;
-        while let Some(joined) = running.join_next().await {
+        loop {
+            while running.len() < AT_A_TIME
+                && let Some((at, branch)) = waiting.next()
+            {
+                let executor = Arc::clone(self);
+                running.spawn(async move { (at, executor.branch(branch).await) });
+            }
+            let Some(joined) = running.join_next().await else { break };
             let (at, outcome) = joined.map_err(|_| PipelineError::Internal("a branch of a run vanished"))?;
             match outcome {
                 Ok(outcome) => ended[at] = Some(outcome),

@@ -95,7 +95,7 @@ impl Executor {
         let pipeline = Pipeline::stored(claimed.definition)?;
         let stop = Stop::under(&CANCEL.get().unwrap_or_default());
         if view.cancel_requested {
-            stop.cancel.cancel();
+            stop.call_off();
         }
         let (wrote, hear) = watch::channel(view.last_event);
         let seat_of = Arc::clone(&shared);
@@ -134,7 +134,14 @@ impl Executor {
             Ok(Walked::Succeeded) => (RunStatus::Succeeded, None),
             Ok(Walked::Failed(reason)) => (RunStatus::Failed, Some(reason)),
             Err(Halt::Cancelled) if self.stop.is_overtaken() => return Err(PipelineError::TakenOver),
-            Err(Halt::Cancelled) => (RunStatus::Cancelled, None),
+            Err(Halt::Cancelled) => {
+                // How its attempts ended is told first, and with it comes whether the run's end was asked for meanwhile.
+                match chain.flush(self).await {
+                    Err(Halt::Error(error)) => return Err(error),
+                    _ if !self.stop.is_called_off() => return Err(PipelineError::Stopped),
+                    _ => (RunStatus::Cancelled, None),
+                }
+            }
             Err(Halt::Error(error)) => return Err(error),
         };
         tracing::Span::current().record("status", status.name());
@@ -196,7 +203,7 @@ impl Executor {
                 Ok(Some(found)) if found.id != self.id || found.generation != self.generation => {
                     self.stop.overtake();
                 }
-                Ok(Some(found)) if found.cancel_requested => self.stop.cancel.cancel(),
+                Ok(Some(found)) if found.cancel_requested => self.stop.call_off(),
                 // What the next write meets is told by that write.
                 _ => {}
             }
@@ -299,14 +306,11 @@ impl Executor {
             let begun = Instant::now();
             let ended = match task {
                 Some(task) => self.attempt(path, task, values, number, started).await,
-                None => Ended {
-                    outcome: Outcome::Succeeded(Default::default()),
-                    got: Vec::new(),
-                    put: Vec::new(),
-                },
+                None => Ended::at_once(Outcome::Succeeded(Default::default())),
             };
-            let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let Ended { outcome, got, put } = ended;
+            let Ended { outcome, got, put, waited } = ended;
+            let took = begun.elapsed().saturating_sub(waited);
+            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let (status, outputs, reason) = match outcome {
                 Outcome::Succeeded(outputs) => (AttemptStatus::Succeeded, outputs, None),
                 Outcome::Failed(reason) => (AttemptStatus::Failed, Default::default(), Some(reason)),
@@ -362,7 +366,8 @@ impl Executor {
         );
         let attempt = Attempt {
             settings: &self.shared.settings,
-            children: &self.shared.children,
+            seats: &self.shared.seats,
+            owner: self.rows.scope().tenant().as_str(),
             folder: &self.folder,
             run: &self.run,
             step: path,

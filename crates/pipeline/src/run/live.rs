@@ -27,13 +27,24 @@ struct Here {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop {
     pub(crate) cancel: Cancel,
+    called_off: Arc<AtomicBool>,
     overtaken: Arc<AtomicBool>,
 }
 
 impl Stop {
     /// One that the caller's own `CANCEL` stops too.
     pub(crate) fn under(cancel: &Cancel) -> Self {
-        Self { cancel: cancel.child(), overtaken: Arc::default() }
+        Self { cancel: cancel.child(), called_off: Arc::default(), overtaken: Arc::default() }
+    }
+
+    /// The run's end was asked for: it is written down. Whoever only stops the executor leaves the run to the next one.
+    pub(crate) fn call_off(&self) {
+        self.called_off.store(true, Ordering::Relaxed);
+        self.cancel.cancel();
+    }
+
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.called_off.load(Ordering::Relaxed)
     }
 
     pub(crate) fn overtake(&self) {
@@ -73,7 +84,7 @@ impl Live {
     /// Stops the run, if it is executed here.
     pub(crate) fn cancel(&self, id: &str) {
         if let Some(here) = self.hold().get(id) {
-            here.stop.cancel.cancel();
+            here.stop.call_off();
         }
     }
 

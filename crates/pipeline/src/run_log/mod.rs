@@ -18,7 +18,7 @@ use serde_json::Value;
 pub use follow::Follow;
 pub(crate) use gone::{Deleted, Leftover, cleared, delete, expire, folder_name, forget, leftovers};
 pub(crate) use owner::OwnRows;
-pub(crate) use rows::{NewRun, append, cancel, claim, find, insert, list, page, retry, standing};
+pub(crate) use rows::{NewRun, append, cancel, claim, find, give_up, insert, list, page, retry, standing};
 
 use crate::catalog::FileRecord;
 use crate::run::RunStatus;
@@ -76,7 +76,7 @@ pub enum What {
         started: u64,
         /// How.
         status: AttemptStatus,
-        /// How long it took, in milliseconds.
+        /// How long it took, in milliseconds, without what it waited for its seat.
         ms: u64,
         /// What it gave back.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -159,7 +159,7 @@ pub enum AttemptStatus {
     Failed,
     /// Its time was up.
     TimedOut,
-    /// The run was cancelled.
+    /// The run was cancelled, or its executor was told to stop.
     Cancelled,
     /// Its executor died, or was overtaken, before it wrote the end down.
     Lost,

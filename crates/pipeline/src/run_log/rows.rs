@@ -337,6 +337,35 @@ pub(crate) fn retry(
     Ok(find(tx, owner, run)?.map(|view| (again, view)))
 }
 
+/// Ends a run that nobody goes on with, of the try that this event asked for; whoever still works on it is overtaken. Its id,
+/// or `None` when it has ended or is another try's.
+pub(crate) fn give_up(
+    tx: &Transaction<'_>,
+    owner: &Owner,
+    run: &RunId,
+    asked: u64,
+    status: RunStatus,
+    reason: &str,
+) -> Result<Option<String>, PipelineError> {
+    let now = now_millis();
+    let found = tx
+        .prepare_cached(
+            "UPDATE pipeline_runs
+             SET generation = generation + 1, last_event = last_event + 1, status = ?5, ended_at = ?6
+             WHERE tenant = ?1 AND principal = ?2 AND run = ?3 AND asked = ?4 AND status IN ('pending', 'running')
+             RETURNING id, last_event",
+        )?
+        .query_row(
+            params![owner.tenant(), owner.principal(), run.as_str(), signed(asked), status.name(), now],
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.unsigned_abs())),
+        )
+        .optional()?;
+    let Some((id, number)) = found else { return Ok(None) };
+    let ended = What::Ended { status, outputs: Default::default(), reason: Some(reason.to_owned()) };
+    add(tx, owner, run, &id, 0, number, [&(now, ended)].into_iter())?;
+    Ok(Some(id))
+}
+
 fn add<'a>(
     tx: &Transaction<'_>,
     owner: &Owner,

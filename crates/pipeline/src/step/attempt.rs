@@ -1,20 +1,20 @@
 //! One attempt of one task, from its secrets to its files.
 //!
-//! It finds the secrets, makes the work folder, takes files from the catalog, lets the right runner work until it
+//! It finds the secrets, waits for a seat, makes the work folder, takes files from the catalog, lets the right runner work until it
 //! ends, its time is up or the run is cancelled, and leaves files in the catalog whatever the end was. The executor
 //! calls it inside the step's frame and writes down what comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use haversack::well_known::{CANCEL, Cancel};
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::sync::Semaphore;
 
+use super::seats::Seats;
 use super::{Call, StepCall, StepFailure, StepFuture, StepLog, StepOutput, StepRunner, python, shell};
 use crate::PipelineOptions;
 use crate::catalog::{AttemptFolder, FileRecord, RunFolder};
@@ -32,7 +32,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What an attempt needs to know.
 pub(crate) struct Attempt<'a> {
     pub(crate) settings: &'a PipelineOptions,
-    pub(crate) children: &'a Semaphore,
+    pub(crate) seats: &'a Seats,
+    /// Whose share of the seats it uses.
+    pub(crate) owner: &'a str,
     pub(crate) folder: &'a RunFolder,
     pub(crate) run: &'a RunId,
     pub(crate) step: &'a str,
@@ -54,6 +56,15 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) got: Vec<FileRecord>,
     pub(crate) put: Vec<FileRecord>,
+    /// How long it waited for its seat.
+    pub(crate) waited: Duration,
+}
+
+impl Ended {
+    /// One that needed no seat and no folder.
+    pub(crate) fn at_once(outcome: Outcome) -> Self {
+        Self { outcome, got: Vec::new(), put: Vec::new(), waited: Duration::ZERO }
+    }
 }
 
 #[derive(Debug)]
@@ -79,19 +90,34 @@ impl Attempt<'_> {
     pub(crate) async fn run(self, stop: &Cancel) -> Ended {
         let secrets = match self.secrets().await {
             Ok(secrets) => secrets,
-            Err(failure) => return failed(failure, Vec::new()),
+            Err(failure) => return failed(failure),
         };
         let log =
             StepLog::new(self.folder.attempt_path(self.event).join(crate::catalog::OUTPUT), secrets.clone());
         let is_child = matches!(self.task.command_type, CommandType::Shell | CommandType::Python);
         let mut got = Vec::new();
-        let folder = if is_child || !self.task.catalog.is_empty() {
+        let needs_folder = is_child || !self.task.catalog.is_empty();
+        let asked = Instant::now();
+        // Before anything is opened, and before its time begins: whoever waits holds nothing and uses up nothing.
+        let seat = async {
+            if needs_folder { self.seats.take(self.owner, is_child).await.map(Some) } else { Ok(None) }
+        };
+        let _seat = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ended::at_once(Outcome::Cancelled),
+            seat = seat => match seat {
+                Ok(seat) => seat,
+                Err(_) => return failed(StepFailure::new("the program is shutting down")),
+            },
+        };
+        let waited = asked.elapsed();
+        let folder = if needs_folder {
             match self.open().await {
                 Ok((folder, files)) => {
                     got = files;
                     Some(folder)
                 }
-                Err(failure) => return failed(failure, got),
+                Err(failure) => return Ended { waited, ..failed(failure) },
             }
         } else {
             None
@@ -111,7 +137,7 @@ impl Attempt<'_> {
                 Err(_) => {}
             }
         }
-        Ended { outcome, got, put }
+        Ended { outcome, got, put, waited }
     }
 
     async fn secrets(&self) -> Result<SecretSet, StepFailure> {
@@ -176,7 +202,6 @@ impl Attempt<'_> {
     ) -> Result<BTreeMap<String, Value>, StepFailure> {
         let given = match (&self.task.command_type, &folder) {
             (CommandType::Shell | CommandType::Python, Some(folder)) => {
-                let _seat = self.children.acquire().await.map_err(|_| StepFailure::new("shutting down"))?;
                 let (settings, task, log) = (self.settings, self.task, log.clone());
                 let prepared = Prepared { settings, task, folder, log, attempt: self, secrets };
                 match self.task.command_type {
@@ -319,8 +344,8 @@ impl Prepared<'_> {
     }
 }
 
-fn failed(failure: StepFailure, got: Vec<FileRecord>) -> Ended {
-    Ended { outcome: Outcome::Failed(failure.to_string()), got, put: Vec::new() }
+fn failed(failure: StepFailure) -> Ended {
+    Ended::at_once(Outcome::Failed(failure.to_string()))
 }
 
 /// Lets the work go on until its time is up or it is told to stop; `None` then. A child gets a moment to be reaped,

@@ -10,6 +10,7 @@ mod function;
 mod log;
 mod orphan;
 mod python;
+mod seats;
 mod shell;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use function::{Function, Functions};
 pub use log::StepLog;
 pub(crate) use orphan::end as end_orphan;
 pub(crate) use python::REDUCE;
+pub(crate) use seats::Seats;
 
 use crate::node::Return;
 use crate::parameters::{Parameters, Values};

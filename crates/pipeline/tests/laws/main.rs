@@ -19,6 +19,7 @@ mod processes;
 mod run;
 mod run_log;
 mod runners;
+mod seats;
 mod secrets;
 mod shapes;
 mod yaml;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use haversack::testing::tenant;
+use haversack_pipeline::PipelineError;
 use haversack_pipeline::builder::shell;
-use haversack_pipeline::run::RunStatus::{Cancelled, Failed, Succeeded};
+use haversack_pipeline::run::RunStatus::{Cancelled, Failed, Running, Succeeded};
 use haversack_pipeline::run_log::AttemptStatus;
 
 use crate::{House, chain, ended, id, none, until};
@@ -106,23 +107,51 @@ async fn what_a_child_leaves_in_the_background_ends_with_it() {
 }
 
 #[tokio::test]
-async fn the_callers_cancel_ends_the_run() {
+async fn the_callers_cancel_stops_the_executor_and_the_run_goes_on_later() {
     use haversack::well_known::{CANCEL, Cancel};
     let house = House::new();
     let file = house.dir.path().join("ids");
     tenant("a")
         .wrap(async {
             let cancel = Cancel::new();
-            house
-                .pipelines
-                .start(&chain([("s", shell(family(&file, "wait")))]), none(), id("r"))
-                .await
-                .unwrap();
+            let step = shell(format!("test $HAVERSACK_ATTEMPT = 1 || exit 0; {}", family(&file, "wait")));
+            house.pipelines.start(&chain([("s", step)]), none(), id("r")).await.unwrap();
             let execute = CANCEL.sync_scope(cancel.clone(), || house.pipelines.execute(&id("r")));
             let running = haversack::spawn(execute);
             until("the family to be there", || file.exists()).await;
             cancel.cancel();
-            assert_eq!(running.await.unwrap().unwrap().status, Cancelled);
+            assert!(matches!(running.await.unwrap(), Err(PipelineError::Stopped)));
+            assert_eq!(house.pipelines.get(&id("r")).await.unwrap().status, Running);
+            all_gone(&ids(&file)).await;
+
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Succeeded);
+            use AttemptStatus::{Cancelled, Succeeded as S};
+            assert_eq!(ended(&house.log("r").await), [("s", Cancelled), ("s", S)]);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_up_ends_once_and_only_in_its_own_try() {
+    let house = House::new();
+    let file = house.dir.path().join("ids");
+    let step = shell(format!("test $HAVERSACK_ATTEMPT = 1 || exit 0; {}", family(&file, "wait")));
+    tenant("a")
+        .wrap(async {
+            let runs = &house.pipelines;
+            runs.start(&chain([("s", step)]), none(), id("r")).await.unwrap();
+            let running = haversack::spawn(runs.execute(&id("r")));
+            until("the family to be there", || file.exists()).await;
+            runs.give_up(&id("r"), 2, false, "of another try").await.unwrap();
+            assert_eq!(runs.get(&id("r")).await.unwrap().status, Running);
+            runs.give_up(&id("r"), 1, false, "nobody goes on").await.unwrap();
+            assert!(matches!(running.await.unwrap(), Err(PipelineError::TakenOver)));
+            runs.give_up(&id("r"), 1, true, "too late").await.unwrap();
+            let view = runs.get(&id("r")).await.unwrap();
+            assert_eq!((view.status, view.reason.as_deref()), (Failed, Some("nobody goes on")));
+            runs.retry(&id("r")).await.unwrap();
+            runs.give_up(&id("r"), 1, false, "of the try before").await.unwrap();
+            assert_eq!(runs.execute(&id("r")).await.unwrap().status, Succeeded);
         })
         .await;
     all_gone(&ids(&file)).await;

@@ -72,6 +72,14 @@ pub struct Pipelines {
     pub runs: Option<PathBuf>,
     /// `PATH` of the children of steps. Nothing else of the server's environment reaches them.
     pub child_path: String,
+    /// Child processes of steps at a time, of all tenants; further ones wait, and the time of their steps has not begun.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 1_000>")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub children: usize,
+    /// Those of one tenant. Unset: three quarters, so that one tenant's long steps leave room for the others.
+    #[serde(deserialize_with = "some_ranged::<_, _, 1, 1_000>", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub children_per_tenant: Option<usize>,
     /// Days that a run that has ended is kept, with its folder. Not longer than keys that were replaced still open, which is
     /// 30 days where `context keys rotate` is not told otherwise.
     #[serde(deserialize_with = "ranged::<_, _, 1, 3_650>")]
@@ -182,6 +190,8 @@ impl Default for Pipelines {
             folder: None,
             runs: None,
             child_path: "/usr/local/bin:/usr/bin:/bin".to_owned(),
+            children: 32,
+            children_per_tenant: None,
             keep_days: 14,
             secrets: BTreeMap::new(),
             tools: Vec::new(),

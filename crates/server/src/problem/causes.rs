@@ -157,6 +157,7 @@ impl From<PipelineError> for Fault {
             PipelineError::BadKey
             | PipelineError::BadParameter { .. }
             | PipelineError::TakenOver
+            | PipelineError::Stopped
             | PipelineError::NotFailed => Self::new(Code::RunRefused, text),
             other => Self::internal(other),
         }

@@ -12,11 +12,12 @@ use haversack_gateway::session::REPLY_ROUTE;
 use haversack_jobs::current::{ATTEMPT, JOB_ID};
 use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, Jobs, NewJob, State};
 use haversack_memory::MemoryError;
+use haversack_pipeline::Pipelines;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Rules;
-use super::pipelines::RUN;
+use super::pipelines::{RUN, give_up};
 
 /// The handler of tools.
 pub const TOOL: &str = "tool";
@@ -84,11 +85,19 @@ fn end(job: &str, drive: u32) -> String {
 }
 
 /// Adds the handler of tools, and what is said of one that did not come to a result: whoever was promised one is told.
-pub(super) fn handlers(handlers: Handlers, agents: Agents, results: Results) -> Handlers {
+pub(super) fn handlers(
+    handlers: Handlers,
+    agents: Agents,
+    pipelines: Pipelines,
+    results: Results,
+) -> Handlers {
     let told = results.clone();
     let handlers = handlers.on_finished(move |finished| {
-        let results = told.clone();
+        let (pipelines, results) = (pipelines.clone(), told.clone());
         async move {
+            if finished.handler == RUN || finished.handler == TOOL {
+                give_up(&pipelines, &finished).await?;
+            }
             match unkept(&finished) {
                 Some(text) => results.bring("background", &text).await,
                 None => Ok(()),

@@ -99,7 +99,7 @@ impl Before {
             let unit = recorder.unit(crate::telemetry::Kind::Job, job.as_str(), attempt);
             Box::pin(unit)
         });
-        let handlers = background::handlers(handlers, agents.clone(), results.clone());
+        let handlers = background::handlers(handlers, agents.clone(), pipelines.clone(), results.clone());
         let handlers = sessions::handlers(handlers, agents.clone());
         let handlers = pipelines::handlers(handlers, pipelines.clone(), journal.clone(), results);
         let worker = WorkerOptions {
@@ -122,9 +122,14 @@ impl Before {
 }
 
 fn options(config: &Config, runs: &Path, agents: &Agents) -> PipelineOptions {
-    PipelineOptions::new(runs)
+    let options = PipelineOptions::new(runs)
         .secrets(pipelines::secrets(&config.pipelines))
         .path(config.pipelines.child_path.clone())
+        .children(config.pipelines.children)
         .code(env!("CARGO_PKG_VERSION"))
-        .runner(pipelines::TOOL_STEPS, Arc::new(ToolSteps(agents.clone())))
+        .runner(pipelines::TOOL_STEPS, Arc::new(ToolSteps(agents.clone())));
+    match config.pipelines.children_per_tenant {
+        Some(share) => options.children_per_tenant(share),
+        None => options,
+    }
 }

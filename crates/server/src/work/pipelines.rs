@@ -11,7 +11,7 @@ use haversack::well_known::{SESSION_ID, TENANT_ID};
 use haversack_agent::Agents;
 use haversack_agent::tool::{Tool, ToolError, ToolOutput, tool};
 use haversack_jobs::current::JOB_ID;
-use haversack_jobs::{Args, Failure, Handlers, NewJob};
+use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, NewJob, State};
 use haversack_pipeline::run::{RunId, RunStatus, RunView};
 use haversack_pipeline::secrets::{self, Secret};
 use haversack_pipeline::{
@@ -38,6 +38,8 @@ pub const RUN: &str = "pipeline";
 pub struct RunJob {
     /// The run.
     pub run: String,
+    /// The number of the event that asked for this try.
+    pub asked: u64,
 }
 
 /// The pipelines that are configured, by name. They are read anew at each use, so that a changed file is a changed
@@ -229,6 +231,39 @@ fn failure(error: PipelineError) -> Failure {
     }
 }
 
+/// Ends the run of a job that came to no end of its own, so that it is not `running` for ever: its worker died over it, its
+/// time was up at the last attempt, or it was called off. What the handler itself said stays as it is: the run has ended
+/// then, or is another executor's.
+pub(super) async fn give_up(pipelines: &Pipelines, finished: &Finished) -> Result<(), Failure> {
+    let reason = match (finished.state, finished.failure) {
+        (_, Some(FailureKind::Handler)) | (State::Succeeded, _) => return Ok(()),
+        (State::Cancelled, _) => "its job was called off; a retry goes on where it stopped",
+        (State::Quarantined, _) => {
+            "its worker died over it again and again; see what its last step takes, a retry goes on where it stopped"
+        }
+        (_, Some(FailureKind::TimedOut | FailureKind::Deadline)) => {
+            "the time of its job was up; raise `timeout_s` of jobs or make its steps shorter, a retry goes on where it \
+             stopped"
+        }
+        _ => "its job failed before it had ended; a retry goes on where it stopped",
+    };
+    let (run, asked) = match finished.handler.as_str() {
+        RUN => match serde_json::from_slice::<RunJob>(&finished.arguments) {
+            Ok(job) => (job.run, job.asked),
+            Err(_) => return Ok(()),
+        },
+        // The run of a background tool, which is never retried under the tool's job.
+        _ => (of_job(finished.id.as_str()), 1),
+    };
+    let cancelled = finished.state == State::Cancelled;
+    Ok(pipelines.give_up(&RunId::new(run)?, asked, cancelled, reason).await?)
+}
+
+/// The name of the run that a background tool's job starts.
+fn of_job(job: &str) -> String {
+    format!("run-{job}")
+}
+
 /// The longest text of an output, and how many outputs are named, in what is told of a run. The run has them whole.
 const LONGEST: usize = 400;
 const MOST: usize = 20;
@@ -315,7 +350,7 @@ pub async fn submit(work: &Work, run: &RunView) -> Result<(), Fault> {
     if run.status.is_ended() {
         return Ok(());
     }
-    let job = RunJob { run: run.run.as_str().to_owned() };
+    let job = RunJob { run: run.run.as_str().to_owned(), asked: run.asked };
     // What asked for it tells one try from the next: the job of the one before may still be at its last words, and would
     // take this one for itself.
     let key = posted::own(&run.principal, &format!("{}.{}", run.run, run.asked));
@@ -364,8 +399,7 @@ impl Seat {
     /// first one's run. What was asked for in a session that is deleted is not begun anew.
     async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
         let (pipelines, journal, agents) = self.0.get().ok_or(ToolError::NotStarted(None))?;
-        let key =
-            JOB_ID.with(|job| format!("run-{}", job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
+        let key = JOB_ID.with(|job| of_job(job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
         // Sessions of other doors have no history, and names that none of the chat can have.
         if let Some(session) = SESSION_ID.bound()
