@@ -56,10 +56,16 @@ impl<'a> Library<'a> {
     /// One cargo command over the library alone with exactly these features. Everything here is built in one way, so
     /// that a dependency is built once: warnings are errors, and the compiler tells rustdoc's JSON, which is not stable.
     fn cargo(&self, command: &str, features: &[&str]) -> Command {
+        self.cargo_of(command, &["--lib"], features)
+    }
+
+    /// The same over one of its other targets.
+    fn cargo_of(&self, command: &str, target: &[&str], features: &[&str]) -> Command {
         let mut cargo = Command::new(cargo());
         cargo
             .current_dir(root())
-            .args([command, "--quiet", "--package", PACKAGE, "--lib", "--no-default-features"])
+            .args([command, "--quiet", "--package", PACKAGE, "--no-default-features"])
+            .args(target)
             .args(["--features", &features.join(",")])
             .arg("--target-dir")
             .arg(&self.folder)
