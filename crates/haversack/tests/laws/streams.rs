@@ -136,3 +136,31 @@ fn the_size_hint_of_a_stream_is_kept() {
     let stream = Reading { left: 3, _probe: None }.with_context(marked(1));
     assert_eq!(stream.size_hint(), (3, Some(3)));
 }
+
+/// Says what it reads as how much it has.
+struct Telling;
+
+impl Stream for Telling {
+    type Item = ();
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Waking<'_>) -> Poll<Option<()>> {
+        drop(MARK.set(2).unwrap());
+        Poll::Ready(None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, MARK.get().ok().map(|mark| mark as usize))
+    }
+}
+
+#[test]
+fn the_size_hint_of_a_stream_reads_its_own_context_whoever_asks() {
+    on_both(|| async {
+        let mut stream = Telling.with_context(marked(1));
+        assert_eq!(marked(9).run(|| stream.size_hint()), (0, Some(1)));
+        assert_eq!(stream.size_hint(), (0, Some(1)), "also outside of every frame");
+        assert_eq!(stream.next().await, None);
+        assert_eq!(marked(9).run(|| stream.size_hint()), (0, Some(2)), "and what it set");
+        assert_eq!(marked(9).run(|| (stream.size_hint(), MARK.get().unwrap())), ((0, Some(2)), 9));
+    });
+}
