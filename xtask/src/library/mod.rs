@@ -12,6 +12,7 @@ use crate::workspace::{Metadata, Package, cargo, root};
 
 mod oldest;
 mod package;
+mod pages;
 mod sets;
 mod surface;
 
@@ -31,6 +32,7 @@ pub fn check(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
     let library = Library::find(metadata)?;
     package::check(steps, &library)?;
     surface::check(steps, &library)?;
+    pages::check(steps, &library)?;
     oldest::check(steps, &library)?;
     sets::check(steps, &library)
 }
