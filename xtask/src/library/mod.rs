@@ -1,6 +1,6 @@
 //! `cargo xtask library`: what a stranger gets who takes the library alone. Every set of its features compiles, its
-//! interface names no other crate than the feature says, it builds with the oldest compiler it promises and for machines that are not ours, and its package
-//! is whole. Builds go to one folder inside the target folder. `cargo xtask test --deep` runs the same steps.
+//! interface names no other crate than the feature says, its documentation says which feature brings what, it builds with the
+//! oldest compiler it promises and for machines that are not ours, and its package is whole. Builds go to one folder inside the target folder. `cargo xtask test --deep` runs the same steps.
 
 use std::path::PathBuf;
 use std::process::Command;
