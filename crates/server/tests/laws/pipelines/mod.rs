@@ -1,5 +1,7 @@
 //! Pipelines: what the command line and a server make of them. Real files, real children, real workers.
 
+mod given_up;
+
 use std::path::{Path, PathBuf};
 
 use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
@@ -9,8 +11,8 @@ use haversack_server::config::{Config, PipelineTool};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::harness::{Key, TestServer, json_of, problem, start_with};
-use super::program::{lines, run, settled, stderr, stdout};
+use crate::harness::{Key, TestServer, json_of, problem, start_with};
+use crate::program::{lines, run, settled, stderr, stdout};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pipelines").canonicalize().unwrap()
