@@ -8,7 +8,7 @@ use anyhow::Context;
 use memchr::memmem;
 use sha2::{Digest, Sha256};
 
-use super::logs::secrets;
+use super::secrets::Secrets;
 use crate::leakcheck::canary::{Canary, Disk, Kind};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Site;
@@ -35,6 +35,7 @@ pub(in crate::leakcheck) fn look(
 ) -> anyhow::Result<()> {
     let owners: Vec<String> = (0..world.tenants()).map(|tenant| hash(&tenant_name(tenant))).collect();
     let ring = ring(site)?;
+    let secrets = Secrets::of(site);
     let mut held = BTreeSet::new();
     for path in files(site.folder(), &site.logs())? {
         let Some(bytes) = read(&path)? else { continue };
@@ -49,7 +50,7 @@ pub(in crate::leakcheck) fn look(
             .collect();
         report.crossed(place, &strange, &format!("the file {name}"));
         held.extend(found);
-        if secrets(site).any(|secret| memmem::find(&bytes, secret.as_bytes()).is_some()) {
+        if secrets.are_in(&bytes) {
             report.crossing(place, format!("the secret of an API key is in the file {name}"));
         }
         if path != site.ring() && ring.iter().any(|key| memmem::find(&bytes, key).is_some()) {

@@ -13,6 +13,10 @@ use super::Site;
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(120);
 
+/// How long a connection is kept that nobody uses: shorter than the server keeps it, so that no request goes out on one that
+/// is just being closed.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// The two people of a tenant.
 pub(super) struct People {
     pub(super) kim: Caller,
@@ -49,7 +53,7 @@ pub(in crate::leakcheck) struct Answer {
 /// A pair of callers for each tenant of a site.
 pub(super) fn all(site: &Site, url: &str) -> anyhow::Result<Vec<People>> {
     crate::tls::install();
-    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
+    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).pool_idle_timeout(IDLE).build()?;
     let caller = |key: &String| Caller { http: http.clone(), base: url.to_owned(), key: key.clone() };
     Ok(site.keys().iter().map(|[kim, lee]| People { kim: caller(kim), lee: caller(lee) }).collect())
 }

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{at_once, by_others, until};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::search::{notices, replies, results, spans};
@@ -22,6 +23,7 @@ pub(super) const PLACES: &[Place] = &[
     Place::Errors,
     Place::Spans,
     Place::Logs,
+    Place::Metrics,
     Place::Files,
     Place::Control,
 ];
@@ -175,11 +177,11 @@ async fn foreign(world: &World, stage: &Stage, report: &mut Report, posted: &[Po
         [(*cell, Method::GET, format!("/v1/jobs/{id}")), (*cell, Method::DELETE, format!("/v1/jobs/{id}"))]
     });
     for (cell, who, answer) in by_others(world, stage, tries).await? {
-        results::foreign(world, cell, who, &answer, report);
+        results::foreign(world, cell, who, &answer, Code::JobNotFound, report);
     }
     let trees = posted.iter().map(|job| (job.cell, Method::GET, format!("/v1/context/{}", job.id)));
     for (cell, who, answer) in by_others(world, stage, trees).await? {
-        spans::foreign(world, cell, who, &answer, report);
+        spans::foreign(world, cell, who, &answer, Code::TraceNotFound, report);
     }
     Ok(())
 }

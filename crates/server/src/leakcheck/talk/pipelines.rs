@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{at_once, until};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::search::{children, results};
@@ -16,8 +17,16 @@ use crate::leakcheck::world::World;
 
 pub(super) const PLANTS: &[Kind] = &[];
 
-pub(super) const PLACES: &[Place] =
-    &[Place::Results, Place::Children, Place::Catalogs, Place::Logs, Place::Files, Place::Control];
+pub(super) const PLACES: &[Place] = &[
+    Place::Results,
+    Place::Errors,
+    Place::Children,
+    Place::Catalogs,
+    Place::Logs,
+    Place::Metrics,
+    Place::Files,
+    Place::Control,
+];
 
 /// The conversations that have a run: every second one, because children take their time.
 fn rounds(world: &World) -> impl Iterator<Item = Cell> + Clone + use<> {
@@ -59,10 +68,15 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
         let next = stage.kim((cell.tenant + 1) % world.tenants());
         let paths = [format!("/v1/runs/{run}"), format!("/v1/runs/{run}/log")];
         let theirs = [next.get(&paths[0]).await?, next.get(&paths[1]).await?];
-        Ok((*cell, end, kim.get(&paths[1]).await?, theirs))
+        let lee = stage.lee(cell.tenant);
+        let colleagues = [lee.get(&paths[0]).await?, lee.get(&paths[1]).await?];
+        Ok((*cell, end, kim.get(&paths[1]).await?, theirs, colleagues))
     });
-    for (cell, end, log, theirs) in ends.await? {
+    for (cell, end, log, theirs, colleagues) in ends.await? {
         theirs.iter().for_each(|answer| children::same_name(world, cell, answer, report));
+        for answer in &colleagues {
+            results::foreign(world, cell, "a colleague", answer, Code::RunNotFound, report);
+        }
         report.asked(end.text.contains("\"succeeded\""));
         children::ended(world, cell, &end, &log, report);
     }
