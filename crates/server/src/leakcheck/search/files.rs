@@ -20,6 +20,9 @@ const CONTROL: &str = "control.sqlite";
 /// In the name of every database and its logs.
 const DATABASE: &str = ".sqlite";
 
+/// How whatever is sealed begins.
+const SEALED: &[u8] = b"HVSEAL\0";
+
 /// A word of the key file that is at least so long is a key.
 const KEY: usize = 40;
 
@@ -63,6 +66,24 @@ pub(in crate::leakcheck) fn look(
     if missing > 0 {
         let detail = format!("{missing} canaries are in no file: is the right folder searched?");
         report.gap(Place::Files, detail);
+    }
+    Ok(())
+}
+
+/// Shows that the search of what all tenants share comes across what is sealed there: so many rows at least.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(in crate::leakcheck) fn sealed(site: &Site, rows: usize, report: &mut Report) -> anyhow::Result<()> {
+    let mut found = 0;
+    for path in files(site.folder(), &site.logs())? {
+        if path.to_string_lossy().contains(CONTROL) {
+            found += read(&path)?.map_or(0, |bytes| memmem::find_iter(&bytes, SEALED).count());
+        }
+    }
+    report.looked(Place::Control, found);
+    if found < rows {
+        report.gap(Place::Control, format!("{found} of {rows} sealed rows are where they were searched for"));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::Site;
+use super::settings::CARRIED;
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -37,7 +38,7 @@ pub(in crate::leakcheck) struct Say<'a> {
     pub(in crate::leakcheck) message: &'a str,
     /// The idempotency key.
     pub(in crate::leakcheck) key: &'a str,
-    /// A token that comes along in a header which nobody asked for.
+    /// A token that comes along in a header that jobs take along, and in one that nobody asked for.
     pub(in crate::leakcheck) token: &'a str,
     /// Whether the answer is wanted as events.
     pub(in crate::leakcheck) events: bool,
@@ -82,6 +83,7 @@ impl Caller {
             .request(Method::POST, &format!("/v1/sessions/{}/turns", say.session))
             .header("Idempotency-Key", say.key)
             .header(ACCEPT, accept)
+            .header(CARRIED, say.token)
             .header(COOKIE, format!("token={}", say.token))
             .json(&json!({ "message": say.message }));
         answer(request).await

@@ -52,6 +52,7 @@ pub(super) fn requests(world: &World) -> usize {
 }
 
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
+    stage.work().await?;
     let origin = stage.inbox()?.origin();
     let mut letters: BTreeMap<(Cell, &str), Vec<String>> = BTreeMap::new();
     for (id, words, answers) in SAID {

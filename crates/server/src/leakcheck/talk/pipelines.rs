@@ -10,8 +10,8 @@ use super::{at_once, until};
 use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
-use crate::leakcheck::search::{children, results};
-use crate::leakcheck::stage::settings::ROUND;
+use crate::leakcheck::search::{children, files, results};
+use crate::leakcheck::stage::settings::{CARRIED, ROUND};
 use crate::leakcheck::stage::{Answer, Stage};
 use crate::leakcheck::world::World;
 
@@ -44,11 +44,15 @@ pub(super) fn requests(world: &World) -> usize {
 }
 
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
-    let stage = &*stage;
-    let started = at_once(stage, rounds(world), async |cell: Cell| {
+    stage.rest(report).await?;
+    let all = &*stage;
+    let started = at_once(all, rounds(world), async |cell: Cell| {
         let word = world.word(cell, Kind::Parameter);
         let body = json!({ "key": key(cell), "parameters": { "word": word } });
-        Ok((cell, stage.kim(cell.tenant).post(&format!("/v1/pipelines/{ROUND}/runs"), &[], &body).await?))
+        let headers = [(CARRIED, world.word(cell, Kind::Token))];
+        let headers = headers.each_ref().map(|(name, token)| (*name, token.as_str()));
+        let path = format!("/v1/pipelines/{ROUND}/runs");
+        Ok((cell, all.kim(cell.tenant).post(&path, &headers, &body).await?))
     });
     let mut runs = Vec::new();
     for (cell, answer) in started.await? {
@@ -60,6 +64,10 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
             }
         }
     }
+    files::look(stage.site(), world, &[], report)?;
+    files::sealed(stage.site(), runs.len(), report)?;
+    stage.work().await?;
+    let stage = &*stage;
     let ends = at_once(stage, &runs, async |(cell, run): &(Cell, String)| {
         let kim = stage.kim(cell.tenant);
         let over =
