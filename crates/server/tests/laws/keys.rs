@@ -1,6 +1,7 @@
 //! Keys: what opens the door, and that revoking closes it at the next request, whoever revoked, and what is open at its next
 //! event or heartbeat.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use haversack_server::auth::admin::{self, Grant};
@@ -10,7 +11,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::harness::{Key, TestServer, json_of, problem, start, start_with};
+use super::harness::{Gated, Key, TestServer, json_of, problem, start, start_with};
 
 async fn with(server: &TestServer, header: &str) -> Response {
     let url = format!("{}/v1/sessions", server.server.url());
@@ -166,7 +167,7 @@ async fn no_secret_is_in_the_data_folder_and_every_change_is_audited() {
 }
 
 /// A server without a worker: what is submitted waits, so that its streams are silent.
-async fn silent(heartbeat_s: u64) -> TestServer {
+async fn silent(heartbeat_s: u64, model: Option<Arc<Gated>>) -> TestServer {
     start_with(
         |config| {
             config.limits.heartbeat_s = heartbeat_s;
@@ -179,7 +180,7 @@ async fn silent(heartbeat_s: u64) -> TestServer {
             std::fs::write(folder.join("wait.yaml"), pipeline).unwrap();
             config.pipelines.folder = Some(folder);
         },
-        None,
+        model.map(|model| model as _),
     )
     .await
 }
@@ -208,7 +209,8 @@ async fn rest(stream: Response) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_a_revoked_key_ends_at_its_next_event() {
-    let server = silent(600).await;
+    let model = Gated::closed();
+    let server = silent(600, Some(model.clone())).await;
     let key = server.key("acme", "kim").await;
     let other = server.key("acme", "kim").await;
     let job = waiting(&server, &key).await;
@@ -223,11 +225,22 @@ async fn a_stream_of_a_revoked_key_ends_at_its_next_event() {
     assert_eq!(rest(revoked).await, "", "nothing more is told");
     assert!(rest(lives).await.contains("event: ended"));
     problem(server.get(&key, &events).await, "HV0203").await;
+
+    let key = server.key("acme", "kim").await;
+    let turn = server.turn(&other, "s", "hello").header("Prefer", "respond-async").send().await.unwrap();
+    let turn = json_of(turn, StatusCode::ACCEPTED).await;
+    let events = format!("/v1/turns/{}/events", turn["turn"].as_str().unwrap());
+    let (revoked, lives) =
+        (listening(&server, &key, &events).await, listening(&server, &other, &events).await);
+    admin::revoke(server.server.engine().store().control(), &key.id, "test").await.unwrap();
+    model.open();
+    assert!(rest(lives).await.contains("event: finished"));
+    assert!(!rest(revoked).await.contains("event: finished"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_stream_of_a_revoked_key_ends_at_its_next_heartbeat() {
-    let server = silent(1).await;
+    let server = silent(1, None).await;
     let key = server.key("acme", "kim").await;
     let other = server.key("acme", "kim").await;
     let events = format!("{}/events", waiting(&server, &key).await);
