@@ -73,7 +73,7 @@ async fn exchanged(world: &World, memory: &Memory, report: &mut Report) -> anyho
             }
         }
         Err(error) => {
-            report.gap(Place::Recall, format!("a recall that another tenant polled failed: {error}"))
+            report.gap(Place::Recall, format!("a recall that another tenant polled failed: {error}"));
         }
     }
     Ok(())
@@ -84,7 +84,7 @@ fn refused<T>(what: &str, answered: Result<T, MemoryError>, report: &mut Report)
     match answered {
         Err(MemoryError::Foreign(_)) => {}
         Err(error) => {
-            report.gap(Place::Handles, format!("{what} failed before it could be refused: {error}"))
+            report.gap(Place::Handles, format!("{what} failed before it could be refused: {error}"));
         }
         Ok(_) => {
             let detail = format!("{what} of one tenant answered in the context of another");

@@ -72,6 +72,7 @@ fn words(tx: &Transaction<'_>) -> Result<String, StoreError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // `#[tokio::test]` blocks on its runtime, where no frame is
 mod tests {
     use super::*;
 
