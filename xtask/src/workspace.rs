@@ -30,6 +30,8 @@ pub struct Package {
     pub license_file: Option<String>,
     pub manifest_path: PathBuf,
     #[serde(default)]
+    pub rust_version: Option<String>,
+    #[serde(default)]
     pub dependencies: Vec<Dependency>,
     #[serde(default)]
     pub features: BTreeMap<String, Vec<String>>,

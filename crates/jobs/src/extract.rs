@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use haversack::well_known::{CANCEL, Cancel, DEADLINE, Deadline};
+use haversack::{ContextVar, MissingContext, Reason};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -93,10 +94,11 @@ impl FromJob for Attempt {
     }
 }
 
-/// The headers that were carried; none where none were.
+/// The headers that were carried; none where none were. Where some were that this program cannot read, the handler is not
+/// called.
 impl FromJob for Headers {
     async fn from_job(_: &Invocation) -> Result<Self, Failure> {
-        Ok(HEADERS.get().unwrap_or_default())
+        Ok(carried(&HEADERS)?.unwrap_or_default())
     }
 }
 
@@ -107,9 +109,22 @@ impl FromJob for AccessToken {
     }
 }
 
+/// Nothing where the submitter had none. Where they had one that this program cannot read, the handler is not called: it
+/// would run anonymously.
 impl FromJob for Option<AccessToken> {
     async fn from_job(_: &Invocation) -> Result<Self, Failure> {
-        Ok(ACCESS_TOKEN.get().ok().filter(|token| *token != AccessToken::anonymous()))
+        Ok(carried(&ACCESS_TOKEN)?.filter(|token| *token != AccessToken::anonymous()))
+    }
+}
+
+/// What the submitter sent along; nothing where nothing was sent. What was sent and cannot be read here is not nothing.
+fn carried<T: Clone + Send + Sync>(variable: &'static ContextVar<T>) -> Result<Option<T>, MissingContext> {
+    match variable.get() {
+        Ok(value) => Ok(Some(value)),
+        Err(missing) => match missing.reason() {
+            Reason::NewerVersion { .. } | Reason::Undecodable { .. } => Err(missing),
+            _ => Ok(None),
+        },
     }
 }
 

@@ -258,7 +258,7 @@ impl NewJob {
             return Err(JobError::TooLarge { bytes: self.arguments.len(), limit: max_arguments });
         }
         if self.within_deadline
-            && let Ok(deadline) = DEADLINE.get()
+            && let Some(deadline) = DEADLINE.bound()
         {
             let carried = now_millis().saturating_add(millis(deadline.remaining()));
             self.plan.deadline = Some(self.plan.deadline.map_or(carried, |own| own.min(carried)));

@@ -100,7 +100,7 @@ impl Jobs {
         let id = JobId::fresh()?;
         let bound_to = SealedFor { tenant: tenant.as_str(), queue: &plan.queue, id: id.as_str() };
         let sealed = self.shared.keys.seal(&snapshot, &arguments, &bound_to)?;
-        let session = SESSION_ID.get().ok();
+        let session = SESSION_ID.bound();
         let session =
             session.map(|session| queue::hash([tenant.as_str(), principal.as_str(), session.as_str()]));
         Ok(Sealed { id, principal: principal.as_str().to_owned(), session, plan, sealed })

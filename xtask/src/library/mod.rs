@@ -1,5 +1,5 @@
 //! `cargo xtask library`: what a stranger gets who takes the library alone. Every set of its features compiles, its
-//! interface names no other crate than the feature says, it builds for machines that are not ours, and its package
+//! interface names no other crate than the feature says, it builds with the oldest compiler it promises and for machines that are not ours, and its package
 //! is whole. Builds go to one folder inside the target folder. `cargo xtask test --deep` runs the same steps.
 
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::steps::Steps;
 use crate::workspace::{Metadata, Package, cargo, root};
 
-mod machines;
+mod oldest;
 mod package;
 mod sets;
 mod surface;
@@ -31,7 +31,7 @@ pub fn check(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
     let library = Library::find(metadata)?;
     package::check(steps, &library)?;
     surface::check(steps, &library)?;
-    machines::check(steps, &library)?;
+    oldest::check(steps, &library)?;
     sets::check(steps, &library)
 }
 

@@ -18,6 +18,7 @@ mod locks;
 mod source;
 mod spawns;
 mod stair;
+mod swallowed;
 mod tree;
 mod unsafe_files;
 mod words;
@@ -63,6 +64,7 @@ const RULES: &[(&str, Rule)] = &[
     ("unsafe", unsafe_files::check),
     ("environment", environment::check),
     ("doors", doors::check),
+    ("swallowed", swallowed::check),
     ("lengths", lengths::check),
     ("words", words::check),
     ("docs", docs::check),

@@ -181,7 +181,7 @@ impl Run {
 }
 
 fn is_late() -> bool {
-    DEADLINE.get().is_ok_and(Deadline::expired)
+    DEADLINE.bound().is_some_and(Deadline::expired)
 }
 
 /// Resolves when the work is not waited for any longer: at its deadline, or a little after the request to stop.

@@ -154,7 +154,7 @@ impl Dispatch {
 }
 
 fn is_cancelled() -> bool {
-    CANCEL.get().is_ok_and(|cancel| cancel.is_cancelled())
+    CANCEL.bound().is_some_and(|cancel| cancel.is_cancelled())
 }
 
 /// Makes a panic of a call an error. Its payload may hold anything, stored text included, so it is dropped here.

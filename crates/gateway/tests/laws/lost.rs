@@ -24,18 +24,18 @@ async fn open(
         .await
 }
 
-async fn execute(house: &House, sql: &'static str) -> usize {
+pub(crate) async fn execute(house: &House, sql: &'static str) -> usize {
     let engine = house.store.control().engine();
     engine.write("change", move |tx| Ok(tx.execute(sql, [])?)).await.unwrap()
 }
 
-async fn ask<T: FromSql + Send + 'static>(house: &House, sql: &'static str) -> T {
+pub(crate) async fn ask<T: FromSql + Send + 'static>(house: &House, sql: &'static str) -> T {
     let engine = house.store.control().engine();
     engine.read("ask", move |conn| Ok(conn.query_row(sql, [], |row| row.get(0))?)).await.unwrap()
 }
 
 /// Waits until a question has this answer.
-async fn until(house: &House, sql: &'static str, answer: i64) {
+pub(crate) async fn until(house: &House, sql: &'static str, answer: i64) {
     let settled = async {
         while ask::<i64>(house, sql).await != answer {
             tokio::task::yield_now().await;

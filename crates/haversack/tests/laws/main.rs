@@ -9,7 +9,6 @@
 mod door;
 mod leaked;
 mod probe;
-#[cfg(feature = "tokio")]
 mod runtimes;
 
 mod borrows;

@@ -76,7 +76,7 @@ impl Attempts {
         match entered {
             Ok((mut opened, (visit, refused))) => {
                 // Read here: what is around the attempt may bind a trace of its own.
-                opened.submitted_in = visit.run(|| TRACE_CONTEXT.get()).ok();
+                opened.submitted_in = visit.run(|| TRACE_CONTEXT.bound());
                 let id = delivery.lease.id.clone();
                 let work = self.inside(entry, delivery, holding, opened, refused);
                 match self.handlers.around_each() {
@@ -134,7 +134,7 @@ impl Attempts {
         opened: &Opened,
     ) -> Result<(Visit, Option<Failure>), Report> {
         let restored = self.restore(delivery, cancel, opened, None)?;
-        let token = restored.run(|| ACCESS_TOKEN.get()).ok();
+        let token = restored.run(|| ACCESS_TOKEN.bound());
         let Some(expired) = token.filter(AccessToken::has_expired) else { return Ok((restored, None)) };
         match &entry.options.expired_token {
             ExpiredToken::Fail => {
@@ -197,8 +197,8 @@ impl Attempts {
         })?;
         // The seal is bound to the row's tenant; what is inside must say the same, of the principal too.
         let same = visit.run(|| {
-            TENANT_ID.with(|tenant| tenant.as_str() == delivery.tenant).unwrap_or(false)
-                && PRINCIPAL.with(|principal| principal.as_str() == delivery.principal).unwrap_or(false)
+            TENANT_ID.bound().is_some_and(|tenant| tenant.as_str() == delivery.tenant)
+                && PRINCIPAL.bound().is_some_and(|principal| principal.as_str() == delivery.principal)
         });
         if same { Ok(visit) } else { Err(failed(FailureKind::ForeignOwner, None)) }
     }

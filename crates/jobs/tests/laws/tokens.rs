@@ -1,10 +1,14 @@
 //! An expired access token is an error unless a handler declares otherwise, and credentials are no headers.
 
+use haversack::well_known::{PRINCIPAL, TENANT_ID};
+use haversack::{ContextVar, Manifest, manifest};
 use haversack_jobs::carried::{ACCESS_TOKEN, AccessToken, HEADERS, Headers};
-use haversack_jobs::{ExpiredToken, Failure, FailureKind, HandlerOptions, Handlers, NewJob, Outcome};
+use haversack_jobs::{
+    ExpiredToken, Failure, FailureKind, HandlerOptions, Handlers, JobOptions, Jobs, NewJob, Outcome,
+};
 use haversack_store::now_millis;
 
-use crate::{Place, caller, submit_and_wait, succeeded};
+use crate::{Notes, Place, caller, submit_and_wait, succeeded};
 
 fn with(expired_token: ExpiredToken) -> HandlerOptions {
     HandlerOptions { expired_token }
@@ -70,5 +74,38 @@ async fn headers_are_carried_facts_without_credentials() {
     assert_eq!(outcome, succeeded(["x-tracking: 7"]));
     let outcome = caller("acme", "ada").wrap(submit_and_wait(&jobs, NewJob::new("read", &()).unwrap())).await;
     assert_eq!(outcome, succeeded([""; 0]), "none where none were carried");
+    worker.stop().await;
+}
+
+/// The same two variables as a newer program declares them.
+static NEWER_TOKEN: ContextVar<u8> = ContextVar::new("access_token").portable(2);
+static NEWER_HEADERS: ContextVar<u8> = ContextVar::new("headers").portable(2);
+static NEWER: Manifest = manifest![TENANT_ID, PRINCIPAL; NEWER_TOKEN, NEWER_HEADERS];
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_is_never_a_silent_anonymous_run() {
+    let place = Place::fresh();
+    let (notes, _heard) = Notes::new();
+    let (bare, named) = (notes.clone(), notes.clone());
+    let token = move |_: Option<AccessToken>| {
+        bare.add("token");
+        async { Ok(()) }
+    };
+    let headers = move |_: Headers| {
+        named.add("headers");
+        async { Ok(()) }
+    };
+    let worker = place.work(Handlers::new().on("token", token).on("headers", headers));
+    let newer = Jobs::new(place.store.clone(), place.keys.clone(), &NEWER, JobOptions::default());
+    for handler in ["token", "headers"] {
+        let jobs = newer.clone();
+        let job = async move { submit_and_wait(&jobs, NewJob::new(handler, &()).unwrap()).await };
+        let outcome = caller("acme", "ada").wrap(NEWER_TOKEN.scope(1, NEWER_HEADERS.scope(1, job))).await;
+        assert!(
+            matches!(outcome, Outcome::Failed { kind: FailureKind::Context, .. }),
+            "{handler}: {outcome:?}"
+        );
+    }
+    assert!(notes.all().is_empty(), "{:?}", notes.all());
     worker.stop().await;
 }

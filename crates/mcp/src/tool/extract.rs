@@ -95,7 +95,7 @@ from_context! {
 /// The headers that the program lets through; none where there are none.
 impl FromCall for Headers {
     fn from_call(_: &Call) -> Result<Self, ToolError> {
-        Ok(HEADERS.get().unwrap_or_default())
+        Ok(HEADERS.bound().unwrap_or_default())
     }
 }
 
@@ -116,14 +116,14 @@ impl FromCall for AccessToken {
 /// Where nobody can cancel, one that is never cancelled.
 impl FromCall for Cancel {
     fn from_call(_: &Call) -> Result<Self, ToolError> {
-        Ok(CANCEL.get().unwrap_or_default())
+        Ok(CANCEL.bound().unwrap_or_default())
     }
 }
 
 /// Where nobody listens, one that says nothing.
 impl FromCall for Progress {
     fn from_call(_: &Call) -> Result<Self, ToolError> {
-        Ok(PROGRESS.get().unwrap_or_default())
+        Ok(PROGRESS.bound().unwrap_or_default())
     }
 }
 

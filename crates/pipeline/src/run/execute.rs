@@ -93,7 +93,7 @@ impl Executor {
             return Ok(view);
         }
         let pipeline = Pipeline::stored(claimed.definition)?;
-        let stop = Stop::under(&CANCEL.get().unwrap_or_default());
+        let stop = Stop::under(&CANCEL.bound().unwrap_or_default());
         if view.cancel_requested {
             stop.call_off();
         }
@@ -358,7 +358,7 @@ impl Executor {
     /// Runs one attempt in a frame of its own, under its own span.
     async fn attempt(&self, path: &str, task: &Task, values: &Values, number: u32, started: u64) -> Ended {
         // Where the door is in the run's trace already, what the step causes hangs under the door's unit of work.
-        let given = TRACE_CONTEXT.get().ok().filter(|trace| trace.trace_id() == self.trace);
+        let given = TRACE_CONTEXT.bound().filter(|trace| trace.trace_id() == self.trace);
         let trace = given.or_else(|| TraceContext::parse(&self.traceparent(started)).ok());
         let traceparent = trace.as_ref().map_or("", TraceContext::as_str);
         let span = tracing::info_span!(

@@ -25,6 +25,8 @@ pub(super) async fn run(
     process_file: &std::path::Path,
     log: &StepLog,
 ) -> Result<(), StepFailure> {
+    // What nobody could call off is not started.
+    let cancel = CANCEL.get().map_err(|missing| StepFailure::new(missing.to_string()))?;
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -46,7 +48,6 @@ pub(super) async fn run(
         drop(gate.write_all(b"\n").await);
     }
     let mut pump = std::pin::pin!(pump(child.stdout.take(), child.stderr.take(), log));
-    let cancel = CANCEL.get().unwrap_or_default();
     let mut heard = false;
     let ended = loop {
         tokio::select! {

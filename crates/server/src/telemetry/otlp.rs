@@ -286,12 +286,12 @@ struct Ids {
 
 impl IdGenerator for Ids {
     fn new_trace_id(&self) -> TraceId {
-        let ours = TRACE_CONTEXT.with(|trace| TraceId::from_hex(trace.trace_id()).ok()).ok().flatten();
+        let ours = TRACE_CONTEXT.bound().and_then(|trace| TraceId::from_hex(trace.trace_id()).ok());
         ours.unwrap_or_else(|| self.chance.new_trace_id())
     }
 
     fn new_span_id(&self) -> SpanId {
-        STARTING.get().unwrap_or_else(|_| self.chance.new_span_id())
+        STARTING.bound().unwrap_or_else(|| self.chance.new_span_id())
     }
 }
 

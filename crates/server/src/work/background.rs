@@ -67,7 +67,7 @@ impl Results {
     /// to itself.
     pub(super) async fn bring(&self, source: &str, text: &str) -> Result<(), Failure> {
         let end = end(JOB_ID.get()?.as_str(), ATTEMPT.get()?.drive());
-        if let Ok(session) = SESSION_ID.get() {
+        if let Some(session) = SESSION_ID.bound() {
             let notice = Notice::new(source, text).once_for(&end);
             self.agents.history()?.notice(&session, notice).await?;
         }
@@ -108,7 +108,7 @@ pub(super) fn handlers(
         let (agents, results) = (agents.clone(), results.clone());
         async move {
             // The name of a session comes free when it is deleted, and may be a colleague's by now.
-            if let Ok(session) = SESSION_ID.get()
+            if let Some(session) = SESSION_ID.bound()
                 && agents.history()?.is_over(&session).await?
             {
                 return Err(Failure::permanent("the session that this was started in was deleted"));

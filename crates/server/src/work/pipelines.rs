@@ -399,7 +399,7 @@ impl Seat {
     /// first one's run. What was asked for in a session that is deleted is not begun anew.
     async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
         let (pipelines, journal, agents) = self.0.get().ok_or(ToolError::NotStarted(None))?;
-        let key = JOB_ID.with(|job| of_job(job.as_str())).or_else(|_| fresh()).map_err(not_started)?;
+        let key = JOB_ID.bound().map_or_else(fresh, |job| Ok(of_job(job.as_str()))).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
         // Sessions of other doors have no history, and names that none of the chat can have.
         if let Some(session) = SESSION_ID.bound()

@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod mcp;
 mod messages;
+mod missing_paths;
 mod openapi;
 mod operator;
 mod pipelines;

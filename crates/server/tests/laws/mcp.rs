@@ -48,7 +48,7 @@ async fn answer(response: Response) -> Value {
 }
 
 /// What a tool answered.
-async fn call(server: &TestServer, key: &Key, tool: &str, arguments: Value) -> Value {
+pub(super) async fn call(server: &TestServer, key: &Key, tool: &str, arguments: Value) -> Value {
     let params = json!({ "name": tool, "arguments": arguments });
     answer(ask(server, key, "tools/call", params).send().await.unwrap()).await
 }

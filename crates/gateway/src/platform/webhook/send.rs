@@ -64,7 +64,7 @@ impl Sender {
 
     fn request(&self, route: &ReplyRoute, part: &Part) -> Result<reqwest::RequestBuilder, SendError> {
         let account = self.accounts.get(WEBHOOK, route.account()).map_err(|_| SendError::Gone)?;
-        if TENANT_ID.with(|tenant| *tenant != account.tenant).unwrap_or(true) {
+        if TENANT_ID.bound().is_none_or(|tenant| tenant != account.tenant) {
             return Err(SendError::Refused);
         }
         let callback = route.callback().ok_or(SendError::Refused)?;

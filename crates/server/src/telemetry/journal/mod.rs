@@ -167,12 +167,12 @@ impl Journal {
             unit: id.to_owned(),
             kind: kind.name(),
             principal,
-            session: SESSION_ID.with(|session| session.as_str().to_owned()).ok(),
-            request: REQUEST_ID.with(|request| request.as_str().to_owned()).ok(),
+            session: SESSION_ID.bound().map(|session| session.as_str().to_owned()),
+            request: REQUEST_ID.bound().map(|request| request.as_str().to_owned()),
             trace: at.trace_id().to_owned(),
             span: at.parent_id().to_owned(),
             parent: cause.map(|cause| cause.parent_id().to_owned()),
-            link: LINK.with(|link| link.as_str().to_owned()).ok(),
+            link: LINK.bound().map(|link| link.as_str().to_owned()),
             process: self.inner.presence.name().to_owned(),
         };
         let live = Live::new(&self.inner, at.parent_id());

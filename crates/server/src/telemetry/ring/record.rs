@@ -69,7 +69,7 @@ impl Record {
             owner,
             session: SESSION_ID.bound(),
             trace: TRACE_CONTEXT.bound(),
-            request: REQUEST_ID.with(|id| id.as_str().to_owned()).ok(),
+            request: REQUEST_ID.bound().map(|id| id.as_str().to_owned()),
             cause: CAUSE.bound(),
             link: LINK.bound(),
             began: Instant::now(),
