@@ -323,6 +323,8 @@ async fn offering(folder: &Path, name: &str) -> TestServer {
             when: vec!["run the export".to_owned()],
         }];
         config.agent.specialists[0].tools.push(name.to_owned());
+        // A law that asks until something has happened asks as often as it can.
+        (config.limits.requests_per_second, config.limits.burst) = (1_000_000, 1_000_000);
     };
     start_with(change, None).await
 }
