@@ -16,7 +16,7 @@ use crate::{Context, Visit};
 pin_project! {
     /// A body in a context, and with the [`Visit`] that it keeps open, if it came out of one.
     ///
-    /// `size_hint` and `is_end_stream` are those of the body inside.
+    /// `size_hint` and `is_end_stream` are those of the body inside, asked in its context.
     pub struct ContextBody<B> {
         #[pin]
         inner: InFrame<B>,
@@ -55,11 +55,11 @@ impl<B: Body> Body for ContextBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.inner().is_none_or(Body::is_end_stream)
+        self.inner.look(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.inner().map_or_else(SizeHint::default, Body::size_hint)
+        self.inner.look(Body::size_hint)
     }
 }
 

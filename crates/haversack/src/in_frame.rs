@@ -1,6 +1,6 @@
 //! A future, stream, sink, body, reader or writer together with the frame it runs in.
 //!
-//! The frame is entered for each poll and for the drop, and never in between. The adapters (`future`,
+//! The frame is entered for each poll and for the drop, and never in between; questions are asked in one beside it. The adapters (`future`,
 //! `stream`, `sink`, `io`, `body`, `layer`) are thin wrappers around this one type.
 
 use std::pin::Pin;
@@ -35,10 +35,14 @@ impl<F> InFrame<F> {
         Self { inner: Some(inner), span, frame: Frame::new(slots, origin) }
     }
 
-    /// What is wrapped, outside its frame: for questions that run no user code under a context.
+    /// Calls `f` with a look at what is wrapped, inside its context and its span: its answer may be code that reads. The frame
+    /// is one of its own, for a question may be asked again while it is answered, and a frame that is entered twice would
+    /// forget who borrows from it. What is set for an answer is gone with it.
     #[cfg(any(feature = "stream", feature = "http-body", feature = "io"))]
-    pub(crate) fn inner(&self) -> Option<&F> {
-        self.inner.as_ref()
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&F) -> R) -> R {
+        let Some(inner) = &self.inner else { unreachable!("asked while it is dropped") };
+        let frame = Frame::new(self.frame.share(), self.frame.origin());
+        frame.enter(|| self.span.enter(|| f(inner)))
     }
 
     /// Gives the frame another context, before it is entered for the first time.

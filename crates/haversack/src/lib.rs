@@ -92,8 +92,8 @@ pub use policy::{Crossing, Policy};
 pub use sink::{SinkExt, SinkWithContext};
 #[cfg(feature = "snapshot")]
 pub use snapshot::{
-    CaptureError, KeyInfo, Keyring, KeyringError, Manifest, OpenError, RestoreError, SealError, SealedFor,
-    Snapshot,
+    CaptureError, KeyInfo, Keyring, KeyringError, KeyringText, Manifest, OpenError, RestoreError, SealError,
+    SealedFor, Snapshot,
 };
 #[cfg(feature = "stream")]
 pub use stream::{StreamExt, StreamWithContext};

@@ -97,7 +97,7 @@ impl<S: futures_core::Stream> futures_core::Stream for SinkWithContext<S> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.inner.inner().map_or((0, None), futures_core::Stream::size_hint)
+        self.inner.look(futures_core::Stream::size_hint)
     }
 }
 

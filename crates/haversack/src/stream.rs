@@ -1,4 +1,4 @@
-//! Streams in a context: each poll and the drop run under the stream's own context, whoever consumes it.
+//! Streams in a context: each poll, the size hint and the drop run under the stream's own context, whoever consumes it.
 
 use std::fmt;
 use std::panic::Location;
@@ -75,7 +75,7 @@ impl<S: Stream> Stream for StreamWithContext<S> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.inner.inner().map_or((0, None), Stream::size_hint)
+        self.inner.look(Stream::size_hint)
     }
 }
 

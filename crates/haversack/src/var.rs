@@ -221,6 +221,9 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
     /// Calls `f` with the value bound here, without a clone. Inside `f` the variable may be set, reset and
     /// scoped: the borrowed value stays as it is.
     ///
+    /// What is set or reset inside `f` keeps what it replaces, each time anew, until the frame is changed once more
+    /// outside of every borrow, or ends; a loop that sets many times stands outside of `with`.
+    ///
     /// # Errors
     /// As [`get`](Self::get).
     #[inline]

@@ -1,6 +1,6 @@
 //! `cargo xtask library`: what a stranger gets who takes the library alone. Every set of its features compiles, its
-//! interface names no other crate than the feature says, it builds with the oldest compiler it promises and for machines that are not ours, and its package
-//! is whole. Builds go to one folder inside the target folder. `cargo xtask test --deep` runs the same steps.
+//! interface names no other crate than the feature says, its documentation says which feature brings what, it builds with the
+//! oldest compiler it promises and for machines that are not ours, and its package is whole. Builds go to one folder inside the target folder. `cargo xtask test --deep` runs the same steps.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,6 +12,7 @@ use crate::workspace::{Metadata, Package, cargo, root};
 
 mod oldest;
 mod package;
+mod pages;
 mod sets;
 mod surface;
 
@@ -31,6 +32,7 @@ pub fn check(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
     let library = Library::find(metadata)?;
     package::check(steps, &library)?;
     surface::check(steps, &library)?;
+    pages::check(steps, &library)?;
     oldest::check(steps, &library)?;
     sets::check(steps, &library)
 }
@@ -56,10 +58,16 @@ impl<'a> Library<'a> {
     /// One cargo command over the library alone with exactly these features. Everything here is built in one way, so
     /// that a dependency is built once: warnings are errors, and the compiler tells rustdoc's JSON, which is not stable.
     fn cargo(&self, command: &str, features: &[&str]) -> Command {
+        self.cargo_of(command, &["--lib"], features)
+    }
+
+    /// The same over one of its other targets.
+    fn cargo_of(&self, command: &str, target: &[&str], features: &[&str]) -> Command {
         let mut cargo = Command::new(cargo());
         cargo
             .current_dir(root())
-            .args([command, "--quiet", "--package", PACKAGE, "--lib", "--no-default-features"])
+            .args([command, "--quiet", "--package", PACKAGE, "--no-default-features"])
+            .args(target)
             .args(["--features", &features.join(",")])
             .arg("--target-dir")
             .arg(&self.folder)

@@ -48,7 +48,7 @@ impl<T: AsyncWrite> AsyncWrite for ContextIo<T> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.inner().is_some_and(AsyncWrite::is_write_vectored)
+        self.inner.look(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(self: Pin<&mut Self>, waking: &mut Waking<'_>) -> Poll<Result<()>> {

@@ -24,6 +24,7 @@ use crate::policy::Policy;
 /// static LOCALE: ContextVar<String> = ContextVar::new("locale").outbound("x-locale");
 /// static WIRE: Propagator = Propagator::new().headers_out(outgoing![LOCALE]);
 /// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "propagator")))]
 #[macro_export]
 macro_rules! outgoing {
     ($($variable:path),* $(,)?) => {{
@@ -45,6 +46,7 @@ macro_rules! outgoing {
 /// static LOCALE: ContextVar<String> = ContextVar::new("locale").outbound("x-locale");
 /// static WIRE: Propagator = Propagator::new().headers_from_anybody(incoming![LOCALE]);
 /// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "propagator")))]
 #[macro_export]
 macro_rules! incoming {
     ($($variable:path),* $(,)?) => {{

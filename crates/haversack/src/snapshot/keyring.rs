@@ -4,6 +4,7 @@
 //! retires. Secrets are wiped from memory with the last copy of the ring, and are in no `Debug` and no error.
 
 use std::fmt::{self, Write};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,16 @@ pub struct KeyInfo {
     /// Whether it seals what is sealed now.
     pub seals: bool,
 }
+
+/// The whole text of a ring, **with the secrets**. It reads as a `str`, is wiped from memory when it is dropped, and is in no
+/// `Debug`; whoever copies it has a text that is neither.
+///
+/// ```
+/// let text = haversack::Keyring::generate().unwrap().to_text();
+/// assert!(text.lines().last().unwrap().starts_with("k_"));
+/// assert_eq!(format!("{text:?}"), "KeyringText(..)");
+/// ```
+pub struct KeyringText(Zeroizing<String>);
 
 /// One key with its secret.
 #[derive(Clone)]
@@ -128,9 +139,9 @@ impl Keyring {
     }
 
     /// The whole ring as text, **with the secrets**: for the one file that keeps it. A title, then one key a line:
-    /// id, when made, when it retires (`-`: not yet), secret in base64. The text is wiped when it is dropped.
+    /// id, when made, when it retires (`-`: not yet), secret in base64.
     #[must_use]
-    pub fn to_text(&self) -> Zeroizing<String> {
+    pub fn to_text(&self) -> KeyringText {
         // Room for all from the start: a text that grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity(256 + 160 * self.keys.len()));
         text.push_str(
@@ -147,7 +158,7 @@ impl Keyring {
             STANDARD.encode_string(secret.as_slice(), &mut text);
             text.push('\n');
         }
-        text
+        KeyringText(text)
     }
 
     /// What may be told of the keys, in the order in which they were added.
@@ -186,6 +197,20 @@ impl Keyring {
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Keyring").field(&self.keys().collect::<Vec<_>>()).finish()
+    }
+}
+
+impl Deref for KeyringText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyringText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyringText(..)")
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{Context, ContextVar, Entry};
 ///
 /// static OUT: Manifest = manifest![TENANT_ID, PRINCIPAL; SESSION_ID, REQUEST_ID];
 /// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "snapshot")))]
 #[macro_export]
 macro_rules! manifest {
     ($($required:path),* $(,)? $(; $($optional:path),* $(,)?)?) => {{

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use codec::Codec;
 pub use error::{CaptureError, KeyringError, OpenError, RestoreError, SealError};
-pub use keyring::{KeyInfo, Keyring};
+pub use keyring::{KeyInfo, Keyring, KeyringText};
 #[doc(hidden)]
 pub use manifest::Listed;
 pub use manifest::Manifest;

@@ -1,7 +1,9 @@
 //! Response bodies: polled after the middleware returned, and still in the context of their request.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as Waking, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -12,6 +14,7 @@ use futures_util::stream::{self, Stream};
 use haversack::body::ContextBody;
 use haversack::{ContextLayer, ContextVar, Entry};
 use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Mutex, mpsc};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -167,6 +170,37 @@ fn the_size_of_a_body_is_kept() {
     let open =
         ContextBody::in_current_context(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
     assert_eq!((open.size_hint().exact(), open.is_end_stream()), (None, false));
+}
+
+/// A body that is as long as its tenant's name, and at its end where nobody asks who it is of.
+struct Named;
+
+impl HttpBody for Named {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Waking<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(tenant().map(|tenant| Ok(Frame::data(tenant.into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        tenant().is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(tenant().map_or(0, |tenant| tenant.len() as u64))
+    }
+}
+
+#[test]
+fn the_size_of_a_body_is_asked_in_its_own_context() {
+    let body = arrive("ours").run(|| ContextBody::in_current_context(Named));
+    let asked = || (body.size_hint().exact(), body.is_end_stream());
+    assert_eq!(arrive("somebody else's").run(asked), (Some(4), false));
+    assert_eq!(asked(), (Some(4), false), "also outside of every frame");
 }
 
 #[test]

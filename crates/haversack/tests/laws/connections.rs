@@ -99,7 +99,7 @@ mod tokios {
         }
 
         fn is_write_vectored(&self) -> bool {
-            true
+            MARK.get().ok() == Some(1)
         }
 
         fn poll_flush(mut self: Pin<&mut Self>, _: &mut Waking<'_>) -> Poll<Result<()>> {

@@ -1,10 +1,12 @@
 //! Streams: their own context at each poll and at the drop, whoever consumes them.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::task::{Context as Waking, Poll};
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use haversack::{Context, FutureExt, StreamExt};
+use haversack::{Context, ContextVar, FutureExt, StreamExt, StreamWithContext};
 
 use crate::door::{arrive, tenant};
 use crate::probe::{MARK, Probe, probe};
@@ -135,4 +137,75 @@ fn two_streams_merged_by_one_consumer_read_their_own_tenants() {
 fn the_size_hint_of_a_stream_is_kept() {
     let stream = Reading { left: 3, _probe: None }.with_context(marked(1));
     assert_eq!(stream.size_hint(), (3, Some(3)));
+}
+
+/// Says what it reads as how much it has.
+struct Telling;
+
+impl Stream for Telling {
+    type Item = ();
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Waking<'_>) -> Poll<Option<()>> {
+        drop(MARK.set(2).unwrap());
+        Poll::Ready(None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, MARK.get().ok().map(|mark| mark as usize))
+    }
+}
+
+#[test]
+fn the_size_hint_of_a_stream_reads_its_own_context_whoever_asks() {
+    on_both(|| async {
+        let mut stream = Telling.with_context(marked(1));
+        assert_eq!(marked(9).run(|| stream.size_hint()), (0, Some(1)));
+        assert_eq!(stream.size_hint(), (0, Some(1)), "also outside of every frame");
+        assert_eq!(stream.next().await, None);
+        assert_eq!(marked(9).run(|| stream.size_hint()), (0, Some(2)), "and what it set");
+        assert_eq!(marked(9).run(|| (stream.size_hint(), MARK.get().unwrap())), ((0, Some(2)), 9));
+    });
+}
+
+static NAME: ContextVar<String> = ContextVar::new("name");
+
+/// Knows what it is wrapped in, and asks it once more while it is asked itself.
+struct Circle {
+    wrapped: Weak<StreamWithContext<Circle>>,
+    asked: Cell<usize>,
+}
+
+impl Stream for Circle {
+    type Item = ();
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Waking<'_>) -> Poll<Option<()>> {
+        Poll::Ready(None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let asked = self.asked.replace(self.asked.get() + 1);
+        NAME.with(|name| {
+            match asked {
+                0 => assert_eq!(self.wrapped.upgrade().unwrap().size_hint(), (8, None)),
+                _ => {
+                    drop(NAME.set("another".repeat(40)).unwrap());
+                    assert_eq!(NAME.get().unwrap().len(), 280);
+                }
+            }
+            assert_eq!(name, "borrowed", "still there, whatever the inner answer set");
+            (name.len(), None)
+        })
+        .unwrap()
+    }
+}
+
+#[test]
+fn a_size_hint_that_is_asked_while_it_is_answered_keeps_what_is_borrowed_and_what_is_bound() {
+    let stream = Rc::new_cyclic(|wrapped| {
+        let circle = Circle { wrapped: wrapped.clone(), asked: Cell::new(0) };
+        circle.with_context(Context::empty().bind(&NAME, "borrowed".to_owned()))
+    });
+    for _ in 0..2 {
+        assert_eq!(stream.size_hint(), (8, None));
+    }
 }

@@ -262,6 +262,6 @@ fn a_ring_prints_no_secret() {
     let ring = Keyring::generate().unwrap();
     let text = ring.to_text();
     let secret = text.trim_end().rsplit(' ').next().unwrap();
-    let printed = format!("{ring:?} {ring:#?} {:?}", ring.keys().collect::<Vec<_>>());
+    let printed = format!("{ring:?} {ring:#?} {text:?} {:?}", ring.keys().collect::<Vec<_>>());
     assert!(!printed.contains(secret) && printed.contains("k_"), "{printed}");
 }
