@@ -31,6 +31,8 @@ pub struct GatewayOptions {
     pub limits: MessageLimits,
     /// How many sockets of one tenant may be open.
     pub sockets: usize,
+    /// How often it is asked of a silent socket whether its client lives, and is still known.
+    pub heartbeat: Duration,
     /// How many messages of one conversation may wait.
     pub waiting: usize,
     /// How long a turn that was stopped may take to notice.
@@ -50,11 +52,13 @@ pub struct GatewayOptions {
 }
 
 impl Default for GatewayOptions {
-    /// 64 sockets a tenant, 32 messages wait, 10 seconds of grace, 5 minutes of patience, 32 schedules, a look each second, no commands.
+    /// 64 sockets a tenant with a heartbeat of 15 seconds, 32 messages wait, 10 seconds of grace, 5 minutes of patience, 32
+    /// schedules, a look each second, no commands.
     fn default() -> Self {
         Self {
             limits: MessageLimits::default(),
             sockets: 64,
+            heartbeat: Duration::from_secs(15),
             waiting: 32,
             grace: Duration::from_secs(10),
             ledger: LedgerOptions::default(),

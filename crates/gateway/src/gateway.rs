@@ -231,6 +231,11 @@ impl Gateway {
         self.desk.options().sockets
     }
 
+    /// How often a silent socket is looked at.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        self.desk.options().heartbeat
+    }
+
     pub(crate) fn limits(&self) -> MessageLimits {
         self.desk.options().limits
     }

@@ -69,7 +69,8 @@ impl Boundary {
         self.required
     }
 
-    /// Begins a context: empty but for what `bind` binds.
+    /// Begins a context: empty but for what `bind` binds. Nothing runs in it yet, and nothing is bound for the caller: the
+    /// work is to be put into the visit, with [`Visit::wrap`] or [`Visit::run`].
     ///
     /// # Errors
     /// [`Refused`] when a required variable is left unbound. Nothing ran yet.
@@ -97,6 +98,8 @@ impl Boundary {
             None => {
                 #[cfg(feature = "testing")]
                 crate::testing::entered(self);
+                #[cfg(debug_assertions)]
+                crate::strict::visit_made(&entry, at);
                 Ok(Visit { context, entry, at })
             }
         }
@@ -211,6 +214,7 @@ impl Visit {
     /// The context of this arrival.
     #[must_use]
     pub fn context(&self) -> Context {
+        self.entry.used();
         self.context.clone()
     }
 
@@ -236,13 +240,15 @@ impl Visit {
 
     /// Calls `f` in a frame of this arrival's context.
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.entry.used();
         self.context.clone().run_as(Hop::Boundary, self.at, f)
     }
 
     /// Puts a future into this arrival's context; the entry is open until the future is dropped.
     ///
     /// Cancellation: dropping the future drops what is wrapped inside its context, then closes the entry.
-    pub fn wrap<F>(self, future: F) -> Visited<F> {
+    pub fn wrap<F: Future>(self, future: F) -> Visited<F> {
+        self.entry.used();
         let (slots, span) = self.context.clone().into_parts();
         let inner = InFrame::new(future, slots, span, Origin::new(Hop::Boundary, self.at));
         Visited { inner, _visit: self }

@@ -101,6 +101,9 @@ pub(crate) struct EntryState {
     closed: AtomicBool,
     #[cfg(debug_assertions)]
     reported: AtomicBool,
+    /// Whether anything ran under it, or was to.
+    #[cfg(debug_assertions)]
+    in_use: AtomicBool,
 }
 
 impl EntryState {
@@ -113,6 +116,8 @@ impl EntryState {
             closed: AtomicBool::new(false),
             #[cfg(debug_assertions)]
             reported: AtomicBool::new(false),
+            #[cfg(debug_assertions)]
+            in_use: AtomicBool::new(false),
         }
     }
 
@@ -129,6 +134,19 @@ impl EntryState {
 
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Its context is used: something runs under it, or will.
+    #[inline]
+    pub(crate) fn used(&self) {
+        #[cfg(debug_assertions)]
+        self.in_use.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is open, and nothing was ever run under it.
+    #[cfg(debug_assertions)]
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.in_use.load(Ordering::Relaxed) && !self.closed.load(Ordering::Relaxed)
     }
 
     /// Whether work goes on after the visit ended and nobody was told yet; `true` once.

@@ -10,6 +10,7 @@ use crate::Entry;
 use crate::cell::{self, Frame};
 use crate::origin::Origin;
 use crate::policy::Crossing;
+use crate::strict;
 
 /// A variable was read that is not bound here. One pointer in size.
 pub struct MissingContext(Box<Missing>);
@@ -23,6 +24,8 @@ struct Missing {
     reason: Reason,
     entry: Option<Entry>,
     hop: Option<Origin>,
+    /// A visit that was made here and in which nothing runs.
+    idle: Option<(&'static str, &'static Location<'static>)>,
 }
 
 /// Why a variable is not bound here.
@@ -72,7 +75,8 @@ impl MissingContext {
             };
             (reason, slots.entry().map(|state| state.entry()), Some(frame.origin()))
         });
-        Self(Box::new(Missing { variable, at, reason, entry, hop }))
+        let idle = if reason == Reason::NoFrame { strict::idle_visit() } else { None };
+        Self(Box::new(Missing { variable, at, reason, entry, hop, idle }))
     }
 
     /// The variable that was read.
@@ -102,15 +106,29 @@ impl MissingContext {
 
 impl fmt::Display for MissingContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Missing { variable, at, reason, entry, hop } = &*self.0;
+        let Missing { variable, at, reason, entry, hop, idle } = &*self.0;
         write!(f, "`{variable}` is not bound, read at {at}: ")?;
         match reason {
+            // Which boundary the work passed cannot be known: it came without its context.
             Reason::NoFrame => {
-                f.write_str(
-                    "this thread is in no context; hand the work over with `haversack::spawn` or wrap it",
-                )?;
+                f.write_str("this thread is in no context; ")?;
+                return match idle {
+                    Some((boundary, at)) => write!(
+                        f,
+                        "the visit of `{boundary}` made at {at} is open and nothing runs in it: run the work in it \
+                         with `visit.wrap(future)` or `visit.run(..)`"
+                    ),
+                    None => f.write_str(
+                        "where it is bound, hand the work over with `haversack::spawn`, `spawn_blocking` or \
+                         `thread::spawn`, a future also with `.in_current_context()`; where nothing is bound yet, run \
+                         the work in a boundary's visit, `visit.wrap(future)`, or in a `scope`",
+                    ),
+                };
             }
-            Reason::NeverBound => f.write_str("nobody bound it in this context")?,
+            Reason::NeverBound => f.write_str(match entry {
+                Some(_) => "nobody bound it in this context; bind it at the boundary, which may require it",
+                None => "nobody bound it in this context; bind it before the work is handed over",
+            })?,
             Reason::Withheld { crossing, at } => write!(f, "its policy kept it back at {crossing}, at {at}")?,
             Reason::LeftBehind => f.write_str(
                 "it was bound where the snapshot was captured and did not travel; declare it \

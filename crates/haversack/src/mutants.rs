@@ -32,11 +32,13 @@ pub enum Mutant {
     RunFolder,
     /// An MCP handler runs in the context of whoever began the connection.
     McpRebind,
+    /// What is sealed stands in its envelope as it is.
+    Seal,
 }
 
 impl Mutant {
     /// Every mutant.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::TenantFile,
         Self::SessionKey,
         Self::SpawnWrapper,
@@ -49,6 +51,7 @@ impl Mutant {
         Self::ReplyRoute,
         Self::RunFolder,
         Self::McpRebind,
+        Self::Seal,
     ];
 
     /// The name under which it is asked for.
@@ -67,6 +70,7 @@ impl Mutant {
             Self::ReplyRoute => "reply-route",
             Self::RunFolder => "run-folder",
             Self::McpRebind => "mcp-rebind",
+            Self::Seal => "seal",
         }
     }
 

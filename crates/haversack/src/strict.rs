@@ -5,14 +5,20 @@
 //! its entry*. Both are reported, not refused: the report goes to the hook, by default to the log.
 
 use std::cell::Cell;
+#[cfg(debug_assertions)]
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
 use std::sync::RwLock;
+#[cfg(debug_assertions)]
+use std::sync::{Arc, Weak};
 
 use crate::Entry;
 #[cfg(debug_assertions)]
 use crate::cell;
 use crate::current;
+#[cfg(debug_assertions)]
+use crate::entry::EntryState;
 
 /// Something that is probably a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +104,34 @@ pub(crate) fn read(variable: &'static str, at: &'static Location<'static>) {
     if current::entered_by_another_task() {
         report(&Report::BareTask { variable, at });
     }
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    /// The visit that was made last on this thread, if it still is one, and where.
+    static LAST_VISIT: RefCell<Option<(Weak<EntryState>, &'static Location<'static>)>> = const { RefCell::new(None) };
+}
+
+/// A visit was made. Who takes making it for entering it reads outside of every frame next.
+#[cfg(debug_assertions)]
+pub(crate) fn visit_made(entry: &Arc<EntryState>, at: &'static Location<'static>) {
+    // The thread may be at its end, and then nobody reads here any more.
+    let _ = LAST_VISIT.try_with(|last| last.replace(Some((Arc::downgrade(entry), at))));
+}
+
+/// The visit that was made on this thread, is open, and in which nothing was ever run: its boundary, and where it was made.
+pub(crate) fn idle_visit() -> Option<(&'static str, &'static Location<'static>)> {
+    #[cfg(debug_assertions)]
+    return LAST_VISIT
+        .try_with(|last| {
+            let (entry, at) = last.borrow().as_ref().map(|(entry, at)| (entry.clone(), *at))?;
+            let entry = entry.upgrade().filter(|entry| entry.is_idle())?;
+            Some((entry.boundary().name(), at))
+        })
+        .ok()
+        .flatten();
+    #[cfg(not(debug_assertions))]
+    None
 }
 
 /// A frame is about to be entered.

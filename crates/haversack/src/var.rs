@@ -313,7 +313,8 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
 impl<T: Send + Sync + 'static> ContextVar<T> {
     /// Binds a value for the rest of the current frame. It survives awaits in it and never leaves it.
     ///
-    /// The token takes the binding back; dropping the token keeps it.
+    /// The token takes the binding back; it is no guard, dropping it keeps the binding. Branches of a `join!` share a frame and
+    /// see it; [`isolated`](crate::FutureExt::isolated) gives one its own.
     ///
     /// # Errors
     /// [`NoFrame`] when this thread is in no frame: there is nothing that the binding could belong to.
@@ -327,12 +328,13 @@ impl<T: Send + Sync + 'static> ContextVar<T> {
         })
     }
 
-    /// Binds a value for the length of a future, over the context of its first poll.
+    /// Binds a value for the length of a future, over the context of its first poll. For a call there is
+    /// [`sync_scope`](Self::sync_scope).
     ///
     /// If the scope was made inside an entry and is first polled outside of it (another request's driver), it
     /// is laid over the context it was made in instead; either way it keeps that base whoever polls later.
     #[track_caller]
-    pub fn scope<F>(&'static self, value: T, future: F) -> Scope<T, F> {
+    pub fn scope<F: Future>(&'static self, value: T, future: F) -> Scope<T, F> {
         Scope::new(self, value, future, Location::caller())
     }
 

@@ -16,7 +16,9 @@ static OUT: Manifest = manifest![TENANT_ID; PRINCIPAL, TOKEN];
 
 #[test]
 fn each_planted_fault_is_visible() {
-    for planted in ["a_restore_that_keeps_what_was_bound", "a_thread_without_its_context"] {
+    for planted in
+        ["a_restore_that_keeps_what_was_bound", "a_thread_without_its_context", "a_seal_that_hides_nothing"]
+    {
         let mut test = Command::new(std::env::current_exe().unwrap());
         let output = test.args(["--exact", planted, "--ignored"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -70,4 +72,23 @@ fn a_thread_without_its_context() {
     assert_eq!(visit.run(seen), [true; 2]);
     enable(Mutant::ThreadCarriage);
     assert_eq!(visit.run(seen), [false; 2]);
+}
+
+#[test]
+#[ignore = "run by each_planted_fault_is_visible, in a process of its own"]
+fn a_seal_that_hides_nothing() {
+    let keys = Keyring::generate().unwrap();
+    let job = SealedFor { tenant: "acme", queue: "q", id: "1" };
+    let seal = || {
+        enter(None, Some("hunter2")).run(|| OUT.capture().unwrap().seal(b"argument", &keys, &job).unwrap())
+    };
+    let shows = |sealed: &[u8]| {
+        ["hunter2", "argument"].map(|word| sealed.windows(word.len()).any(|part| part == word.as_bytes()))
+    };
+    assert_eq!(shows(&seal()), [false; 2]);
+    enable(Mutant::Seal);
+    let sealed = seal();
+    assert_eq!(shows(&sealed), [true; 2]);
+    let (_, payload) = Snapshot::open(&sealed, &keys, &job).unwrap();
+    assert_eq!(payload, b"argument", "its receiver notices nothing");
 }

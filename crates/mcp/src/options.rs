@@ -31,6 +31,8 @@ pub struct McpOptions {
     pub message_bytes: usize,
     /// Sessions of the transport that one principal may have open; the oldest is closed for one more. HTTP only.
     pub sessions: usize,
+    /// How often a silent stream shows that it lives. HTTP only.
+    pub heartbeat: Duration,
     /// How long a session may be silent before it is closed. HTTP only.
     pub session_idle: Duration,
     /// How long a task is kept from its creation; `None` keeps it as long as the store of tasks does.
@@ -52,6 +54,7 @@ impl Default for McpOptions {
             calls: 128,
             message_bytes: 1 << 20,
             sessions: 32,
+            heartbeat: Duration::from_secs(15),
             session_idle: Duration::from_secs(5 * 60),
             task_ttl: Some(Duration::from_secs(24 * 3600)),
             task_poll: Duration::from_secs(1),

@@ -49,6 +49,7 @@ impl Mcp {
             call_timeout: config.jobs.timeout(),
             // A call may be a crew, which takes what a turn takes.
             calls: config.limits.concurrent_turns,
+            heartbeat: config.limits.heartbeat(),
             message_bytes: config.limits.body_bytes,
             task_ttl: Some(config.jobs.result_ttl()),
             task_poll: POLL,

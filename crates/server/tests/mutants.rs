@@ -50,6 +50,16 @@ fn expected(mutant: Mutant) -> (&'static str, &'static str) {
         Mutant::ReplyRoute => ("gateway", "reply routes"),
         Mutant::RunFolder => ("pipelines", "catalogs"),
         Mutant::McpRebind => ("mcp", "logs"),
+        Mutant::Seal => ("jobs", "control file"),
+    }
+}
+
+/// What a job is given, the headers that it takes along and the key that it acts with: each is looked for.
+#[test]
+fn a_seal_that_hides_nothing_shows_argument_token_and_key() {
+    let report = leakcheck::check(&[&["--mutant", "seal", "--hop", "jobs"], &WORLD[..]].concat());
+    for kind in ["job argument", "token", "secret of an API key"] {
+        assert!(report.tells_of("control file", kind), "{kind}: {report}");
     }
 }
 

@@ -129,7 +129,7 @@ impl Isolated {
     /// Puts a future into this context.
     ///
     /// Cancellation: dropping it drops `test` inside its context.
-    pub fn wrap<F>(self, test: F) -> Visited<F> {
+    pub fn wrap<F: Future>(self, test: F) -> Visited<F> {
         self.visit.wrap(test)
     }
 

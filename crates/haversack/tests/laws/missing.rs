@@ -22,7 +22,9 @@ fn a_read_in_no_frame_says_that_the_work_lost_its_context() {
     let error = arrive("acme").run(|| std::thread::spawn(|| WANTED.get()).join().unwrap()).unwrap_err();
     assert_eq!((error.reason(), error.boundary()), (Reason::NoFrame, None));
     let text = error.to_string();
-    for part in ["`wanted`", file!(), "in no context", "haversack::spawn", "no boundary"] {
+    for part in
+        ["`wanted`", file!(), "in no context", "haversack::spawn", "thread::spawn", "in_current_context"]
+    {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -35,6 +37,20 @@ fn a_read_in_a_frame_says_which_boundary_and_which_hop_came_last() {
     for part in ["`wanted`", "nobody bound it", "last boundary: entry", "(door)", "last hop: boundary"] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn a_visit_in_which_nothing_runs_is_named_by_the_read_beside_it() {
+    let visit = arrive("acme");
+    let text = WANTED.get().unwrap_err().to_string();
+    assert!(text.contains("visit of `door`") && text.contains("`visit.wrap(future)`"), "{text}");
+    // It is in use, and then it has ended: what is read outside of it was lost in another way.
+    visit.run(|| ());
+    let handed_over = |text: String| assert!(text.contains("hand the work over"), "{text}");
+    handed_over(WANTED.get().unwrap_err().to_string());
+    drop((visit, arrive("acme")));
+    handed_over(WANTED.get().unwrap_err().to_string());
 }
 
 /// The error text names this hop and its line in this file.

@@ -23,6 +23,7 @@ type Mistake = (&'static str, fn() -> String);
 const MISTAKES: &[Mistake] = &[
     ("read_of_what_nobody_bound", read_of_what_nobody_bound),
     ("read_in_a_bare_thread", read_in_a_bare_thread),
+    ("read_beside_a_visit", read_beside_a_visit),
     ("read_of_what_stays", read_of_what_stays),
     ("set_in_no_frame", set_in_no_frame),
     ("reset_elsewhere", reset_elsewhere),
@@ -53,6 +54,13 @@ fn read_of_what_nobody_bound() -> String {
 fn read_in_a_bare_thread() -> String {
     let thread = LOCALE.sync_scope("de", || std::thread::spawn(|| LOCALE.get()));
     let error = thread.join().unwrap().unwrap_err();
+    error.to_string()
+}
+
+/// Taking a visit for a guard: it is made, and nothing runs in it. Known in debug builds.
+fn read_beside_a_visit() -> String {
+    let _visit = tenant("acme");
+    let error = TENANT_ID.get().unwrap_err();
     error.to_string()
 }
 

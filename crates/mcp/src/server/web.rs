@@ -43,6 +43,7 @@ impl McpServer {
         let options = &self.parts.options;
         let config = StreamableHttpServerConfig::default()
             .with_json_response(true)
+            .with_sse_keep_alive(Some(options.heartbeat))
             .with_max_request_body_bytes(options.message_bytes)
             .with_cancellation_token(self.parts.closing.clone());
         let config = options.allowed.apply(config);

@@ -11,6 +11,9 @@ use crate::problem::Fault;
 
 const SECRET_BYTES: usize = 32;
 
+/// Digits of a secret as it is written, hexadecimal.
+pub(crate) const SECRET: usize = 2 * SECRET_BYTES;
+
 /// A key that was just made. It is shown once; afterwards only its hash exists.
 pub struct NewKey {
     id: String,

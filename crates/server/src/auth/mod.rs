@@ -22,6 +22,8 @@ use key::PresentedKey;
 /// Who a request comes from, as its key says.
 #[derive(Debug, Clone)]
 pub struct Caller {
+    /// The id of the key, which is public.
+    pub key: String,
     /// The tenant of the key.
     pub tenant: TenantId,
     /// The principal of the key.
@@ -73,7 +75,14 @@ impl Keyring {
         let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
         let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
         let token = AccessToken::new(text, row.expires_at);
-        Ok(Caller { tenant, principal, token })
+        Ok(Caller { key: row.id.clone(), tenant, principal, token })
+    }
+
+    /// Whether the key of a caller who was let in still stands: for what is open for longer than a request. When that cannot
+    /// be told it does not.
+    pub async fn stands(&self, caller: &Caller) -> bool {
+        let rows = self.rows().await;
+        rows.is_ok_and(|rows| rows.get(&caller.key).is_some_and(|row| row.is_live(now_millis())))
     }
 
     /// The keys now. The generation is asked for at each request, so a revocation holds from the next request

@@ -106,6 +106,10 @@ pub struct Limits {
     #[serde(deserialize_with = "ranged::<_, _, 1, 100_000>")]
     #[schemars(range(min = 1, max = 100_000))]
     pub event_streams: usize,
+    /// Seconds after which a silent event stream or socket shows that it lives. One whose key was revoked ends then.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 600>")]
+    #[schemars(range(min = 1, max = 600))]
+    pub heartbeat_s: u64,
     /// Seconds that a turn whose event stream broke waits for its client to come back before it is cancelled.
     #[serde(deserialize_with = "ranged::<_, _, 0, 600>")]
     #[schemars(range(min = 0, max = 600))]
@@ -222,6 +226,13 @@ impl Default for Store {
     }
 }
 
+impl Limits {
+    /// How often a silent stream or socket shows that it lives.
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.heartbeat_s)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -235,6 +246,7 @@ impl Default for Limits {
             burst: 400,
             concurrent_turns: 128,
             event_streams: 128,
+            heartbeat_s: 15,
             reconnect_s: 5,
             kept_turns: 1024,
         }

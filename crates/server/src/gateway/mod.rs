@@ -35,6 +35,7 @@ pub(crate) fn desk(config: &Config, store: &Store, keys: &KeyFile, journal: &Jou
     let mut options = GatewayOptions { processes, hooks: hooks(journal), ..GatewayOptions::default() };
     options.limits.text = config.limits.message_bytes;
     options.sockets = config.gateway.sockets_per_tenant;
+    options.heartbeat = config.limits.heartbeat();
     Ok(Desk::new(store.clone(), keys.clone(), accounts, client, [], options)?)
 }
 

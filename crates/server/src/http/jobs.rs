@@ -3,7 +3,6 @@
 //! say otherwise.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -37,9 +36,6 @@ const PAGE: u32 = 50;
 
 /// Jobs of one page at most.
 const LARGEST_PAGE: u32 = 100;
-
-/// How often a silent stream shows that it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// One run of a tool, in the background.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -217,8 +213,9 @@ pub(super) async fn events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let watch = jobs.watch(&id)?.after(seen);
+    let heartbeat = app.limits.heartbeat();
     let pictures = stream::unfold((app, watch), next_picture).in_current_context();
-    Ok(Sse::new(pictures).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    Ok(Sse::new(pictures).keep_alive(KeepAlive::new().interval(heartbeat)).into_response())
 }
 
 /// The next event of a job; none after its end, and none when the store fails: the client comes back.

@@ -34,9 +34,6 @@ pub(super) use wire::{
 const PAGE: usize = 50;
 const LARGEST_PAGE: usize = 1_000;
 
-/// How often a silent stream shows that it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 /// Which runs are asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,7 +179,8 @@ pub(super) async fn log(
         if view.status.is_ended() && seen.is_some_and(|seen| seen >= view.last_event) {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        return Ok(stream(run.clone(), runs.follow(&run, seen.or(part.after).unwrap_or(0))?));
+        let follow = runs.follow(&run, seen.or(part.after).unwrap_or(0))?;
+        return Ok(stream(run, follow, app.limits.heartbeat()));
     }
     let (after, limit) = (part.after.unwrap_or(0), page(part.limit)?);
     let events = runs.log(&run, after, limit).await?;
@@ -239,7 +237,7 @@ fn accepted(view: RunView) -> Response {
 }
 
 /// The events as they are written. The body is read in the request's context, which the follower asks for.
-fn stream(run: RunId, follow: Follow) -> Response {
+fn stream(run: RunId, follow: Follow, heartbeat: Duration) -> Response {
     let events = futures_util::stream::unfold(Some((run, follow)), async |state| {
         let (run, mut follow) = state?;
         match follow.next().await {
@@ -254,7 +252,7 @@ fn stream(run: RunId, follow: Follow) -> Response {
             }
         }
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    Sse::new(events).keep_alive(KeepAlive::new().interval(heartbeat)).into_response()
 }
 
 fn sent(run: &RunId, event: &Event) -> sse::Event {

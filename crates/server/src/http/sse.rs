@@ -16,15 +16,12 @@ use super::prefer::LastEvent;
 use super::wire::TurnState;
 use crate::turns::{LiveTurn, Patience};
 
-/// How often a silent stream shows that it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 /// The number of the last event of a turn whose events are gone.
 const LAST: u64 = u64::MAX;
 
-/// The events of `turn` behind number `after`. While the answer is read the client counts as waiting for the
+/// The events of `turn` behind number `after`, and a sign of life after each `heartbeat` of silence. While the answer is read the client counts as waiting for the
 /// turn.
-pub(super) fn events(turn: &Arc<LiveTurn>, after: u64) -> Response {
+pub(super) fn events(turn: &Arc<LiveTurn>, after: u64, heartbeat: Duration) -> Response {
     if turn.last_event().is_some_and(|last| after >= last) {
         // The client has them all; this status tells an event source to stop asking.
         return StatusCode::NO_CONTENT.into_response();
@@ -36,7 +33,7 @@ pub(super) fn events(turn: &Arc<LiveTurn>, after: u64) -> Response {
         let sent = Event::default().id(LastEvent::id(&id, event.number)).event(&event.name).data(&event.data);
         Ok::<_, Infallible>(sent)
     });
-    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(heartbeat)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/turns/{}", turn.id())) {
         response.headers_mut().insert(CONTENT_LOCATION, location);
     }

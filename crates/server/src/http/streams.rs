@@ -1,6 +1,7 @@
 //! How many event streams of one tenant are open: of turns, jobs and runs, and of the MCP endpoint. It is modelled as a count for
 //! each tenant that has any; a place is taken before the handler runs, so that one too many starts nothing, and belongs
-//! to the body of the answer from then on. The router asks it behind the key.
+//! to the body of the answer from then on. Each event and each heartbeat asks whether the key that opened the stream still
+//! stands. The router asks it behind the key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +10,12 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::stream::{self, StreamExt};
 use haversack::well_known::TenantId;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http_body_util::BodyExt;
 
 use super::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Keyring};
 use crate::code::Code;
 use crate::problem::Fault;
 
@@ -31,6 +32,30 @@ pub(super) struct Streams {
 struct Place {
     streams: Arc<Streams>,
     tenant: TenantId,
+}
+
+/// What an open stream holds: its place, and the key that it was opened with.
+struct Held {
+    keyring: Keyring,
+    caller: Caller,
+    _place: Place,
+}
+
+impl Held {
+    fn take(app: &App, caller: &Caller) -> Result<Self, Fault> {
+        let place = app.streams.take(&caller.tenant)?;
+        Ok(Self { keyring: app.keyring.clone(), caller: caller.clone(), _place: place })
+    }
+
+    /// The body, up to the first event or heartbeat that the key does not stand for any more. A client that comes back is
+    /// refused like any request.
+    fn guard(self, body: Body) -> Body {
+        let frames = stream::unfold((body.into_data_stream(), self), async |(mut frames, held)| {
+            let frame = frames.next().await?;
+            held.keyring.stands(&held.caller).await.then_some((frame, (frames, held)))
+        });
+        Body::from_stream(frames)
+    }
 }
 
 impl Streams {
@@ -69,11 +94,11 @@ impl Drop for Place {
 /// Lets a request pass whose answer is no event stream, or one that its tenant may have.
 pub(super) async fn bounded(State(app): State<App>, request: Request, next: Next) -> Result<Response, Fault> {
     let caller = request.extensions().get::<Caller>().filter(|_| may_stream(&request));
-    let place = caller.map(|caller| app.streams.take(&caller.tenant)).transpose()?;
+    let held = caller.map(|caller| Held::take(&app, caller)).transpose()?;
     let response = next.run(request).await;
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    match place.filter(|_| kind.is_some_and(|kind| kind.starts_with(EVENTS))) {
-        Some(place) => Ok(response.map(|body| holding(body, place))),
+    match held.filter(|_| kind.is_some_and(|kind| kind.starts_with(EVENTS))) {
+        Some(held) => Ok(response.map(|body| held.guard(body))),
         None => Ok(response),
     }
 }
@@ -83,11 +108,4 @@ fn may_stream(request: &Request) -> bool {
     let mut accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.any(|value| value.to_ascii_lowercase().contains(EVENTS))
         || request.uri().path().ends_with("/events")
-}
-
-fn holding(body: Body, place: Place) -> Body {
-    Body::new(body.map_frame(move |frame| {
-        let _held = &place;
-        frame
-    }))
 }

@@ -57,14 +57,14 @@ pub(super) async fn start(
     if let Some(last) = prefer::last_event(&headers)? {
         let turn = app.engine.turns().find(&last.turn)?.filter(|turn| *turn.session() == session);
         let turn = turn.ok_or_else(turn_not_found)?;
-        return Ok(sse::events(&turn, last.number));
+        return Ok(sse::events(&turn, last.number, app.limits.heartbeat()));
     }
     let message = body.checked(app.limits.message_bytes)?;
     let idempotency_key = prefer::idempotency_key(&headers)?;
     let live = app.engine.turns().submit(NewTurn { session, message, idempotency_key })?;
     let mut response = match prefer::answer(&headers) {
         Answer::Later => later(&live)?,
-        Answer::Events => sse::events(&live, 0),
+        Answer::Events => sse::events(&live, 0, app.limits.heartbeat()),
         Answer::Reply => reply(&live).await?,
     };
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Prefer"));
@@ -117,7 +117,7 @@ pub(super) async fn events(
     }
     let after = last.map(|last| last.number);
     if let Some(live) = app.engine.turns().find(&id)? {
-        return Ok(sse::events(&live, after.unwrap_or(0)));
+        return Ok(sse::events(&live, after.unwrap_or(0), app.limits.heartbeat()));
     }
     let stored = app.engine.agents().history()?.turn(turn).await?.ok_or_else(turn_not_found)?;
     let request = REQUEST_ID.get()?;

@@ -73,18 +73,26 @@ async fn check(options: Options) -> anyhow::Result<Report> {
     let mut stage = Stage::set(&world, &options).await?;
     for hop in &options.hops {
         report.begin(*hop);
+        let logs = search::logs::Mark::now(stage.site())?;
         hop.drive(&world, &mut stage, &mut report).await?;
+        // Once while it runs, with what a write-ahead log or a temporary file holds only now; once when all is settled.
+        search::files::look(stage.site(), &world, &[], &mut report)?;
+        search::metrics::look(&stage.kim(0).get("/metrics").await?, &world, &mut report);
+        report.left(Place::Logs, logs.lines_since(stage.site())?);
     }
     report.end();
-    // Once while it runs, with what a write-ahead log or a temporary file holds only now; once when all is settled.
-    search::files::look(stage.site(), &world, &[], &mut report)?;
     let (site, turns) = stage.strike(&mut report).await?;
     for hop in &options.hops {
+        report.settle(*hop);
         hop.settle(&world, &site.data(), &mut report).await?;
     }
+    report.end();
     let planted: Vec<Kind> = options.hops.iter().flat_map(|hop| hop.plants()).copied().collect();
     search::files::look(&site, &world, &planted, &mut report)?;
-    search::logs::look(&site, &world, &turns, &mut report)?;
+    if planted.contains(&Kind::Fact) {
+        search::index::look(&world, &site.data(), &mut report).await?;
+    }
+    search::logs::look(&site, &world, &turns, &options.hops, &mut report)?;
     report.close(&options.hops, began.elapsed());
     if options.keep {
         report.kept = Some(site.keep());

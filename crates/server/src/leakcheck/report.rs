@@ -2,12 +2,13 @@
 //! A finding is a crossing, or a gap: something that had to be there and was not, so that its place shows nothing. It
 //! is data first; the command prints it, tests read it. Only tenant numbers of the run stand in it, no canary.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::canary::Canary;
+use super::canary::{Canary, Kind};
 use super::talk::Hop;
 use super::world::{World, tenant_name};
 
@@ -41,10 +42,10 @@ pub enum Place {
     /// The log of each process.
     #[serde(rename = "logs")]
     Logs,
-    /// The metrics of each process.
+    /// The metrics of the server.
     #[serde(rename = "metrics")]
     Metrics,
-    /// The bytes of every file.
+    /// The bytes of every file, and the words of every index.
     #[serde(rename = "raw files")]
     Files,
     /// Handles of one request, used in another.
@@ -188,8 +189,12 @@ pub struct Report {
     /// Where the installation was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<PathBuf>,
+    /// The hop that is driven or settled.
     #[serde(skip)]
-    driving: bool,
+    by: Option<Hop>,
+    /// What each hop had looked at, by place.
+    #[serde(skip)]
+    seen: Vec<(Hop, Place, usize)>,
 }
 
 impl Report {
@@ -205,7 +210,8 @@ impl Report {
             findings: Vec::new(),
             seconds: 0.0,
             kept: None,
-            driving: false,
+            by: None,
+            seen: Vec::new(),
         }
     }
 
@@ -222,17 +228,22 @@ impl Report {
     /// What is found from now on is found while this hop is driven.
     pub(super) fn begin(&mut self, hop: Hop) {
         self.hops.push(Driven { hop, asked: 0, answered: 0, crossings: 0 });
-        self.driving = true;
+        self.by = Some(hop);
+    }
+
+    /// What is found from now on is found in what this hop left.
+    pub(super) fn settle(&mut self, hop: Hop) {
+        self.by = Some(hop);
     }
 
     /// What is found from now on belongs to no hop.
     pub(super) fn end(&mut self) {
-        self.driving = false;
+        self.by = None;
     }
 
     /// Work was asked for, and done or not.
     pub(super) fn asked(&mut self, answered: bool) {
-        if let Some(driven) = self.hops.last_mut() {
+        if let Some(driven) = self.driven() {
             driven.asked += 1;
             driven.answered += usize::from(answered);
         }
@@ -241,16 +252,25 @@ impl Report {
     /// So many more things were looked at.
     pub(super) fn looked(&mut self, place: Place, count: usize) {
         self.at(place, |searched| searched.looked_at += count);
+        self.left(place, count);
+    }
+
+    /// The hop left so many things in a place that is searched after all hops.
+    pub(super) fn left(&mut self, place: Place, count: usize) {
+        self.seen.extend(self.by.map(|hop| (hop, place, count)));
     }
 
     /// Canaries came out before `reader`; none is no finding.
     pub(super) fn crossed(&mut self, place: Place, canaries: &[Canary], reader: &str) {
-        let Some(Canary { cell, kind }) = canaries.first() else { return };
+        let Some(Canary { cell, .. }) = canaries.first() else { return };
         let more = match canaries.len() - 1 {
             0 => String::new(),
             more => format!(" and {more} more canaries"),
         };
-        let of = format!("the {} of {} in {}", kind.name(), tenant_name(cell.tenant), cell.session_name());
+        let kinds: BTreeSet<Kind> = canaries.iter().map(|canary| canary.kind).collect();
+        let kinds: Vec<&str> = kinds.into_iter().map(Kind::name).collect();
+        let (tenant, session) = (tenant_name(cell.tenant), cell.session_name());
+        let of = format!("the {} of {tenant} in {session}", kinds.join(" or "));
         self.crossing(place, format!("{of}{more} reached {reader}"));
     }
 
@@ -258,7 +278,7 @@ impl Report {
     pub(super) fn crossing(&mut self, place: Place, detail: impl Into<String>) {
         self.crossings += 1;
         self.at(place, |searched| searched.crossings += 1);
-        if let Some(driven) = self.hops.last_mut().filter(|_| self.driving) {
+        if let Some(driven) = self.driven() {
             driven.crossings += 1;
         }
         self.find(place, Verdict::Crossing, detail.into());
@@ -271,16 +291,26 @@ impl Report {
         self.find(place, Verdict::Gap, detail.into());
     }
 
-    /// Ends the report. A place of a hop where nothing was looked at shows nothing, and that is a gap.
+    /// Ends the report. A hop that has nothing looked at in a place of its own shows nothing there, whatever others had
+    /// looked at, and that is a gap.
     pub(super) fn close(&mut self, hops: &[Hop], took: Duration) {
-        for place in Place::ALL {
-            let wanted = hops.iter().any(|hop| hop.places().contains(&place));
-            if wanted && self.places.iter().any(|searched| searched.place == place && searched.looked_at == 0)
-            {
-                self.gap(place, "nothing was looked at");
+        for hop in hops {
+            self.settle(*hop);
+            for place in hop.places() {
+                let of_hop = self.seen.iter().filter(|(by, at, _)| (by, at) == (hop, place));
+                if of_hop.map(|(.., count)| count).sum::<usize>() == 0 {
+                    self.gap(*place, format!("nothing of {} was looked at", hop.name()));
+                }
             }
         }
+        self.end();
         self.seconds = took.as_secs_f64();
+    }
+
+    /// The row of the hop that is driven or settled.
+    fn driven(&mut self) -> Option<&mut Driven> {
+        let by = self.by?;
+        self.hops.iter_mut().rev().find(|driven| driven.hop == by)
     }
 
     fn at(&mut self, place: Place, change: impl FnOnce(&mut Searched)) {
@@ -291,8 +321,42 @@ impl Report {
 
     fn find(&mut self, place: Place, verdict: Verdict, detail: String) {
         if self.findings.iter().filter(|finding| finding.place == place).count() < TOLD {
-            let hop = self.hops.last().filter(|_| self.driving).map(|driven| driven.hop);
-            self.findings.push(Finding { hop, place, verdict, detail });
+            self.findings.push(Finding { hop: self.by, place, verdict, detail });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(looked: impl Fn(&mut Report)) -> Vec<(Option<Hop>, Place)> {
+        let mut report = Report::new(&World::fresh(2, 1).unwrap());
+        let hops = [Hop::Crew, Hop::Mcp];
+        for hop in hops {
+            report.begin(hop);
+            looked(&mut report);
+        }
+        report.end();
+        report.close(&hops, Duration::ZERO);
+        report.findings.iter().map(|finding| (finding.hop, finding.place)).collect()
+    }
+
+    #[test]
+    fn what_one_hop_had_looked_at_fills_no_gap_of_another() {
+        let all = |report: &mut Report| Place::ALL.into_iter().for_each(|place| report.looked(place, 1));
+        assert_eq!(closed(all), []);
+        let but_recall = |report: &mut Report| {
+            let wanted = |place: &Place| report.by == Some(Hop::Crew) || *place != Place::Recall;
+            let places: Vec<Place> = Place::ALL.into_iter().filter(wanted).collect();
+            places.into_iter().for_each(|place| report.looked(place, 1));
+        };
+        assert_eq!(closed(but_recall), [(Some(Hop::Mcp), Place::Recall)]);
+    }
+
+    #[test]
+    fn looking_at_nothing_is_no_look() {
+        let none = |report: &mut Report| Place::ALL.into_iter().for_each(|place| report.looked(place, 0));
+        assert_eq!(closed(none).len(), Hop::Crew.places().len() + Hop::Mcp.places().len());
     }
 }

@@ -1,13 +1,17 @@
-//! Keys: what opens the door, and that revoking closes it at the next request, whoever revoked.
+//! Keys: what opens the door, and that revoking closes it at the next request, whoever revoked, and what is open at its next
+//! event or heartbeat.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use haversack_server::auth::admin::{self, Grant};
 use haversack_store::{ControlDb, StoreOptions};
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use reqwest::{Response, StatusCode};
-use serde_json::Value;
+use reqwest::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
 
-use super::harness::{TestServer, problem, start};
+use super::harness::{Gated, Key, TestServer, json_of, problem, start, start_with};
 
 async fn with(server: &TestServer, header: &str) -> Response {
     let url = format!("{}/v1/sessions", server.server.url());
@@ -118,7 +122,7 @@ async fn a_rotated_key_keeps_its_identity_and_loses_its_secret() {
     let control = server.server.engine().store().control();
     let rotated = admin::rotate(control, &key.id, None, "test").await.unwrap();
     problem(server.get(&key, "/v1/sessions/s").await, "HV0203").await;
-    let new = super::harness::Key { id: rotated.row.id.clone(), text: rotated.key.reveal() };
+    let new = Key { id: rotated.row.id.clone(), text: rotated.key.reveal() };
     assert_eq!(server.get(&new, "/v1/sessions/s").await.status(), StatusCode::OK);
     let again = admin::rotate(control, &key.id, None, "test").await.unwrap_err();
     assert_eq!(again.code().id(), "HV0203");
@@ -160,4 +164,110 @@ async fn no_secret_is_in_the_data_folder_and_every_change_is_audited() {
             assert!(!holds(secret.as_bytes()) && !holds(&raw), "{}", path.display());
         }
     }
+}
+
+/// A server without a worker: what is submitted waits, so that its streams are silent.
+async fn silent(heartbeat_s: u64, model: Option<Arc<Gated>>) -> TestServer {
+    start_with(
+        |config| {
+            config.limits.heartbeat_s = heartbeat_s;
+            config.jobs.embedded_worker = false;
+            config.jobs.tools = vec!["search_knowledge".to_owned()];
+            let folder = config.store.path.with_file_name("pipelines");
+            std::fs::create_dir(&folder).unwrap();
+            let pipeline = "dag:\n  start_at: only\n  steps:\n    only: {type: stub, next: success}\n    \
+                            success: {type: success}\n    fail: {type: fail}\n";
+            std::fs::write(folder.join("wait.yaml"), pipeline).unwrap();
+            config.pipelines.folder = Some(folder);
+        },
+        model.map(|model| model as _),
+    )
+    .await
+}
+
+/// A job that waits; its path.
+async fn waiting(server: &TestServer, key: &Key) -> String {
+    let job = json!({ "tool": "search_knowledge", "arguments": { "query": "account manager" } });
+    let posted = server.request(Method::POST, "/v1/jobs", key).json(&job).send().await.unwrap();
+    let posted = json_of(posted, StatusCode::ACCEPTED).await;
+    format!("/v1/jobs/{}", posted["job"].as_str().unwrap())
+}
+
+/// A stream that has begun.
+async fn listening(server: &TestServer, key: &Key, path: &str) -> Response {
+    let request = server.request(Method::GET, path, key).header(ACCEPT, "text/event-stream");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    response
+}
+
+/// What else is told on a stream until it ends.
+async fn rest(stream: Response) -> String {
+    let rest = tokio::time::timeout(Duration::from_secs(60), stream.text()).await;
+    rest.expect("the stream goes on").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_a_revoked_key_ends_at_its_next_event() {
+    let model = Gated::closed();
+    let server = silent(600, Some(model.clone())).await;
+    let key = server.key("acme", "kim").await;
+    let other = server.key("acme", "kim").await;
+    let job = waiting(&server, &key).await;
+    let events = format!("{job}/events");
+    let mut revoked = listening(&server, &key, &events).await;
+    let lives = listening(&server, &other, &events).await;
+    let first = revoked.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("event: changed"));
+    admin::revoke(server.server.engine().store().control(), &key.id, "test").await.unwrap();
+    let called_off = server.request(Method::DELETE, &job, &other).send().await.unwrap();
+    json_of(called_off, StatusCode::OK).await;
+    assert_eq!(rest(revoked).await, "", "nothing more is told");
+    assert!(rest(lives).await.contains("event: ended"));
+    problem(server.get(&key, &events).await, "HV0203").await;
+
+    let key = server.key("acme", "kim").await;
+    let turn = server.turn(&other, "s", "hello").header("Prefer", "respond-async").send().await.unwrap();
+    let turn = json_of(turn, StatusCode::ACCEPTED).await;
+    let events = format!("/v1/turns/{}/events", turn["turn"].as_str().unwrap());
+    let (revoked, lives) =
+        (listening(&server, &key, &events).await, listening(&server, &other, &events).await);
+    admin::revoke(server.server.engine().store().control(), &key.id, "test").await.unwrap();
+    model.open();
+    assert!(rest(lives).await.contains("event: finished"));
+    assert!(!rest(revoked).await.contains("event: finished"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_stream_of_a_revoked_key_ends_at_its_next_heartbeat() {
+    let server = silent(1, None).await;
+    let key = server.key("acme", "kim").await;
+    let other = server.key("acme", "kim").await;
+    let events = format!("{}/events", waiting(&server, &key).await);
+    let run = server.request(Method::POST, "/v1/pipelines/wait/runs", &key);
+    let run = run.json(&json!({ "key": "silent" })).send().await.unwrap();
+    json_of(run, StatusCode::ACCEPTED).await;
+    let session = super::mcp::begin(&server, &key).await;
+    let mcp = |key: &Key| {
+        let request = server.request(Method::GET, "/mcp", key).header(ACCEPT, "text/event-stream");
+        request.header("mcp-session-id", &session).header("mcp-protocol-version", super::mcp::OLD).send()
+    };
+    let mut revoked = vec![
+        listening(&server, &key, &events).await,
+        listening(&server, &key, "/v1/runs/silent/log").await,
+        mcp(&key).await.unwrap(),
+    ];
+    let mut lives = listening(&server, &other, &events).await;
+    for stream in revoked.iter_mut().chain([&mut lives]) {
+        assert_eq!(stream.status(), StatusCode::OK);
+        // Each shows that it lives, so it is silence that ends it and not that it never began.
+        while !stream.chunk().await.unwrap().unwrap().starts_with(b":") {}
+    }
+    admin::revoke(server.server.engine().store().control(), &key.id, "test").await.unwrap();
+    for stream in revoked {
+        let path = stream.url().path().to_owned();
+        let rest = rest(stream).await;
+        assert!(!rest.contains("event:"), "{path}: {rest}");
+    }
+    while !lives.chunk().await.unwrap().unwrap().starts_with(b":") {}
 }

@@ -11,7 +11,7 @@ use super::harness::{Key, TestServer, json_of, problem, start, start_with};
 use super::program::{Worker, lines, run_with, settled, stderr};
 
 /// A revision with sessions of the transport, and one without.
-const OLD: &str = "2025-11-25";
+pub(crate) const OLD: &str = "2025-11-25";
 const NEW: &str = "2026-07-28";
 
 fn tasks() -> Value {
@@ -54,7 +54,7 @@ pub(super) async fn call(server: &TestServer, key: &Key, tool: &str, arguments: 
 }
 
 /// Begins a session of the transport; its id.
-async fn begin(server: &TestServer, key: &Key) -> String {
+pub(crate) async fn begin(server: &TestServer, key: &Key) -> String {
     let params = json!({
         "protocolVersion": OLD, "capabilities": {}, "clientInfo": { "name": "law", "version": "1" },
     });

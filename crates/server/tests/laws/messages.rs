@@ -110,6 +110,31 @@ async fn a_revoked_key_ends_at_the_next_frame_of_an_open_socket() {
     assert_eq!(list["sessions"], json!([]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_socket_of_a_revoked_key_ends_at_its_next_heartbeat() {
+    let server = start_with(|config| config.limits.heartbeat_s = 1, None).await;
+    let (key, other) = (server.key("acme", "kim").await, server.key("acme", "kim").await);
+    let (mut silent, _) = connect_async(knock(&server.server.url(), &key.text)).await.unwrap();
+    let (mut lives, _) = connect_async(knock(&server.server.url(), &other.text)).await.unwrap();
+    assert!(silent.next().await.unwrap().unwrap().is_ping(), "nothing is said, and it lives");
+    let control = server.server.engine().store().control();
+    assert!(haversack_server::auth::admin::revoke(control, &key.id, "test").await.is_ok());
+    let closed = async {
+        loop {
+            match silent.next().await.unwrap().unwrap() {
+                Message::Close(why) => break why.unwrap(),
+                frame => assert!(frame.is_ping(), "nothing is told: {frame}"),
+            }
+        }
+    };
+    let why = tokio::time::timeout(std::time::Duration::from_secs(60), closed).await.expect("it stays open");
+    assert_eq!(u16::from(why.code), 1008);
+    // The other one's clock ticked meanwhile.
+    assert!(lives.next().await.unwrap().unwrap().is_ping());
+    lives.send(Message::text(json!({ "type": "join", "chat": "desk" }).to_string())).await.unwrap();
+    told(&mut lives, |told| told["type"] == "joined").await;
+}
+
 /// An open socket keeps its place among the connections, and gives it back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_socket_is_a_connection() {

@@ -49,6 +49,14 @@ impl Report {
         red.map(|place| place["place"].as_str().expect("a name")).collect()
     }
 
+    /// Whether a finding of that place names this.
+    #[allow(dead_code, reason = "one of the two test binaries looks at it")]
+    pub(crate) fn tells_of(&self, place: &str, what: &str) -> bool {
+        let findings = self.value["findings"].as_array().expect("findings");
+        let details = findings.iter().filter(|finding| finding["place"] == place).map(|one| &one["detail"]);
+        details.into_iter().any(|detail| detail.as_str().is_some_and(|detail| detail.contains(what)))
+    }
+
     /// Where the installation was kept.
     #[allow(dead_code, reason = "one of the two test binaries looks at it")]
     pub(crate) fn kept(&self) -> &Path {

@@ -2,7 +2,8 @@
 //!
 //! A client says `{"type":"join","chat":"…"}` to listen and `{"type":"say","id":"…","chat":"…","text":"…"}` to speak, which
 //! also listens. It is told `taken`, `refused` and `message`. The task belongs to the connection and inherits no context;
-//! each message enters the door by itself. Who is at the other end is asked anew for each frame, in either direction.
+//! each message enters the door by itself. Who is at the other end is asked anew for each frame, in either direction, and
+//! at each heartbeat.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::config::chat_of;
 use super::send::{Outgoing, Socket};
@@ -156,8 +158,22 @@ impl Line {
         // Pings are answered in order, so the oldest that waits is the next that is answered.
         let mut unanswered = VecDeque::new();
         let mut number = 0_u64;
+        let period = self.gateway.heartbeat();
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = heartbeat.tick() => {
+                    if !self.is_known().await {
+                        close(&mut write).await;
+                        break;
+                    }
+                    // Answered in order too, so it says of the last answer what that one's own ping would.
+                    let ping = Frame::Ping(number.to_be_bytes().to_vec().into());
+                    if write.send(ping).await.is_err() {
+                        break;
+                    }
+                }
                 Some(Outgoing { frame, arrived }) = outgoing.recv() => {
                     if !self.is_known().await {
                         let _ = arrived.send(false);

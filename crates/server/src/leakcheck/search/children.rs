@@ -15,11 +15,26 @@ use crate::leakcheck::stage::Answer;
 use crate::leakcheck::stage::settings::token;
 use crate::leakcheck::world::{World, tenant_name};
 
-/// What a child has besides what begins with [`OURS`]: what every child has, what a shell and an interpreter set
-/// themselves, the parameter, and what an earlier step gave.
-const KNOWN: [&str; 11] =
-    ["PATH", "LANG", "HOME", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE", "word", "TRACEPARENT"];
-const OURS: &str = "HAVERSACK_";
+/// What a child may have and nothing else: what every child has, what a shell and an interpreter set themselves, the
+/// parameter, and what a step is told by us, each by its name. Settings of ours have such names too.
+const KNOWN: [&str; 16] = [
+    "PATH",
+    "LANG",
+    "HOME",
+    "TMPDIR",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+    "LC_CTYPE",
+    "word",
+    "TRACEPARENT",
+    "HAVERSACK_RUN_ID",
+    "HAVERSACK_STEP",
+    "HAVERSACK_ATTEMPT",
+    "HAVERSACK_PARAMETERS",
+    "HAVERSACK_RETURNS",
+];
 
 /// Files in a run's catalog in which a child wrote down its environment.
 const SEEN: [&str; 2] = ["write.env", "read.env"];
@@ -136,7 +151,7 @@ fn environment(world: &World, cell: Cell, seen: &str, parameters: bool, report: 
     report.looked(Place::Children, 1);
     let place = place_of(cell);
     let names = seen.lines().filter_map(|line| line.split_once('=').map(|(name, _)| name));
-    let strange = names.filter(|name| !KNOWN.contains(name) && !name.starts_with(OURS)).count();
+    let strange = names.filter(|name| !KNOWN.contains(name)).count();
     if strange > 0 {
         report.crossing(Place::Children, format!("a child in {place} has {strange} variables of ours"));
     }

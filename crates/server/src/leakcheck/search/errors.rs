@@ -1,6 +1,7 @@
 //! Error texts: a refusal says what is wrong and what to do, and repeats nothing, not even what the reader said.
 
-use super::place_of;
+use super::{denied, place_of};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
@@ -12,11 +13,15 @@ pub(in crate::leakcheck) fn look(world: &World, who: &str, answer: &Answer, repo
     report.crossed(Place::Errors, &world.crossed(&answer.text, Reader::Nobody), who);
 }
 
-/// An answer to a body that is none of the API's.
-pub(in crate::leakcheck) fn refused(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
-    if !answer.status.is_client_error() {
-        report
-            .gap(Place::Errors, format!("a wrong body in {} was answered {}", place_of(cell), answer.status));
-    }
-    look(world, &format!("the refusal of a wrong body in {}", place_of(cell)), answer, report);
+/// An answer to a body that is none of the API's, or that somebody else signed: it is refused with that code.
+pub(in crate::leakcheck) fn refused(
+    world: &World,
+    cell: Cell,
+    answer: &Answer,
+    code: Code,
+    report: &mut Report,
+) {
+    let what = format!("a wrong body in {}", place_of(cell));
+    denied(Place::Errors, &what, answer, code, report);
+    look(world, &what, answer, report);
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use memchr::memmem;
 use sha2::{Digest, Sha256};
 
-use super::logs::secrets;
+use super::secrets::Secrets;
 use crate::leakcheck::canary::{Canary, Disk, Kind};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Site;
@@ -19,6 +19,9 @@ const CONTROL: &str = "control.sqlite";
 
 /// In the name of every database and its logs.
 const DATABASE: &str = ".sqlite";
+
+/// How whatever is sealed begins.
+const SEALED: &[u8] = b"HVSEAL\0";
 
 /// A word of the key file that is at least so long is a key.
 const KEY: usize = 40;
@@ -35,6 +38,7 @@ pub(in crate::leakcheck) fn look(
 ) -> anyhow::Result<()> {
     let owners: Vec<String> = (0..world.tenants()).map(|tenant| hash(&tenant_name(tenant))).collect();
     let ring = ring(site)?;
+    let secrets = Secrets::of(site);
     let mut held = BTreeSet::new();
     for path in files(site.folder(), &site.logs())? {
         let Some(bytes) = read(&path)? else { continue };
@@ -49,7 +53,7 @@ pub(in crate::leakcheck) fn look(
             .collect();
         report.crossed(place, &strange, &format!("the file {name}"));
         held.extend(found);
-        if secrets(site).any(|secret| memmem::find(&bytes, secret.as_bytes()).is_some()) {
+        if secrets.are_in(&bytes) {
             report.crossing(place, format!("the secret of an API key is in the file {name}"));
         }
         if path != site.ring() && ring.iter().any(|key| memmem::find(&bytes, key).is_some()) {
@@ -62,6 +66,24 @@ pub(in crate::leakcheck) fn look(
     if missing > 0 {
         let detail = format!("{missing} canaries are in no file: is the right folder searched?");
         report.gap(Place::Files, detail);
+    }
+    Ok(())
+}
+
+/// Shows that the search of what all tenants share comes across what is sealed there: so many rows at least.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(in crate::leakcheck) fn sealed(site: &Site, rows: usize, report: &mut Report) -> anyhow::Result<()> {
+    let mut found = 0;
+    for path in files(site.folder(), &site.logs())? {
+        if path.to_string_lossy().contains(CONTROL) {
+            found += read(&path)?.map_or(0, |bytes| memmem::find_iter(&bytes, SEALED).count());
+        }
+    }
+    report.looked(Place::Control, found);
+    if found < rows {
+        report.gap(Place::Control, format!("{found} of {rows} sealed rows are where they were searched for"));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use haversack::Visit;
 use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
-use haversack_memory::{Memory, MemoryOptions, Query};
+use haversack_memory::{Memory, MemoryError, MemoryOptions, Query};
 use haversack_store::{Store, StoreOptions};
 
 use super::session_cache;
@@ -50,24 +50,45 @@ async fn exchanged(world: &World, memory: &Memory, report: &mut Report) -> anyho
     // A handle that A made, used by B: never data.
     let handle = in_a.run(|| memory.recall())?;
     report.looked(Place::Handles, 1);
-    if in_b.run(|| handle.search(question())).await.is_ok() {
-        report.crossing(Place::Handles, "a recall handle of one tenant answered in the context of another");
-    }
+    let answered = in_b.run(|| handle.search(question())).await;
+    refused("a recall handle", answered, report);
     let cache = in_a.run(|| memory.session())?;
     report.looked(Place::Handles, 1);
-    if in_b.run(|| cache.attempts()).await.is_ok() {
-        report.crossing(Place::Handles, "a session cache of one tenant answered in the context of another");
-    }
+    let answered = in_b.run(|| cache.attempts()).await;
+    refused("a session cache", answered, report);
 
-    // A future that A submitted, polled by B's driver: A's data or an error, never B's.
+    // A future that A submitted, polled by B's driver: A's data, and never B's.
     let submitted = in_a.run(|| handle.search(question()));
     report.looked(Place::Recall, 1);
-    if let Ok(found) = in_b.wrap(submitted).await {
-        let crossed = world.crossed(&format!("{:?}", found.hits), Reader::Owner(a));
-        report.crossed(Place::Recall, &crossed, "a recall of the first tenant that the second one polled");
-        if found.hits.is_empty() {
-            report.gap(Place::Recall, "a recall that another tenant polled found nothing");
+    match in_b.wrap(submitted).await {
+        Ok(found) => {
+            let crossed = world.crossed(&format!("{:?}", found.hits), Reader::Owner(a));
+            report.crossed(
+                Place::Recall,
+                &crossed,
+                "a recall of the first tenant that the second one polled",
+            );
+            if found.hits.is_empty() {
+                report.gap(Place::Recall, "a recall that another tenant polled found nothing");
+            }
+        }
+        Err(error) => {
+            report.gap(Place::Recall, format!("a recall that another tenant polled failed: {error}"));
         }
     }
     Ok(())
+}
+
+/// A handle of one tenant that another used must be refused for that, and for nothing else.
+fn refused<T>(what: &str, answered: Result<T, MemoryError>, report: &mut Report) {
+    match answered {
+        Err(MemoryError::Foreign(_)) => {}
+        Err(error) => {
+            report.gap(Place::Handles, format!("{what} failed before it could be refused: {error}"));
+        }
+        Ok(_) => {
+            let detail = format!("{what} of one tenant answered in the context of another");
+            report.crossing(Place::Handles, detail);
+        }
+    }
 }

@@ -1,8 +1,7 @@
 //! History: a session holds what was said in it and nothing else, and it is there for the one who began it.
 
-use reqwest::StatusCode;
-
-use super::{errors, place_of};
+use super::{denied, errors, place_of};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
@@ -21,15 +20,17 @@ pub(in crate::leakcheck) fn own(world: &World, cell: Cell, session: &Answer, rep
 /// What a colleague got for a session that is not theirs.
 pub(in crate::leakcheck) fn foreign(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
     report.looked(Place::History, 1);
-    if answer.status != StatusCode::NOT_FOUND {
-        report.crossing(Place::History, format!("a colleague got {} for {}", answer.status, place_of(cell)));
-    }
-    errors::look(world, &format!("a colleague of {}", place_of(cell)), answer, report);
+    let what = format!("a colleague of {} who asked for the session", place_of(cell));
+    denied(Place::History, &what, answer, Code::SessionNotFound, report);
+    errors::look(world, &what, answer, report);
 }
 
 /// The list of a person's sessions.
 pub(in crate::leakcheck) fn list(world: &World, tenant: usize, list: &Answer, report: &mut Report) {
     report.looked(Place::History, 1);
+    if list.json()["sessions"].as_array().is_none_or(Vec::is_empty) {
+        report.gap(Place::History, format!("the list of sessions of {} is empty", tenant_name(tenant)));
+    }
     let crossed = world.crossed(&list.text, Reader::Person(tenant));
     report.crossed(Place::History, &crossed, &format!("the list of sessions of {}", tenant_name(tenant)));
 }

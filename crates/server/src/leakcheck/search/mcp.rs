@@ -1,5 +1,7 @@
 //! MCP: a call answers whoever made it, with what is theirs, and a connection is nobody else's.
 
+use reqwest::StatusCode;
+
 use super::{errors, place_of};
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
@@ -17,18 +19,22 @@ pub(in crate::leakcheck) fn recalled(world: &World, cell: Cell, answer: &Answer,
     }
 }
 
-/// What `who` got on a connection of `cell`.
+/// What `who` got on a connection of `cell`: the same as on one that never was, which is `unknown`.
 pub(in crate::leakcheck) fn foreign(
     world: &World,
     cell: Cell,
     who: &str,
     answer: &Answer,
+    unknown: &Answer,
     report: &mut Report,
 ) {
     report.looked(Place::Replies, 1);
+    let place = place_of(cell);
     if answer.status.is_success() {
-        let detail = format!("{who} was answered on a connection of {}", place_of(cell));
-        report.crossing(Place::Replies, detail);
+        report.crossing(Place::Replies, format!("{who} was answered on a connection of {place}"));
+    } else if (answer.status, &answer.text) != (StatusCode::NOT_FOUND, &unknown.text) {
+        let detail = format!("{who} got {} on a connection of {place}: {}", answer.status, answer.text);
+        report.gap(Place::Replies, detail);
     }
     errors::look(world, &format!("{who} of {}", place_of(cell)), answer, report);
 }

@@ -1,9 +1,8 @@
 //! Replies: what the person of a conversation is told, and what of it somebody else can fetch. There must be an answer,
 //! it must hold nothing of others, and others must get nothing.
 
-use reqwest::StatusCode;
-
-use super::{errors, place_of};
+use super::{denied, errors, place_of};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
@@ -49,11 +48,7 @@ pub(in crate::leakcheck) fn foreign(
     report: &mut Report,
 ) {
     report.looked(Place::Replies, 1);
-    if answer.status != StatusCode::NOT_FOUND {
-        report.crossing(
-            Place::Replies,
-            format!("{who} got {} for a turn in {}", answer.status, place_of(cell)),
-        );
-    }
+    let what = format!("{who} of {} who asked for a turn", place_of(cell));
+    denied(Place::Replies, &what, answer, Code::TurnNotFound, report);
     errors::look(world, &format!("{who} of {}", place_of(cell)), answer, report);
 }

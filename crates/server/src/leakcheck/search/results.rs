@@ -1,8 +1,7 @@
 //! Results: what a job came to is there for whoever posted it, holds nothing of others, and is for nobody else.
 
-use reqwest::StatusCode;
-
-use super::{errors, place_of};
+use super::{denied, errors, place_of};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
@@ -42,19 +41,18 @@ pub(in crate::leakcheck) fn refused(
     errors::look(world, &format!("`{what}` in {place}"), answer, report);
 }
 
-/// What `who` got for a job or a run of `cell`.
+/// What `who` got for a job or a run of `cell`, who must get this.
 pub(in crate::leakcheck) fn foreign(
     world: &World,
     cell: Cell,
     who: &str,
     answer: &Answer,
+    code: Code,
     report: &mut Report,
 ) {
     report.looked(Place::Results, 1);
-    if answer.status != StatusCode::NOT_FOUND {
-        let detail = format!("{who} got {} for a job in {}", answer.status, place_of(cell));
-        report.crossing(Place::Results, detail);
-    }
+    let what = format!("{who} of {} who asked for the work", place_of(cell));
+    denied(Place::Results, &what, answer, code, report);
     errors::look(world, &format!("{who} of {}", place_of(cell)), answer, report);
 }
 
@@ -70,6 +68,10 @@ pub(in crate::leakcheck) fn list(
     let name = tenant_name(tenant);
     if own.json()["jobs"].as_array().is_none_or(Vec::is_empty) {
         report.gap(Place::Results, format!("the list of jobs of {name} is empty"));
+    }
+    if colleagues.json()["jobs"].as_array().is_none() {
+        report
+            .gap(Place::Results, format!("a colleague in {name} got {} for the own list", colleagues.status));
     }
     if colleagues.json()["jobs"].as_array().is_some_and(|jobs| !jobs.is_empty()) {
         report.crossing(Place::Results, format!("a colleague in {name} sees jobs of others in the list"));

@@ -3,7 +3,8 @@
 
 use reqwest::StatusCode;
 
-use super::{errors, place_of};
+use super::{denied, errors, place_of};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Reader};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::stage::Answer;
@@ -28,18 +29,17 @@ pub(in crate::leakcheck) fn own(world: &World, cell: Cell, tree: &Answer, report
     }
 }
 
-/// What `who` got for the tree of a turn of `cell`.
+/// What `who` got for the tree of a turn of `cell`, who must get this.
 pub(in crate::leakcheck) fn foreign(
     world: &World,
     cell: Cell,
     who: &str,
     answer: &Answer,
+    code: Code,
     report: &mut Report,
 ) {
     report.looked(Place::Spans, 1);
-    if answer.status != StatusCode::NOT_FOUND {
-        let detail = format!("{who} got {} for the tree of a turn in {}", answer.status, place_of(cell));
-        report.crossing(Place::Spans, detail);
-    }
+    let what = format!("{who} of {} who asked for the tree of a turn", place_of(cell));
+    denied(Place::Spans, &what, answer, code, report);
     errors::look(world, &format!("{who} of {}", place_of(cell)), answer, report);
 }

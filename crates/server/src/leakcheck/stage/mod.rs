@@ -28,7 +28,8 @@ use process::Process;
 pub(super) struct Stage {
     site: Site,
     people: Vec<People>,
-    processes: Vec<Process>,
+    server: Process,
+    worker: Option<Process>,
     pub(super) bar: ProgressBar,
     /// Whose each turn is, by its id.
     turns: HashMap<String, Cell>,
@@ -36,7 +37,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Makes the installation, issues the keys, and starts the server and, where a hop needs it, a worker.
+    /// Makes the installation, issues the keys, and starts the server. No worker works yet.
     ///
     /// # Errors
     /// When a folder or a file cannot be written, or the server does not start.
@@ -50,12 +51,30 @@ impl Stage {
         let (server, started) = Process::start(&site, "serve", &["serve"]).await?;
         let url = started["url"].as_str().context("the server does not say where it listens")?;
         let people = people::all(&site, url)?;
-        let mut processes = vec![server];
-        if options.hops.iter().any(|hop| hop.needs_worker()) {
-            processes.push(Process::start(&site, "worker", &["worker"]).await?.0);
+        let (turns, bar) = (HashMap::new(), options.bar.clone());
+        Ok(Self { site, people, server, worker: None, bar, turns, inbox })
+    }
+
+    /// Has a worker work from now on, unless one does.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(super) async fn work(&mut self) -> anyhow::Result<()> {
+        if self.worker.is_none() {
+            self.worker = Some(Process::start(&self.site, "worker", &["worker"]).await?.0);
         }
-        let turns = HashMap::new();
-        Ok(Self { site, people, processes, bar: options.bar.clone(), turns, inbox })
+        Ok(())
+    }
+
+    /// Has no worker work from now on: what is submitted waits.
+    ///
+    /// # Errors
+    /// When the worker cannot be waited for.
+    pub(super) async fn rest(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        match self.worker.take() {
+            Some(worker) => stop(worker, report).await,
+            None => Ok(()),
+        }
     }
 
     /// What lies on the disk.
@@ -90,13 +109,20 @@ impl Stage {
     ///
     /// # Errors
     /// When a process cannot be waited for.
-    pub(super) async fn strike(self, report: &mut Report) -> anyhow::Result<(Site, HashMap<String, Cell>)> {
-        for process in self.processes.into_iter().rev() {
-            let name = process.name();
-            if !process.stop().await? {
-                report.gap(Place::Answers, format!("`{name}` did not stop in good order"));
-            }
-        }
+    pub(super) async fn strike(
+        mut self,
+        report: &mut Report,
+    ) -> anyhow::Result<(Site, HashMap<String, Cell>)> {
+        self.rest(report).await?;
+        stop(self.server, report).await?;
         Ok((self.site, self.turns))
     }
+}
+
+async fn stop(process: Process, report: &mut Report) -> anyhow::Result<()> {
+    let name = process.name();
+    if !process.stop().await? {
+        report.gap(Place::Answers, format!("`{name}` did not stop in good order"));
+    }
+    Ok(())
 }

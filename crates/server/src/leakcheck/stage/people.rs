@@ -9,9 +9,14 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::Site;
+use super::settings::CARRIED;
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(120);
+
+/// How long a connection is kept that nobody uses: shorter than the server keeps it, so that no request goes out on one that
+/// is just being closed.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// The two people of a tenant.
 pub(super) struct People {
@@ -33,7 +38,7 @@ pub(in crate::leakcheck) struct Say<'a> {
     pub(in crate::leakcheck) message: &'a str,
     /// The idempotency key.
     pub(in crate::leakcheck) key: &'a str,
-    /// A token that comes along in a header which nobody asked for.
+    /// A token that comes along in a header that jobs take along, and in one that nobody asked for.
     pub(in crate::leakcheck) token: &'a str,
     /// Whether the answer is wanted as events.
     pub(in crate::leakcheck) events: bool,
@@ -49,7 +54,7 @@ pub(in crate::leakcheck) struct Answer {
 /// A pair of callers for each tenant of a site.
 pub(super) fn all(site: &Site, url: &str) -> anyhow::Result<Vec<People>> {
     crate::tls::install();
-    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
+    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).pool_idle_timeout(IDLE).build()?;
     let caller = |key: &String| Caller { http: http.clone(), base: url.to_owned(), key: key.clone() };
     Ok(site.keys().iter().map(|[kim, lee]| People { kim: caller(kim), lee: caller(lee) }).collect())
 }
@@ -78,6 +83,7 @@ impl Caller {
             .request(Method::POST, &format!("/v1/sessions/{}/turns", say.session))
             .header("Idempotency-Key", say.key)
             .header(ACCEPT, accept)
+            .header(CARRIED, say.token)
             .header(COOKIE, format!("token={}", say.token))
             .json(&json!({ "message": say.message }));
         answer(request).await

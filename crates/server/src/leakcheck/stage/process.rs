@@ -32,7 +32,9 @@ impl Process {
         arguments: &[&str],
     ) -> anyhow::Result<(Self, Value)> {
         let path = site.logs().join(format!("{name}.log"));
-        let log = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+        // A second worker writes behind the first one.
+        let log = File::options().create(true).append(true).open(&path);
+        let log = log.with_context(|| format!("{} cannot be written", path.display()))?;
         let mut command = Command::new(site.program());
         command.arg("--json").args(arguments).arg("--config").arg(site.config());
         #[cfg(feature = "mutants")]

@@ -13,6 +13,9 @@ use crate::leakcheck::world::{World, tenant_name};
 /// The secret that steps ask for, by its one name in every tenant.
 pub(in crate::leakcheck) const TOKEN: &str = "WARD_TOKEN";
 
+/// The header in which everybody sends a token, which jobs take along.
+pub(in crate::leakcheck) const CARRIED: &str = "x-ward-token";
+
 /// The pipeline with children, and the one that agents start in the background. A round is in one tenant what it is in the next.
 pub(in crate::leakcheck) const ROUND: &str = "round";
 pub(in crate::leakcheck) const BELL: &str = "bell";
@@ -90,6 +93,7 @@ impl Site {
         config.telemetry.ring_turns = 1_000 + 2 * world.cells().count();
         config.jobs.embedded_worker = false;
         config.jobs.concurrency = AT_ONCE;
+        config.jobs.headers = vec![CARRIED.to_owned()];
         config.jobs.tools = ["remember", "recall", "search_knowledge"].map(str::to_owned).to_vec();
         config.agent.tools.knowledge = Some(self.knowledge());
         config.pipelines.folder = Some(self.pipelines());

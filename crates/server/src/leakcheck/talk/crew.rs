@@ -11,8 +11,16 @@ use crate::leakcheck::world::World;
 
 pub(super) const PLANTS: &[Kind] = &[Kind::Fact, Kind::Token];
 
-pub(super) const PLACES: &[Place] =
-    &[Place::Answers, Place::Replies, Place::Recall, Place::Spans, Place::Logs, Place::Files, Place::Control];
+pub(super) const PLACES: &[Place] = &[
+    Place::Answers,
+    Place::Replies,
+    Place::Recall,
+    Place::Spans,
+    Place::Logs,
+    Place::Metrics,
+    Place::Files,
+    Place::Control,
+];
 
 pub(super) fn requests(world: &World) -> usize {
     // Two turns and a look at a tree.

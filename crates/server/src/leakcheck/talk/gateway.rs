@@ -10,6 +10,7 @@ use haversack_store::now_millis;
 use serde_json::json;
 
 use super::{Hop, at_once};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
 use crate::leakcheck::search::{errors, routes};
@@ -19,8 +20,15 @@ use crate::leakcheck::world::World;
 
 pub(super) const PLANTS: &[Kind] = &[Kind::Attempt, Kind::Chat];
 
-pub(super) const PLACES: &[Place] =
-    &[Place::Answers, Place::Routes, Place::Errors, Place::Logs, Place::Files, Place::Control];
+pub(super) const PLACES: &[Place] = &[
+    Place::Answers,
+    Place::Routes,
+    Place::Errors,
+    Place::Logs,
+    Place::Metrics,
+    Place::Files,
+    Place::Control,
+];
 
 /// What everybody writes: the id of the message, the words, and how many answers come.
 type Words = fn(&World, Cell) -> String;
@@ -44,6 +52,7 @@ pub(super) fn requests(world: &World) -> usize {
 }
 
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
+    stage.work().await?;
     let origin = stage.inbox()?.origin();
     let mut letters: BTreeMap<(Cell, &str), Vec<String>> = BTreeMap::new();
     for (id, words, answers) in SAID {
@@ -111,7 +120,7 @@ async fn forged(world: &World, stage: &Stage, report: &mut Report, origin: &str)
         Ok((cell, send(world, stage, cell, next, ("msg-forged", &text, origin)).await?))
     });
     for (cell, answer) in answers.await? {
-        errors::refused(world, cell, &answer, report);
+        errors::refused(world, cell, &answer, Code::SignatureRefused, report);
     }
     Ok(())
 }

@@ -10,9 +10,10 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{at_once, by_others};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
-use crate::leakcheck::search::{errors, handles, history, metrics, recall, replies, session_cache, spans};
+use crate::leakcheck::search::{errors, handles, history, recall, replies, session_cache, spans};
 use crate::leakcheck::stage::{Answer, Say, Stage};
 use crate::leakcheck::world::World;
 
@@ -91,7 +92,6 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
     refused(world, stage, report).await?;
     turns_of_others(world, stage, report, &told).await?;
     sessions(world, stage, report).await?;
-    metrics::look(&stage.kim(0).get("/metrics").await?, world, report);
     Ok(())
 }
 
@@ -140,19 +140,22 @@ fn turn_or_none(answer: &Answer) -> String {
 
 /// The owner sees the tree of a turn, the others see that there is none.
 async fn trees(world: &World, stage: &Stage, report: &mut Report, answers: &Answers) -> anyhow::Result<()> {
-    let looks = answers.iter().flat_map(|(cell, answer)| {
-        let turn = turn_or_none(answer);
-        let paths = [format!("/v1/turns/{turn}/context"), format!("/v1/context/{turn}")];
-        paths.map(|path| (*cell, Method::GET, path))
-    });
-    let seen = at_once(stage, looks.clone(), async |(cell, method, path): (Cell, _, String)| {
-        Ok((cell, stage.kim(cell.tenant).call(method, &path).await?))
-    });
-    for (cell, tree) in seen.await? {
-        spans::own(world, cell, &tree, report);
-    }
-    for (cell, who, answer) in by_others(world, stage, looks).await? {
-        spans::foreign(world, cell, who, &answer, report);
+    type Path = fn(&str) -> String;
+    let paths: [(Path, Code); 2] = [
+        (|turn| format!("/v1/turns/{turn}/context"), Code::TurnNotFound),
+        (|turn| format!("/v1/context/{turn}"), Code::TraceNotFound),
+    ];
+    for (path, code) in paths {
+        let looks = answers.iter().map(|(cell, answer)| (*cell, Method::GET, path(&turn_or_none(answer))));
+        let seen = at_once(stage, looks.clone(), async |(cell, method, path): (Cell, _, String)| {
+            Ok((cell, stage.kim(cell.tenant).call(method, &path).await?))
+        });
+        for (cell, tree) in seen.await? {
+            spans::own(world, cell, &tree, report);
+        }
+        for (cell, who, answer) in by_others(world, stage, looks).await? {
+            spans::foreign(world, cell, who, &answer, code, report);
+        }
     }
     Ok(())
 }
@@ -183,7 +186,7 @@ async fn refused(world: &World, stage: &Stage, report: &mut Report) -> anyhow::R
         Ok((cell, stage.kim(cell.tenant).say_wrong(&cell.session_name(), &body).await?))
     });
     for (cell, answer) in answers.await? {
-        errors::refused(world, cell, &answer, report);
+        errors::refused(world, cell, &answer, Code::FieldInvalid, report);
     }
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! Tools as background jobs, done by a worker process: in a session, where the result is brought, and outside of any. All
 //! tenants post the same under the same idempotency keys at once, so that a worker has jobs of all of them in its hands, one
-//! after the other and at the same time. The jobs outside of any session would be brought into the session of whoever was
+//! after the other and at the same time. The first of them wait for the worker while the files are searched. The jobs outside of any session would be brought into the session of whoever was
 //! served before, if the worker kept what it had bound.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{at_once, by_others, until};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
-use crate::leakcheck::search::{notices, replies, results, spans};
+use crate::leakcheck::search::{files, notices, replies, results, spans};
+use crate::leakcheck::stage::settings::CARRIED;
 use crate::leakcheck::stage::{Answer, Say, Stage};
 use crate::leakcheck::world::World;
 
@@ -22,6 +24,7 @@ pub(super) const PLACES: &[Place] = &[
     Place::Errors,
     Place::Spans,
     Place::Logs,
+    Place::Metrics,
     Place::Files,
     Place::Control,
 ];
@@ -40,12 +43,13 @@ fn outside(world: &World) -> impl Iterator<Item = Cell> + Clone + use<> {
 }
 
 pub(super) fn requests(world: &World) -> usize {
-    // A greeting, two jobs and their ends, and a session; for each job four tries of others and a look at its tree.
+    // A greeting, two jobs, how they wait, their ends, and a session; for each job four tries of others and a look at its tree.
     let (cells, outside) = (world.cells().count(), outside(world).count());
-    cells * 4 + outside + (2 * cells + outside) * 6 + 2 * world.tenants()
+    cells * 5 + 2 * outside + (2 * cells + outside) * 6 + 2 * world.tenants()
 }
 
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
+    stage.rest(report).await?;
     greet(world, stage, report).await?;
     let remember = |cell: Cell| {
         let fact = world.word(cell, Kind::Fact);
@@ -55,15 +59,20 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
         let argument = world.word(cell, Kind::JobArgument);
         json!({ "query": format!("access word of ward {} {argument}", cell.session) })
     };
-    let mut posted = post(world, stage, report, "remember", true, remember).await?;
-    let told = ended(world, stage, report, &posted).await?;
-    results::ended(world, &told, None, report);
-    let within = post(world, stage, report, "recall", true, recall).await?;
     let search = |cell: Cell| {
         let argument = world.word(cell, Kind::JobArgument);
         json!({ "query": format!("door code of ward {} {argument}", cell.session) })
     };
+    let mut posted = post(world, stage, report, "remember", true, remember).await?;
     let without = post(world, stage, report, "search_knowledge", false, search).await?;
+    waiting(stage, report, posted.iter().chain(&without)).await?;
+    // A job that is over has left its row, so what it was given is searched for while it waits.
+    files::look(stage.site(), world, &[], report)?;
+    files::sealed(stage.site(), posted.len() + without.len(), report)?;
+    stage.work().await?;
+    let told = ended(world, stage, report, &posted).await?;
+    results::ended(world, &told, None, report);
+    let within = post(world, stage, report, "recall", true, recall).await?;
     let (found, again) =
         (ended(world, stage, report, &within).await?, ended(world, stage, report, &without).await?);
     results::ended(world, &found, Some(Kind::Fact), report);
@@ -120,8 +129,8 @@ async fn post(
         let mut body = json!({ "tool": tool, "arguments": arguments(cell) });
         session.iter().for_each(|session| body["session"] = session.as_str().into());
         let key = format!("{tool}-{inside}-{}", cell.session);
-        let token = format!("token={}", world.word(cell, Kind::Token));
-        let headers = [("Idempotency-Key", key.as_str()), ("Cookie", token.as_str())];
+        let token = world.word(cell, Kind::Token);
+        let headers = [("Idempotency-Key", key.as_str()), (CARRIED, token.as_str())];
         Ok((cell, stage.kim(cell.tenant).post("/v1/jobs", &headers, &body).await?))
     });
     let what = if inside { tool } else { OUTSIDE };
@@ -136,6 +145,22 @@ async fn post(
         }
     }
     Ok(posted)
+}
+
+/// Jobs that no worker has begun.
+async fn waiting(
+    stage: &Stage,
+    report: &mut Report,
+    posted: impl Iterator<Item = &Posted>,
+) -> anyhow::Result<()> {
+    let states = at_once(stage, posted, async |job: &Posted| {
+        stage.kim(job.cell.tenant).get(&format!("/v1/jobs/{}", job.id)).await
+    });
+    let begun = states.await?.iter().filter(|answer| answer.json()["state"] != "queued").count();
+    if begun > 0 {
+        report.gap(Place::Control, format!("{begun} jobs did not wait while the files were searched"));
+    }
+    Ok(())
 }
 
 /// Waits for the end of each job. What its owner sees then.
@@ -175,11 +200,11 @@ async fn foreign(world: &World, stage: &Stage, report: &mut Report, posted: &[Po
         [(*cell, Method::GET, format!("/v1/jobs/{id}")), (*cell, Method::DELETE, format!("/v1/jobs/{id}"))]
     });
     for (cell, who, answer) in by_others(world, stage, tries).await? {
-        results::foreign(world, cell, who, &answer, report);
+        results::foreign(world, cell, who, &answer, Code::JobNotFound, report);
     }
     let trees = posted.iter().map(|job| (job.cell, Method::GET, format!("/v1/context/{}", job.id)));
     for (cell, who, answer) in by_others(world, stage, trees).await? {
-        spans::foreign(world, cell, who, &answer, report);
+        spans::foreign(world, cell, who, &answer, Code::TraceNotFound, report);
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ pub(super) const PLACES: &[Place] = &[
     Place::Recall,
     Place::Errors,
     Place::Logs,
+    Place::Metrics,
     Place::Files,
     Place::Control,
 ];
@@ -64,13 +65,18 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
             let caller = if same_name { stage.kim(tenant) } else { stage.lee(tenant) };
             Ok((*cell, who, call(caller, *cell, id, "recall", &recall(*cell)).await?))
         });
+    let nobodys = Cell { tenant: 0, session: 0 };
+    let unknown = call(stage.kim(0), nobodys, NEVER_WAS, "recall", &recall(nobodys)).await?;
     for (cell, who, answer) in foreign.await? {
-        mcp::foreign(world, cell, who, &answer, report);
+        mcp::foreign(world, cell, who, &answer, &unknown, report);
     }
     Ok(())
 }
 
 const SESSION: &str = "mcp-session-id";
+
+/// A connection that nobody began.
+const NEVER_WAS: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Begins a connection.
 async fn begin(caller: &Caller, cell: Cell) -> anyhow::Result<Answer> {

@@ -83,11 +83,6 @@ impl Hop {
         }
     }
 
-    /// Whether a worker has to do a part of it.
-    pub(super) const fn needs_worker(self) -> bool {
-        matches!(self, Self::Jobs | Self::Pipelines | Self::Gateway)
-    }
-
     /// How many requests it takes, for the progress bar.
     pub(super) fn requests(self, world: &World) -> usize {
         match self {

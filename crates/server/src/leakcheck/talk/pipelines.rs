@@ -7,17 +7,26 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{at_once, until};
+use crate::code::Code;
 use crate::leakcheck::canary::{Cell, Kind};
 use crate::leakcheck::report::{Place, Report};
-use crate::leakcheck::search::{children, results};
-use crate::leakcheck::stage::settings::ROUND;
+use crate::leakcheck::search::{children, files, results};
+use crate::leakcheck::stage::settings::{CARRIED, ROUND};
 use crate::leakcheck::stage::{Answer, Stage};
 use crate::leakcheck::world::World;
 
 pub(super) const PLANTS: &[Kind] = &[];
 
-pub(super) const PLACES: &[Place] =
-    &[Place::Results, Place::Children, Place::Catalogs, Place::Logs, Place::Files, Place::Control];
+pub(super) const PLACES: &[Place] = &[
+    Place::Results,
+    Place::Errors,
+    Place::Children,
+    Place::Catalogs,
+    Place::Logs,
+    Place::Metrics,
+    Place::Files,
+    Place::Control,
+];
 
 /// The conversations that have a run: every second one, because children take their time.
 fn rounds(world: &World) -> impl Iterator<Item = Cell> + Clone + use<> {
@@ -35,11 +44,15 @@ pub(super) fn requests(world: &World) -> usize {
 }
 
 pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
-    let stage = &*stage;
-    let started = at_once(stage, rounds(world), async |cell: Cell| {
+    stage.rest(report).await?;
+    let all = &*stage;
+    let started = at_once(all, rounds(world), async |cell: Cell| {
         let word = world.word(cell, Kind::Parameter);
         let body = json!({ "key": key(cell), "parameters": { "word": word } });
-        Ok((cell, stage.kim(cell.tenant).post(&format!("/v1/pipelines/{ROUND}/runs"), &[], &body).await?))
+        let headers = [(CARRIED, world.word(cell, Kind::Token))];
+        let headers = headers.each_ref().map(|(name, token)| (*name, token.as_str()));
+        let path = format!("/v1/pipelines/{ROUND}/runs");
+        Ok((cell, all.kim(cell.tenant).post(&path, &headers, &body).await?))
     });
     let mut runs = Vec::new();
     for (cell, answer) in started.await? {
@@ -51,6 +64,10 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
             }
         }
     }
+    files::look(stage.site(), world, &[], report)?;
+    files::sealed(stage.site(), runs.len(), report)?;
+    stage.work().await?;
+    let stage = &*stage;
     let ends = at_once(stage, &runs, async |(cell, run): &(Cell, String)| {
         let kim = stage.kim(cell.tenant);
         let over =
@@ -59,10 +76,15 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
         let next = stage.kim((cell.tenant + 1) % world.tenants());
         let paths = [format!("/v1/runs/{run}"), format!("/v1/runs/{run}/log")];
         let theirs = [next.get(&paths[0]).await?, next.get(&paths[1]).await?];
-        Ok((*cell, end, kim.get(&paths[1]).await?, theirs))
+        let lee = stage.lee(cell.tenant);
+        let colleagues = [lee.get(&paths[0]).await?, lee.get(&paths[1]).await?];
+        Ok((*cell, end, kim.get(&paths[1]).await?, theirs, colleagues))
     });
-    for (cell, end, log, theirs) in ends.await? {
+    for (cell, end, log, theirs, colleagues) in ends.await? {
         theirs.iter().for_each(|answer| children::same_name(world, cell, answer, report));
+        for answer in &colleagues {
+            results::foreign(world, cell, "a colleague", answer, Code::RunNotFound, report);
+        }
         report.asked(end.text.contains("\"succeeded\""));
         children::ended(world, cell, &end, &log, report);
     }
