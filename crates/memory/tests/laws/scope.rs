@@ -1,7 +1,8 @@
 //! Whose memory it is comes from the context, at every entry of every layer.
 
 use haversack::FutureExt;
-use haversack::testing::{enter, session, tenant};
+use haversack::testing::{Copies, enter, session, tenant};
+use haversack::well_known::{SESSION_ID, SessionId};
 use haversack_memory::recall::Query;
 use haversack_memory::session::{NewAttempt, Outcome};
 use haversack_memory::{MemoryError, Recall, SessionCache};
@@ -134,4 +135,25 @@ async fn an_id_of_another_tenant_is_not_found() {
             assert_eq!(find(&recall, "of a").await.rows_in_fence, 1);
         })
         .await;
+}
+
+#[test]
+fn tenants_who_remember_at_once_read_only_their_own() {
+    let (_dir, memory) = fresh();
+    // One name of a session for all: it is the tenant that keeps them apart.
+    let copies = Copies::new(8).bind(|_, context| context.bind(&SESSION_ID, SessionId::new("desk").unwrap()));
+    copies.assert_isolated(move |own| {
+        let memory = memory.clone();
+        async move {
+            let (recall, cache) = (memory.recall().unwrap(), memory.session().unwrap());
+            recall.remember(fact(&format!("the manager is {}", own.value()))).await.unwrap();
+            own.step("remembered").await;
+            cache.note(attempt(&format!("asked {}", own.value()))).await.unwrap();
+            own.step("noted").await;
+            let (found, tried) = (texts(&recall, "manager").await, cache.attempts().await.unwrap());
+            assert!(!found.is_empty() && !tried.is_empty());
+            own.reads("recall", &format!("{found:?}"));
+            own.reads("the session cache", &format!("{tried:?}"));
+        }
+    });
 }
