@@ -43,7 +43,8 @@ async fn refused_in_full(check: MissingPaths, door: &Boundary, request: impl Fn(
         if response.status() == StatusCode::OK {
             return Ok(());
         }
-        texts.borrow_mut().push(problem(response, "HV0003").await);
+        let text = problem(response, "HV0003").await;
+        texts.borrow_mut().push(text);
         Err(())
     };
     let report = check.run(arrival).await;
