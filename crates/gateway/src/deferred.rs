@@ -61,6 +61,15 @@ pub(crate) fn enter(snapshot: &Snapshot) -> Result<Visit, GatewayError> {
         .map_err(|error| sealed("restore a context", &error))
 }
 
+/// Enters the door anew for a piece of work that runs already: only its place in the trace comes along, which whoever runs it
+/// has bound around it.
+#[track_caller]
+pub(crate) fn enter_within(snapshot: &Snapshot) -> Result<Visit, GatewayError> {
+    snapshot
+        .restore(&CARRIED, &DEFERRED, |bindings| bindings.keep(&TRACE_CONTEXT))
+        .map_err(|error| sealed("restore a context", &error))
+}
+
 /// Seals payloads with their contexts, for one table.
 #[derive(Clone, Debug)]
 pub(crate) struct Sealer {

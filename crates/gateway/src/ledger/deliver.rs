@@ -133,8 +133,8 @@ impl Ledger {
             let text = if again { format!("{AGAIN}{part}") } else { (*part).to_owned() };
             let part =
                 Part { id: format!("{id}.{}", index + 1), text, number: index + 1, of: parts.len(), again };
-            // Each part enters anew, so that nothing of one is there for the next.
-            let visit = match deferred::enter(snapshot) {
+            // Each part enters anew, so that nothing of one is there for the next. What it causes is caused by the delivery.
+            let visit = match deferred::enter_within(snapshot) {
                 Ok(visit) => visit,
                 Err(error) => {
                     tracing::error!(delivery = %id, error = %error, "the context of a delivery could not be restored");

@@ -162,7 +162,7 @@ async fn a_signed_message_is_answered_in_its_thread_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_is_told_its_trace_only_where_the_account_says_so() {
+async fn a_callback_is_told_its_delivery_in_the_trace_only_where_the_account_says_so() {
     let traced = |hosts: Vec<String>| {
         start_with(
             move |config| {
@@ -180,11 +180,14 @@ async fn a_callback_is_told_its_trace_only_where_the_account_says_so() {
         let sent = answer["traceparent"].as_str();
         assert_eq!(sent.is_some(), told, "{answer}");
         if let Some(sent) = sent {
-            // What is told is the trace that the tenant can read: its delivery hangs there.
+            // What is told is the trace that the tenant can read, and in it the delivery that called, as the journal has it.
             let key = server.key("acme", "kim").await;
-            let found = server.get(&key, &format!("/v1/context/{}", &sent[3..35])).await;
-            let tree: TraceTree = serde_json::from_value(json_of(found, StatusCode::OK).await).unwrap();
-            assert!(tree.work.iter().any(|work| work.kind == "delivery"), "{tree:#?}");
+            let path = format!("/v1/context/{}", &sent[3..35]);
+            let delivery = settled(async || {
+                let tree: TraceTree = server.get(&key, &path).await.json().await.ok()?;
+                tree.work.into_iter().find(|work| work.kind == "delivery" && work.ended_at.is_some())
+            });
+            assert_eq!(sent[36..52], delivery.await.span, "{sent}");
         }
         server.server.shutdown().await.unwrap();
     }
