@@ -24,7 +24,7 @@ use crate::run_log::What;
 const AT_A_TIME: usize = 64;
 
 /// What the branches of one step may give together, in bytes of JSON: it is one event of the log.
-const GATHERED_LIMIT: usize = 8 * 1024 * 1024;
+const GATHERED_LIMIT: usize = 4 * 1024 * 1024;
 
 /// What the branches gave, or why the step failed.
 type Gathered = Result<BTreeMap<String, Value>, String>;
@@ -194,7 +194,7 @@ impl Executor {
                     ended[at] = Some(outcome.and_then(|values| {
                         left = values.changes().try_fold(left, |left, (_, value)| {
                             Some(left - size_within(&**value, left)?)
-                        }).ok_or("its branches give more than 8 MiB together; let each give less, and put what is large \
+                        }).ok_or("its branches give more than 4 MiB together; let each give less, and put what is large \
                                   into files under `put`")?;
                         Ok(values)
                     }));

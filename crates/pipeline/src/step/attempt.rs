@@ -24,8 +24,9 @@ use crate::parameters::{Values, size_within};
 use crate::run::RunId;
 use crate::secrets::SecretSet;
 
-/// What one attempt may give back, in bytes of JSON: each later reader of the run's log reads it again.
-const RETURNS_LIMIT: usize = 1024 * 1024;
+/// What one attempt may give back, in bytes of JSON: 1 MiB, and room for the names and the marks around it. Each later
+/// reader of the run's log reads it again.
+const RETURNS_LIMIT: usize = 1024 * 1024 + 64 * 1024;
 /// How long a child that was told to end may take to be reaped.
 const GRACE: Duration = Duration::from_secs(5);
 
