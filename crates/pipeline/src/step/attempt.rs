@@ -129,7 +129,7 @@ impl Attempt<'_> {
         let mut outcome = self.settle(outcome, stop, &secrets);
         let mut put = Vec::new();
         if let Some(folder) = folder {
-            match self.close(folder).await {
+            match self.close(folder, &secrets).await {
                 Ok(files) => put = files,
                 Err(failure) if matches!(outcome, Outcome::Succeeded(_)) => {
                     outcome = Outcome::Failed(failure.to_string());
@@ -184,11 +184,15 @@ impl Attempt<'_> {
         .await
     }
 
-    /// Takes the files that the step leaves, and clears up.
-    async fn close(&self, folder: Arc<AttemptFolder>) -> Result<Vec<FileRecord>, StepFailure> {
-        let rules = self.task.catalog.clone();
+    /// Takes the files that the step leaves, if none of them holds a secret, and clears up.
+    async fn close(
+        &self,
+        folder: Arc<AttemptFolder>,
+        secrets: &SecretSet,
+    ) -> Result<Vec<FileRecord>, StepFailure> {
+        let (rules, secrets) = (self.task.catalog.clone(), secrets.clone());
         on_the_pool(move || {
-            let files = folder.put(&rules.put, rules.no_copy);
+            let files = folder.put(&rules.put, rules.no_copy, &secrets);
             folder.clear();
             files
         })
