@@ -489,7 +489,13 @@ async fn a_run_that_a_turn_asked_for_hangs_under_its_job_and_its_children_are_in
     })
     .await;
     let runs = json_of(server.get(&kim, "/v1/runs").await, StatusCode::OK).await;
-    let run = &runs["runs"][0];
+    let listed = runs["runs"][0].as_object().unwrap();
+    assert!(
+        !listed.contains_key("outputs") && !listed.contains_key("parameters"),
+        "the run has them: {runs}"
+    );
+    let path = format!("/v1/runs/{}", listed["run"].as_str().unwrap());
+    let run = &json_of(server.get(&kim, &path).await, StatusCode::OK).await;
     let parent = run["outputs"]["trace"].as_str().unwrap().to_owned();
     let trace = settled(async || {
         let trace = json_of(server.get(&kim, &format!("/v1/context/{turn}")).await, StatusCode::OK).await;
