@@ -64,4 +64,4 @@ pub use error::TurnError;
 pub use event::{EventSink, TurnEvent};
 pub use history::History;
 pub use learning::Promoted;
-pub use turn::{InvalidTurnId, MemoryReport, Reply, ToolUse, Turn, TurnId, TurnRequest};
+pub use turn::{InvalidTurnId, Late, MemoryReport, Reply, ToolUse, Turn, TurnId, TurnRequest};

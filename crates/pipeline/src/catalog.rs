@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::parameters::{digest, hex};
 use crate::run::RunId;
 use crate::run_log::{Leftover, folder_name};
+use crate::secrets::{Search, SecretSet};
 use crate::step::{StepFailure, end_orphan};
 
 const MAX_DEPTH: usize = 32;
@@ -135,6 +136,8 @@ impl RunFolder {
 
 pub(crate) const OUTPUT: &str = "output.log";
 const ATTEMPTS: &str = "attempts";
+/// How the names of files begin that are on their way.
+const STAGED: &str = "half-";
 
 /// The folder of one attempt: where a child works, and the files that pass between it and us.
 #[derive(Debug)]
@@ -173,19 +176,58 @@ impl AttemptFolder {
     /// Copies what the patterns name from the catalog into the work folder.
     pub(crate) fn get(&self, patterns: &[String]) -> Result<Vec<FileRecord>, StepFailure> {
         let found = matching(&self.catalog, patterns, "the catalog")?;
-        found
-            .iter()
-            .map(|path| self.copy(&self.catalog, path, &self.work).map_err(|e| unusable("get", &e)))
-            .collect()
+        let take = |path: &String| {
+            let staged = self.stage(&self.catalog, path, 0, |_| Ok(()))?;
+            self.settle(staged, 0, &self.work)
+        };
+        found.iter().map(|path| take(path).map_err(|e| unusable("get", &e))).collect()
     }
 
-    /// Takes what the patterns name from the work folder into the catalog, or hashes it only.
-    pub(crate) fn put(&self, patterns: &[String], no_copy: bool) -> Result<Vec<FileRecord>, StepFailure> {
+    /// Takes what the patterns name from the work folder into the catalog, or hashes it only. Each file is searched for the
+    /// secrets of the step on its way; when one of them has one, in its name or in its bytes, none reaches the catalog.
+    pub(crate) fn put(
+        &self,
+        patterns: &[String],
+        no_copy: bool,
+        secrets: &SecretSet,
+    ) -> Result<Vec<FileRecord>, StepFailure> {
         let found = matching(&self.work, patterns, "the work folder")?;
-        let take = |path: &String| {
-            if no_copy { hash(&self.work, path) } else { self.copy(&self.work, path, &self.catalog) }
-        };
-        found.iter().map(|path| take(path).map_err(|e| unusable("put", &e))).collect()
+        let mut staged = Vec::new();
+        for (at, path) in found.iter().enumerate() {
+            let (mut in_name, mut search) = (Search::new(secrets), Search::new(secrets));
+            in_name.feed(path.as_bytes());
+            let mut holds = in_name.finish();
+            if holds.is_none() {
+                // One that is found ends the reading, which is no fault of the file.
+                let look = |bytes: &[u8]| match search.feed(bytes) {
+                    Some(_) => Err(io::ErrorKind::InvalidData.into()),
+                    None => Ok(()),
+                };
+                let read = if no_copy {
+                    hash(&self.work, path, look)
+                } else {
+                    self.stage(&self.work, path, at, look)
+                };
+                holds = search.finish();
+                match read {
+                    Ok(file) => staged.push(file),
+                    Err(error) if holds.is_none() => return Err(unusable("put", &error)),
+                    Err(_) => {}
+                }
+            }
+            if let Some(name) = holds {
+                // The name of the file may be the secret, so it is not repeated.
+                return Err(StepFailure::new(format!(
+                    "a file under `put` holds the secret `{name}` of the step; secrets are written nowhere, so take it out. \
+                     No file of this attempt is in the catalog"
+                )));
+            }
+        }
+        if no_copy {
+            return Ok(staged);
+        }
+        let take = |(at, file)| self.settle(file, at, &self.catalog).map_err(|e| unusable("put", &e));
+        staged.into_iter().enumerate().map(take).collect()
     }
 
     /// Takes away what only the running attempt needs. What it printed stays.
@@ -193,17 +235,32 @@ impl AttemptFolder {
         clear(&self.path);
     }
 
-    /// Copies a file whole or not at all: readers of the catalog see the old one or the new one, and no half.
-    fn copy(&self, from: &Dir, path: &str, to: &Dir) -> io::Result<FileRecord> {
-        const HALF: &str = "half";
-        if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            to.create_dir_all(folder)?;
-        }
-        let mut out = self.own.create(HALF)?;
-        let (size, sha256) = drain(&mut from.open(path)?, &mut out)?;
-        self.own.rename(HALF, to, path)?;
+    /// Copies a file to where nobody reads it yet, and shows each part to `look`.
+    fn stage(
+        &self,
+        from: &Dir,
+        path: &str,
+        at: usize,
+        look: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<FileRecord> {
+        let mut out = self.own.create(staged(at))?;
+        let (size, sha256) = drain(&mut from.open(path)?, &mut out, look)?;
         Ok(FileRecord { path: path.to_owned(), size, sha256, copied: true })
     }
+
+    /// Moves a staged file to its place, whole or not at all: readers see the old one or the new one, and no half.
+    fn settle(&self, file: FileRecord, at: usize, to: &Dir) -> io::Result<FileRecord> {
+        if let Some(folder) = Path::new(&file.path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            to.create_dir_all(folder)?;
+        }
+        self.own.rename(staged(at), to, &file.path)?;
+        Ok(file)
+    }
+}
+
+/// What a file is called in the attempt's folder until it is settled.
+fn staged(at: usize) -> String {
+    format!("{STAGED}{at}")
 }
 
 /// Removes the work of an attempt. What cannot be removed now is in nobody's way: no later attempt has this folder.
@@ -211,8 +268,14 @@ fn clear(attempt: &Path) {
     for folder in ["work", "tmp"] {
         drop(std::fs::remove_dir_all(attempt.join(folder)));
     }
-    for file in ["parameters.json", "returns.json", "process", "half"] {
+    for file in ["parameters.json", "returns.json", "process"] {
         drop(std::fs::remove_file(attempt.join(file)));
+    }
+    let Ok(left) = std::fs::read_dir(attempt) else { return };
+    for file in left.flatten() {
+        if file.file_name().to_str().is_some_and(|name| name.starts_with(STAGED)) {
+            drop(std::fs::remove_file(file.path()));
+        }
     }
 }
 
@@ -267,12 +330,16 @@ fn walk(dir: &Dir, prefix: &str, depth: usize, files: &mut Vec<String>) -> io::R
     Ok(())
 }
 
-fn hash(dir: &Dir, path: &str) -> io::Result<FileRecord> {
-    let (size, sha256) = drain(&mut dir.open(path)?, &mut io::sink())?;
+fn hash(dir: &Dir, path: &str, look: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<FileRecord> {
+    let (size, sha256) = drain(&mut dir.open(path)?, &mut io::sink(), look)?;
     Ok(FileRecord { path: path.to_owned(), size, sha256, copied: false })
 }
 
-fn drain(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, String)> {
+fn drain(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    mut look: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<(u64, String)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut size = 0;
@@ -281,6 +348,7 @@ fn drain(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, String)>
         if read == 0 {
             return Ok((size, hex(&hasher.finalize())));
         }
+        look(&buffer[..read])?;
         hasher.update(&buffer[..read]);
         to.write_all(&buffer[..read])?;
         size += read as u64;

@@ -86,6 +86,24 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|half| char::from(DIGITS[usize::from(half)])).collect()
 }
 
+/// How many bytes a value has as JSON; `None` when they are more than `limit`.
+pub(crate) fn size_within(value: &impl Serialize, limit: usize) -> Option<usize> {
+    struct Left(usize);
+    impl std::io::Write for Left {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::FileTooLarge)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut left = Left(limit);
+    serde_json::to_writer(&mut left, value).ok()?;
+    Some(limit - left.0)
+}
+
 /// One value and its hash, which covers its name too.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {

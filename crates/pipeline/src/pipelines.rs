@@ -20,8 +20,8 @@ use crate::catalog::RunFolder;
 use crate::check::Finding;
 use crate::parameters::{Parameters, digest, hex};
 use crate::pipeline::Pipeline;
-use crate::run::{Executor, Live, RunId, RunStatus, RunView};
-use crate::run_log::{self, Deleted, Event, Follow, Leftover, NewRun, OwnRows};
+use crate::run::{Executor, Live, RunEntry, RunId, RunStatus, RunView};
+use crate::run_log::{self, Deleted, Event, Follow, Leftover, NewRun, OwnRows, Said};
 use crate::step::Seats;
 use crate::{PipelineError, PipelineOptions, sweep};
 
@@ -93,12 +93,17 @@ impl Pipelines {
         let made = self.new_run(pipeline, parameters, key);
         let rows = self.rows();
         async move {
-            let (new, rows) = (made?, rows?);
+            let ((mut new, parameters), rows) = (made?, rows?);
+            let id = new.id.clone();
+            new.parameters = rows.apart(move |owner| owner.seal(Said::Parameters, &id, &parameters)).await?;
             let write = rows.write("start a run", move |tx, owner| {
                 let inserted = run_log::insert(tx, owner, &new)?;
-                Ok(run_log::find(tx, owner, &new.run)?.map(|run| Started { run, existing: !inserted }))
+                Ok((run_log::find(tx, owner, &new.run)?, inserted))
             });
-            write.await?.ok_or(PipelineError::UnknownRun)
+            let (found, inserted) = write.await?;
+            let found = found.ok_or(PipelineError::UnknownRun)?;
+            let run = rows.apart(|owner| found.view(owner)).await?;
+            Ok(Started { run, existing: !inserted })
         }
         .in_current_context()
     }
@@ -144,9 +149,9 @@ impl Pipelines {
             let rows = rows?;
             let wanted = run.clone();
             let write = rows.write("cancel a run", move |tx, owner| run_log::cancel(tx, owner, &wanted));
-            let (id, view) = write.await?.ok_or(PipelineError::UnknownRun)?;
-            shared.live.cancel(&id);
-            Ok(view)
+            let found = write.await?.ok_or(PipelineError::UnknownRun)?;
+            shared.live.cancel(&found.id);
+            rows.apart(|owner| found.view(owner)).await
         }
         .in_current_context()
     }
@@ -163,9 +168,10 @@ impl Pipelines {
     ) -> impl Future<Output = Result<RunView, PipelineError>> + Send + 'static + use<> {
         let (rows, run) = (self.rows(), run.clone());
         async move {
-            let write = rows?.write("retry a run", move |tx, owner| run_log::retry(tx, owner, &run));
+            let rows = rows?;
+            let write = rows.write("retry a run", move |tx, owner| run_log::retry(tx, owner, &run));
             match write.await?.ok_or(PipelineError::UnknownRun)? {
-                (true, view) => Ok(view),
+                (true, found) => rows.apart(|owner| found.view(owner)).await,
                 (false, _) => Err(PipelineError::NotFailed),
             }
         }
@@ -275,13 +281,33 @@ impl Pipelines {
     ) -> impl Future<Output = Result<RunView, PipelineError>> + Send + 'static + use<> {
         let (rows, run) = (self.rows(), run.clone());
         async move {
-            let read = rows?.read("read a run", move |conn, owner| run_log::find(conn, owner, &run));
+            let rows = rows?;
+            let read = rows.read("read a run", move |conn, owner| run_log::find(conn, owner, &run));
+            let found = read.await?.ok_or(PipelineError::UnknownRun)?;
+            rows.apart(|owner| found.view(owner)).await
+        }
+        .in_current_context()
+    }
+
+    /// The run of this name, without what it was given and what it gave.
+    ///
+    /// # Errors
+    /// [`PipelineError::UnknownRun`], and what the store meets.
+    #[track_caller]
+    pub fn entry(
+        &self,
+        run: &RunId,
+    ) -> impl Future<Output = Result<RunEntry, PipelineError>> + Send + 'static + use<> {
+        let (rows, run) = (self.rows(), run.clone());
+        async move {
+            let read = rows?.read("read a run", move |conn, owner| run_log::entry(conn, owner, &run));
             read.await?.ok_or(PipelineError::UnknownRun)
         }
         .in_current_context()
     }
 
-    /// At most `limit` runs, newest first; only those in one state, where a state is given.
+    /// At most `limit` runs, newest first, without what they were given and what they gave; only those in one state, where
+    /// a state is given.
     ///
     /// # Errors
     /// What the store meets.
@@ -290,7 +316,7 @@ impl Pipelines {
         &self,
         status: Option<RunStatus>,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<RunView>, PipelineError>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<Vec<RunEntry>, PipelineError>> + Send + 'static + use<> {
         let rows = self.rows();
         async move {
             let read = rows?.read("list runs", move |conn, owner| run_log::list(conn, owner, status, limit));
@@ -299,7 +325,9 @@ impl Pipelines {
         .in_current_context()
     }
 
-    /// At most `limit` events of the run's log after the one of number `after`; all from the first on with 0.
+    /// At most `limit` events of the run's log after the one of number `after`; from the first on with 0. They are fewer
+    /// where more would be over 1 MiB as they are stored, and at least one where there is one: only an empty answer says
+    /// that nothing follows now.
     ///
     /// # Errors
     /// [`PipelineError::UnknownRun`], and what the store meets.
@@ -312,9 +340,11 @@ impl Pipelines {
     ) -> impl Future<Output = Result<Vec<Event>, PipelineError>> + Send + 'static + use<> {
         let (rows, run) = (self.rows(), run.clone());
         async move {
-            let read = rows?
+            let rows = rows?;
+            let read = rows
                 .read("read a run's log", move |conn, owner| run_log::page(conn, owner, &run, after, limit));
-            Ok(read.await?.ok_or(PipelineError::UnknownRun)?.events)
+            let found = read.await?.ok_or(PipelineError::UnknownRun)?;
+            rows.apart(move |owner| run_log::opened(found.events, &found.id, owner)).await
         }
         .in_current_context()
     }
@@ -370,7 +400,7 @@ impl Pipelines {
         pipeline: &Pipeline,
         parameters: Parameters,
         run: RunId,
-    ) -> Result<NewRun, PipelineError> {
+    ) -> Result<(NewRun, Parameters), PipelineError> {
         let scope = haversack_store::Scope::current()?;
         let findings = self.check(pipeline);
         if !findings.is_empty() {
@@ -386,15 +416,16 @@ impl Pipelines {
             Ok(trace) => trace.trace_id().to_owned(),
             Err(_) => hex(&digest(format!("{}\0{run}\0{}", scope.tenant(), now_millis()).as_bytes())[..16]),
         };
-        Ok(NewRun {
+        let new = NewRun {
             run,
             id: hex(&id),
             pipeline: pipeline.name().to_owned(),
             identity: pipeline.identity().to_owned(),
             definition: pipeline.json().to_owned(),
             session: SESSION_ID.bound().map(String::from),
-            parameters,
+            parameters: Vec::new(),
             trace,
-        })
+        };
+        Ok((new, parameters))
     }
 }

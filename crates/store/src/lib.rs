@@ -46,6 +46,7 @@ mod key_file;
 mod migrate;
 mod mutex;
 mod options;
+mod readers;
 mod scope;
 pub mod sessions;
 pub mod sqlite;

@@ -5,7 +5,7 @@
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_memory::buffer::Manifest;
-use haversack_store::sqlite::{OptionalExtension, Row, Transaction, params};
+use haversack_store::sqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use haversack_store::{StoreError, now_millis};
 use sha2::{Digest, Sha256};
 
@@ -88,7 +88,7 @@ impl Found {
 }
 
 impl StoredRow {
-    fn reply(self) -> Result<Reply, TurnError> {
+    pub(super) fn reply(self) -> Result<Reply, TurnError> {
         let broken = TurnError::Internal("a stored reply does not parse");
         let Ok(turn) = self.turn.parse() else { return Err(broken) };
         let Ok(stored) = serde_json::from_str::<StoredReply>(&self.content) else { return Err(broken) };
@@ -162,11 +162,14 @@ fn repeated(tx: &Transaction<'_>, new: &Opening) -> Result<Option<Found>, StoreE
         tx.prepare_cached("UPDATE turns SET idempotency_key = NULL WHERE turn_id = ?1")?.execute([turn])?;
         return Ok(None);
     }
+    let stored = committed(tx, &new.session, turn)?;
+    Ok(Some(Found::Replay(stored)))
+}
+
+/// The reply of a turn that is completed.
+pub(super) fn committed(db: &Connection, session: &SessionId, turn: String) -> Result<StoredRow, StoreError> {
     let sql = "SELECT m.content, f.json FROM messages m JOIN manifests f ON f.turn_id = m.turn_id
                WHERE m.turn_id = ?1 ORDER BY m.seq DESC LIMIT 1";
-    let session = new.session.clone();
-    let stored = tx.prepare_cached(sql)?.query_row([turn.as_str()], |row| {
-        Ok(StoredRow { turn: turn.clone(), session, content: row.get(0)?, manifest: row.get(1)? })
-    })?;
-    Ok(Some(Found::Replay(stored)))
+    let row = db.prepare_cached(sql)?.query_row([turn.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(StoredRow { turn, session: session.clone(), content: row.0, manifest: row.1 })
 }

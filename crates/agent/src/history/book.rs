@@ -1,9 +1,10 @@
 //! The writing half of the history: a turn begins, and is committed or fails.
 //!
-//! A book is a handle to one session of one principal, made with the turn from the context; each of its three
+//! A book is a handle to one session of one principal, made with the turn from the context; each of its four
 //! writes is one transaction. Only turns hold books.
 
 use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId};
+use haversack_store::sqlite::OptionalExtension;
 use haversack_store::{Store, TenantDb, now_millis};
 
 use super::begin::{self, Begun, Opening};
@@ -74,5 +75,26 @@ impl Book {
             Ok(())
         });
         Ok(end.await?)
+    }
+
+    /// Ends a turn whose future was dropped, unless its reply is committed, which is given then. A write, so that it comes
+    /// after a commit that runs.
+    pub(crate) async fn settle(&self, turn: TurnId) -> Result<Option<Reply>, TurnError> {
+        let (session, id) = (self.session.clone(), turn.to_string());
+        let end = self.db.write("end a turn that is late", move |tx| {
+            let sql = "UPDATE turns SET status = ?2, ended_at = ?3 WHERE turn_id = ?1 AND status = 'running'";
+            let late = TurnStatus::TimedOut.as_str();
+            if tx.prepare_cached(sql)?.execute((&id, late, now_millis()))? > 0 {
+                return Ok(None);
+            }
+            let sql = "SELECT status FROM turns WHERE turn_id = ?1";
+            let status =
+                tx.prepare_cached(sql)?.query_row([&id], |row| row.get::<_, String>(0)).optional()?;
+            let is_committed = status.as_deref() == Some(TurnStatus::Completed.as_str());
+            is_committed.then(|| begin::committed(tx, &session, id)).transpose()
+        });
+        let reply = end.await?.map(begin::StoredRow::reply).transpose()?;
+        // It was said once, and is given out for the first time.
+        Ok(reply.map(|reply| Reply { replayed: false, ..reply }))
     }
 }

@@ -5,6 +5,7 @@
 //! turn names no tenant, session or principal, they come from the context it was made in.
 
 mod id;
+mod late;
 mod reply;
 mod run;
 
@@ -14,6 +15,7 @@ use haversack_memory::{Recall, SessionCache};
 use tracing::Instrument;
 
 pub use id::{InvalidTurnId, TurnId};
+pub use late::Late;
 pub use reply::{MemoryReport, Reply, ToolUse};
 
 use crate::agents::Agents;
@@ -49,6 +51,11 @@ impl Turn {
         self.id
     }
 
+    /// What ends the turn when whoever runs it gives up and drops it.
+    pub fn late(&self) -> Late {
+        Late { id: self.id, entry: self.entry, book: self.book.clone() }
+    }
+
     /// Runs the turn in the context of this call, whoever polls it.
     ///
     /// The reply is returned after it is committed. `CANCEL` ends the turn during a model call at once and
@@ -60,7 +67,8 @@ impl Turn {
     ///
     /// # Cancellation
     /// Dropping the future leaves the message recorded and the turn without an end; the next turn of the
-    /// session marks it as interrupted. Writes that have begun are whole or not there.
+    /// session marks it as interrupted, unless [`late`](Self::late) does something better. Writes that have begun are whole
+    /// or not there.
     #[track_caller]
     pub fn run(self, events: EventSink) -> impl Future<Output = Result<Reply, TurnError>> + Send + 'static {
         let admitted = self.entry.check("run a turn");

@@ -107,6 +107,32 @@ async fn a_runner_that_cannot_start_is_an_error_that_the_model_reads() {
 }
 
 #[tokio::test]
+async fn a_start_is_not_cut_short_by_the_time_of_the_tool() {
+    struct Slow;
+    impl BackgroundRunner for Slow {
+        fn start(&self, _: &str, _: &ToolCall) -> Starting {
+            Box::pin(async {
+                // Longer than the tool has.
+                tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+                Ok(Started { id: "job_7".to_owned() })
+            })
+        }
+    }
+    let run = |_: Which| async { ToolOutput::json(&"done") };
+    let audit = tool("audit", "Audits.", run).in_background();
+    let mut config = solo(&["audit"]);
+    config.tools.timeout_s = 1;
+    let house = House::built(config, Arc::new(asks()), |builder| {
+        builder.tools([Arc::new(audit) as Arc<dyn Tool>]).background(Arc::new(Slow))
+    });
+    let reply = house.say("acme", "s", "Go").await.unwrap();
+    assert_eq!(
+        reply.text, "started as job_7; the result comes later",
+        "what is started is not said to have failed"
+    );
+}
+
+#[tokio::test]
 async fn the_offline_model_asks_for_a_tool_by_the_words_that_it_declares() {
     let runner = Runner::default();
     let house = house(Offline::new(), Some(runner.clone()));

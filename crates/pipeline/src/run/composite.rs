@@ -2,8 +2,8 @@
 //!
 //! Each branch works on values of its own, parallel ones in tasks of their own; what the branches changed is merged when
 //! all of them succeeded, by the rule that the step declares. A branch that fails does not stop the others; the step
-//! fails after all have ended, and nothing of it is merged. Only so many branches run at a time, and a list that is too
-//! long is refused before any of it does.
+//! fails after all have ended, and nothing of it is merged. Only so many branches run at a time, what they give has a
+//! limit together, and a list that is too long is refused before any of it runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +17,14 @@ use super::reduce;
 use crate::PipelineError;
 use crate::check::join;
 use crate::node::{Dag, Merge, Node, Reducer};
-use crate::parameters::{Values, hex};
+use crate::parameters::{Values, hex, size_within};
 use crate::run_log::What;
 
 /// How many branches of one step run at a time; the others wait, as no more than their values.
 const AT_A_TIME: usize = 64;
+
+/// What the branches of one step may give together, in bytes of JSON: it is one event of the log.
+const GATHERED_LIMIT: usize = 4 * 1024 * 1024;
 
 /// What the branches gave, or why the step failed.
 type Gathered = Result<BTreeMap<String, Value>, String>;
@@ -176,6 +179,7 @@ impl Executor {
         let mut ended: Vec<Option<Result<Values, String>>> = branches.iter().map(|_| None).collect();
         let mut waiting = branches.into_iter().enumerate();
         let mut cancelled = false;
+        let mut left = GATHERED_LIMIT;
         loop {
             while running.len() < AT_A_TIME
                 && let Some((at, branch)) = waiting.next()
@@ -186,7 +190,15 @@ impl Executor {
             let Some(joined) = running.join_next().await else { break };
             let (at, outcome) = joined.map_err(|_| PipelineError::Internal("a branch of a run vanished"))?;
             match outcome {
-                Ok(outcome) => ended[at] = Some(outcome),
+                Ok(outcome) => {
+                    ended[at] = Some(outcome.and_then(|values| {
+                        left = values.changes().try_fold(left, |left, (_, value)| {
+                            Some(left - size_within(&**value, left)?)
+                        }).ok_or("its branches give more than 4 MiB together; let each give less, and put what is large \
+                                  into files under `put`")?;
+                        Ok(values)
+                    }));
+                }
                 Err(Halt::Cancelled) => cancelled = true,
                 // Dropping the set ends the others: nothing more can be written.
                 Err(error) => return Err(error),

@@ -24,7 +24,9 @@ use crate::node::{Dag, Node, Step, Task};
 use crate::parameters::{Values, digest, hex};
 use crate::pipeline::Pipeline;
 use crate::pipelines::Shared;
-use crate::run_log::{AttemptStatus, Inputs, OwnRows, What, claim, find, standing};
+use crate::run_log::{
+    AttemptStatus, Inputs, OwnRows, Standing, Taken, What, append, claim, find, opened, standing, taken,
+};
 use crate::step::{Attempt, Ended, Outcome, end_orphan};
 
 /// Up to so many inputs are named each; of more, only those that the step declares.
@@ -81,18 +83,39 @@ impl Executor {
         let (wanted, catalog) = (run.clone(), shared.settings.catalog.clone());
         let claimed = rows.write("take a run", move |tx, owner| {
             let claimed = claim(tx, owner, &wanted)?;
-            if let Some(claimed) = claimed.as_ref().filter(|claimed| !claimed.view.status.is_ended()) {
+            if let Some(claimed) = claimed.as_ref().filter(|claimed| !claimed.status.is_ended()) {
                 // A step that needs the folder says that it is not there.
                 drop(RunFolder::of(&catalog, owner.scope(), &wanted, &claimed.id).make());
             }
             Ok(claimed)
         });
-        let claimed = claimed.await?.ok_or(PipelineError::UnknownRun)?;
-        let (view, id) = (claimed.view, claimed.id);
+        let Standing { id, generation, status, .. } = claimed.await?.ok_or(PipelineError::UnknownRun)?;
+        if status.is_ended() {
+            return look(&rows, run).await;
+        }
+        // What it says is read beside the writers, and opened while nobody waits for it.
+        let wanted = run.clone();
+        let read = rows.read("read a run that was taken", move |conn, owner| taken(conn, owner, &wanted));
+        let Taken { run: found, definition, events } = read.await?.ok_or(PipelineError::UnknownRun)?;
+        if found.id != id || found.entry.generation != generation {
+            return Err(PipelineError::TakenOver);
+        }
+        let opened = rows.apart(move |owner| {
+            let id = found.id.clone();
+            let view = found.view(owner)?;
+            if view.unreadable {
+                return Err(PipelineError::Sealed);
+            }
+            Ok((view, opened(events, &id, owner)?))
+        });
+        let (view, events) = match opened.await {
+            Err(PipelineError::Sealed) => return unreadable(&rows, run, id, generation).await,
+            opened => opened?,
+        };
         if view.status.is_ended() {
             return Ok(view);
         }
-        let pipeline = Pipeline::stored(claimed.definition)?;
+        let pipeline = Pipeline::stored(definition)?;
         let stop = Stop::under(&CANCEL.bound().unwrap_or_default());
         if view.cancel_requested {
             stop.call_off();
@@ -101,9 +124,8 @@ impl Executor {
         let seat_of = Arc::clone(&shared);
         let _seat = seat_of.live.enter(id.clone(), view.generation, stop.clone(), hear);
         let folder = RunFolder::of(&shared.settings.catalog, rows.scope(), &run, &id);
-        let past = Past::of(claimed.events);
+        let past = Past::of(events);
         let trace = view.trace.clone();
-        let generation = view.generation;
         let mut named: BTreeSet<String> =
             pipeline.parameters().iter().map(|(name, _)| name.to_owned()).collect();
         pipeline.dag().names(&mut named);
@@ -153,9 +175,7 @@ impl Executor {
             Err(Halt::Error(error)) => return Err(error),
             Err(Halt::Cancelled) => return Err(PipelineError::TakenOver),
         }
-        let run = self.run.clone();
-        let read = self.rows.read("read a run", move |conn, owner| find(conn, owner, &run));
-        read.await?.ok_or(PipelineError::UnknownRun)
+        look(&self.rows, self.run.clone()).await
     }
 
     /// Writes down as lost what an earlier executor left without an end, and ends what it left running.
@@ -409,4 +429,30 @@ fn inputs(task: Option<&Task>, values: &Values, hash: &str) -> Inputs {
     };
     let secrets = task.map_or_else(Vec::new, |task| task.secrets.clone());
     Inputs { hash: hash.to_owned(), count: values.len(), parameters, secrets }
+}
+
+/// The run as it stands.
+async fn look(rows: &OwnRows, run: RunId) -> Result<RunView, PipelineError> {
+    let read = rows.read("read a run", move |conn, owner| find(conn, owner, &run));
+    let found = read.await?.ok_or(PipelineError::UnknownRun)?;
+    rows.apart(|owner| found.view(owner)).await
+}
+
+/// Ends a run whose words cannot be opened any more: nobody can go on with it.
+async fn unreadable(
+    rows: &OwnRows,
+    run: RunId,
+    id: String,
+    generation: u64,
+) -> Result<RunView, PipelineError> {
+    let reason = Some("what it was started with cannot be opened any more".to_owned());
+    let ended = What::Ended { status: RunStatus::Failed, outputs: Default::default(), reason };
+    let wanted = run.clone();
+    let write = rows.write("end a run that cannot be opened", move |tx, owner| {
+        append(tx, owner, &wanted, &id, generation, &[(now_millis(), ended)])
+    });
+    match write.await? {
+        Some(_) => look(rows, run).await,
+        None => Err(PipelineError::TakenOver),
+    }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use execute::Executor;
 pub(crate) use live::{Live, Stop};
-pub use view::{RunStatus, RunView};
+pub use view::{RunEntry, RunStatus, RunView};
 
 use crate::PipelineError;
 

@@ -1,4 +1,4 @@
-//! What a run looks like from outside: one serialisable value, for commands and HTTP.
+//! What a run looks like from outside: a serialisable value, whole or as an entry of a list, for commands and HTTP.
 //!
 //! It is read from the run's row and its last event, and changes nothing. The run's log has the rest.
 
@@ -57,7 +57,44 @@ impl RunStatus {
     }
 }
 
-/// One run. Times are milliseconds since the Unix epoch, UTC.
+/// One run as lists have it: without what it was given and what it gave, so that a list is as large as it has rows.
+/// Times are milliseconds since the Unix epoch, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEntry {
+    /// Its name.
+    pub run: RunId,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// SHA-256 of the pipeline's definition.
+    pub definition: String,
+    /// Who started it, and whose it is.
+    pub principal: String,
+    /// The session that was bound when it was started; it goes with that session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// How many executors have worked on it.
+    pub generation: u64,
+    /// The number of its last event.
+    pub last_event: u64,
+    /// The number of the event that asked for this try: the first one, or the last retry.
+    pub asked: u64,
+    /// Its trace: 32 hexadecimal digits.
+    pub trace: String,
+    /// Whether its cancellation was asked for.
+    pub cancel_requested: bool,
+    /// When it was started.
+    pub created_at: i64,
+    /// When an executor first worked on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<i64>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<i64>,
+}
+
+/// One run, whole. Times are milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
     /// Its name.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, OwnRows, page};
+use super::{Event, OwnRows, opened, page};
 use crate::PipelineError;
 use crate::pipelines::Shared;
 use crate::run::RunId;
@@ -60,8 +60,10 @@ impl Follow {
             if self.id.get_or_insert_with(|| found.id.clone()) != &found.id {
                 return Err(PipelineError::UnknownRun);
             }
+            let (events, id) = (found.events, found.id);
+            let events = self.rows.apart(move |owner| opened(events, &id, owner)).await?;
             self.is_last = found.is_last;
-            self.ready.extend(found.events);
+            self.ready.extend(events);
             if self.ready.is_empty() && !self.is_last && !is_first {
                 let news = async {
                     match written {

@@ -9,6 +9,7 @@ mod follow;
 mod gone;
 mod owner;
 mod rows;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,12 @@ use serde_json::Value;
 
 pub use follow::Follow;
 pub(crate) use gone::{Deleted, Leftover, cleared, delete, expire, folder_name, forget, leftovers};
-pub(crate) use owner::OwnRows;
-pub(crate) use rows::{NewRun, append, cancel, claim, find, give_up, insert, list, page, retry, standing};
+pub(crate) use owner::{OwnRows, Said};
+pub(crate) use rows::{
+    NewRun, Standing, Taken, append, cancel, claim, entry, find, give_up, insert, list, page, retry,
+    standing, taken,
+};
+pub(crate) use stored::opened;
 
 use crate::catalog::FileRecord;
 use crate::run::RunStatus;

@@ -89,6 +89,16 @@ impl OwnRows {
         let writing = self.rows.write(what, move |tx, _| Ok(work(tx, &owner)?));
         async move { Ok(writing.await?) }
     }
+
+    /// Seals or opens on the pool, while the file is others' to use.
+    pub(crate) async fn apart<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Owner) -> Result<R, PipelineError> + Send + 'static,
+    ) -> Result<R, PipelineError> {
+        let owner = self.owner.clone();
+        let worked = haversack::spawn_blocking(move || work(&owner)).await;
+        worked.map_err(|_| PipelineError::Internal("the pool is gone"))?
+    }
 }
 
 impl Owner {

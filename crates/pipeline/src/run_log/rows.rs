@@ -5,21 +5,16 @@
 //! that was overtaken, or whose run was deleted, changes nothing.
 
 use haversack_store::now_millis;
-use haversack_store::sqlite::{Connection, Error, OptionalExtension, Row, Transaction, params};
+use haversack_store::sqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use super::What;
 use super::owner::{Owner, Said};
-use super::{Event, What};
+use super::stored::{ENTRY, SEALED, StoredEvent, StoredRun, entry_of, unreadable};
 use crate::PipelineError;
-use crate::parameters::Parameters;
-use crate::run::{RunId, RunStatus, RunView};
+use crate::run::{RunEntry, RunId, RunStatus};
 
-const COLUMNS: &str = "run, id, pipeline, definition, session, parameters, status, generation, last_event, asked, trace,
-                       cancel_at, created_at, began_at, ended_at,
-                       CASE WHEN ended_at IS NOT NULL THEN
-                           (SELECT body FROM pipeline_events AS log
-                            WHERE log.tenant = pipeline_runs.tenant AND log.principal = pipeline_runs.principal
-                            AND log.run = pipeline_runs.run AND log.number = last_event)
-                       END";
+/// How many bytes of events are read at once, as they are stored. One event always is, however large.
+const PAGE_BYTES: usize = 1024 * 1024;
 
 /// A run as it is started.
 pub(crate) struct NewRun {
@@ -30,7 +25,8 @@ pub(crate) struct NewRun {
     pub(crate) identity: String,
     pub(crate) definition: String,
     pub(crate) session: Option<String>,
-    pub(crate) parameters: Parameters,
+    /// Sealed for the id.
+    pub(crate) parameters: Vec<u8>,
     pub(crate) trace: String,
 }
 
@@ -66,7 +62,7 @@ pub(crate) fn insert(tx: &Transaction<'_>, owner: &Owner, new: &NewRun) -> Resul
             new.pipeline,
             new.identity,
             new.session,
-            owner.seal(Said::Parameters, &new.id, &new.parameters)?,
+            new.parameters,
             new.trace,
             now
         ])?;
@@ -79,13 +75,27 @@ pub(crate) fn insert(tx: &Transaction<'_>, owner: &Owner, new: &NewRun) -> Resul
 }
 
 /// The run of this name.
-pub(crate) fn find(conn: &Connection, owner: &Owner, run: &RunId) -> Result<Option<RunView>, PipelineError> {
+pub(crate) fn find(
+    conn: &Connection,
+    owner: &Owner,
+    run: &RunId,
+) -> Result<Option<StoredRun>, PipelineError> {
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM pipeline_runs WHERE tenant = ?1 AND principal = ?2 AND run = ?3"
+        "SELECT {ENTRY}, {SEALED} FROM pipeline_runs WHERE tenant = ?1 AND principal = ?2 AND run = ?3"
     ))?;
-    let found =
-        statement.query_row([owner.tenant(), owner.principal(), run.as_str()], Stored::of).optional()?;
-    found.map(|stored| stored.view(owner)).transpose()
+    Ok(statement.query_row([owner.tenant(), owner.principal(), run.as_str()], StoredRun::of).optional()?)
+}
+
+/// The run of this name, without a word of what it says.
+pub(crate) fn entry(
+    conn: &Connection,
+    owner: &Owner,
+    run: &RunId,
+) -> Result<Option<RunEntry>, PipelineError> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {ENTRY} FROM pipeline_runs WHERE tenant = ?1 AND principal = ?2 AND run = ?3"
+    ))?;
+    Ok(statement.query_row([owner.tenant(), owner.principal(), run.as_str()], entry_of).optional()?)
 }
 
 /// Where the run of this name stands.
@@ -111,23 +121,23 @@ pub(crate) fn standing(
     Ok(statement.query_row([owner.tenant(), owner.principal(), run.as_str()], of).optional()?)
 }
 
-/// The principal's runs, newest first; only those in one state, where a state is given.
+/// The principal's runs, newest first, without a word of what they say; only those in one state, where a state is given.
 pub(crate) fn list(
     conn: &Connection,
     owner: &Owner,
     status: Option<RunStatus>,
     limit: usize,
-) -> Result<Vec<RunView>, PipelineError> {
+) -> Result<Vec<RunEntry>, PipelineError> {
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM pipeline_runs WHERE tenant = ?1 AND principal = ?2 AND (?3 IS NULL OR status = ?3)
+        "SELECT {ENTRY} FROM pipeline_runs WHERE tenant = ?1 AND principal = ?2 AND (?3 IS NULL OR status = ?3)
          ORDER BY created_at DESC, run LIMIT ?4"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement.query_map(
         params![owner.tenant(), owner.principal(), status.map(RunStatus::name), limit],
-        Stored::of,
+        entry_of,
     )?;
-    rows.map(|stored| stored?.view(owner)).collect()
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The definition that the run was started with.
@@ -141,12 +151,12 @@ fn definition(conn: &Connection, owner: &Owner, identity: &str) -> Result<Option
 pub(crate) struct Page {
     /// The run's id.
     pub(crate) id: String,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<StoredEvent>,
     /// Whether the run has ended, and nothing follows.
     pub(crate) is_last: bool,
 }
 
-/// At most `limit` events after the one of number `after`; `None` when there is no such run.
+/// At most `limit` events after the one of number `after`, and no more than fit a page; `None` when there is no such run.
 pub(crate) fn page(
     conn: &Connection,
     owner: &Owner,
@@ -155,7 +165,7 @@ pub(crate) fn page(
     limit: usize,
 ) -> Result<Option<Page>, PipelineError> {
     let Some(found) = standing(conn, owner, run)? else { return Ok(None) };
-    let events = events(conn, owner, run, &found.id, after, limit)?;
+    let events = events(conn, owner, run, after, limit, PAGE_BYTES)?;
     let seen = events.last().map_or(after, |event| event.number);
     let is_last = found.status.is_ended() && seen >= found.last_event;
     Ok(Some(Page { id: found.id, events, is_last }))
@@ -165,72 +175,63 @@ fn events(
     conn: &Connection,
     owner: &Owner,
     run: &RunId,
-    id: &str,
     after: u64,
     limit: usize,
-) -> Result<Vec<Event>, PipelineError> {
+    bytes: usize,
+) -> Result<Vec<StoredEvent>, PipelineError> {
     let mut statement = conn.prepare_cached(
-        "SELECT number, at, generation, body FROM pipeline_events
+        "SELECT number, at, generation, length(body), body FROM pipeline_events
          WHERE tenant = ?1 AND principal = ?2 AND run = ?3 AND number > ?4 ORDER BY number LIMIT ?5",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let asked = params![owner.tenant(), owner.principal(), run.as_str(), signed(after), limit];
     let mut rows = statement.query(asked)?;
-    let mut events = Vec::new();
+    let (mut events, mut left) = (Vec::new(), bytes);
     while let Some(row) = rows.next()? {
-        let number = row.get::<_, i64>(0)?.unsigned_abs();
-        let body: Vec<u8> = row.get(3)?;
-        events.push(Event {
-            number,
+        // The length is known without the body being read.
+        match left.checked_sub(usize::try_from(row.get::<_, i64>(3)?).unwrap_or(usize::MAX)) {
+            Some(rest) => left = rest,
+            None if events.is_empty() => left = 0,
+            None => break,
+        }
+        events.push(StoredEvent {
+            number: row.get::<_, i64>(0)?.unsigned_abs(),
             at: row.get(1)?,
             generation: row.get::<_, i64>(2)?.unsigned_abs(),
-            what: owner.open(Said::Event(number), id, &body)?,
+            body: row.get(4)?,
         });
     }
     Ok(events)
 }
 
-/// What an executor takes over.
-pub(crate) struct Claim {
-    pub(crate) id: String,
-    pub(crate) view: RunView,
-    pub(crate) definition: String,
-    pub(crate) events: Vec<Event>,
-}
-
-/// Takes the run for a new generation, and reads all that it has to know, in one transaction. A run that has ended is
-/// read and not taken. One whose words cannot be opened any more ends here: nobody can go on with it.
+/// Takes the run for a new generation; where it stands then. A run that has ended is not taken.
 pub(crate) fn claim(
     tx: &Transaction<'_>,
     owner: &Owner,
     run: &RunId,
-) -> Result<Option<Claim>, PipelineError> {
-    let taken = tx
-        .prepare_cached(
-            "UPDATE pipeline_runs
-             SET generation = generation + 1, status = 'running', began_at = coalesce(began_at, ?4)
-             WHERE tenant = ?1 AND principal = ?2 AND run = ?3 AND status IN ('pending', 'running')",
-        )?
-        .execute(params![owner.tenant(), owner.principal(), run.as_str(), now_millis()])?;
-    let Some(Standing { id, generation, .. }) = standing(tx, owner, run)? else { return Ok(None) };
-    let Some(view) = find(tx, owner, run)? else { return Ok(None) };
-    if taken == 0 {
-        return Ok(Some(Claim { id, view, definition: String::new(), events: Vec::new() }));
-    }
-    let events =
-        if view.unreadable { Err(PipelineError::Sealed) } else { events(tx, owner, run, &id, 0, usize::MAX) };
-    let events = match events {
-        Err(PipelineError::Sealed) => {
-            let reason = Some("what it was started with cannot be opened any more".to_owned());
-            let ended = What::Ended { status: RunStatus::Failed, outputs: Default::default(), reason };
-            append(tx, owner, run, &id, generation, &[(now_millis(), ended)])?;
-            let view = find(tx, owner, run)?.ok_or(PipelineError::UnknownRun)?;
-            return Ok(Some(Claim { id, view, definition: String::new(), events: Vec::new() }));
-        }
-        events => events?,
-    };
-    let definition = definition(tx, owner, &view.definition)?.unwrap_or_default();
-    Ok(Some(Claim { id, view, definition, events }))
+) -> Result<Option<Standing>, PipelineError> {
+    tx.prepare_cached(
+        "UPDATE pipeline_runs
+         SET generation = generation + 1, status = 'running', began_at = coalesce(began_at, ?4)
+         WHERE tenant = ?1 AND principal = ?2 AND run = ?3 AND status IN ('pending', 'running')",
+    )?
+    .execute(params![owner.tenant(), owner.principal(), run.as_str(), now_millis()])?;
+    standing(tx, owner, run)
+}
+
+/// What an executor has to know of a run that it took.
+pub(crate) struct Taken {
+    pub(crate) run: StoredRun,
+    pub(crate) definition: String,
+    pub(crate) events: Vec<StoredEvent>,
+}
+
+/// All that an executor has to know, read beside the writers.
+pub(crate) fn taken(conn: &Connection, owner: &Owner, run: &RunId) -> Result<Option<Taken>, PipelineError> {
+    let Some(found) = find(conn, owner, run)? else { return Ok(None) };
+    let events = events(conn, owner, run, 0, usize::MAX, usize::MAX)?;
+    let definition = definition(conn, owner, &found.entry.definition)?.unwrap_or_default();
+    Ok(Some(Taken { run: found, definition, events }))
 }
 
 /// What a write found.
@@ -288,7 +289,7 @@ pub(crate) fn cancel(
     tx: &Transaction<'_>,
     owner: &Owner,
     run: &RunId,
-) -> Result<Option<(String, RunView)>, PipelineError> {
+) -> Result<Option<StoredRun>, PipelineError> {
     let Some(found) = standing(tx, owner, run)? else { return Ok(None) };
     if !found.status.is_ended() && !found.cancel_requested {
         let now = now_millis();
@@ -313,7 +314,7 @@ pub(crate) fn cancel(
         ])?;
         add(tx, owner, run, &found.id, 0, found.last_event + 1, told.iter())?;
     }
-    Ok(find(tx, owner, run)?.map(|view| (found.id, view)))
+    find(tx, owner, run)
 }
 
 /// Makes a run that failed or was cancelled one to be executed again.
@@ -321,7 +322,7 @@ pub(crate) fn retry(
     tx: &Transaction<'_>,
     owner: &Owner,
     run: &RunId,
-) -> Result<Option<(bool, RunView)>, PipelineError> {
+) -> Result<Option<(bool, StoredRun)>, PipelineError> {
     let Some(found) = standing(tx, owner, run)? else { return Ok(None) };
     let again = matches!(found.status, RunStatus::Failed | RunStatus::Cancelled);
     if again {
@@ -334,7 +335,7 @@ pub(crate) fn retry(
         .execute(params![owner.tenant(), owner.principal(), run.as_str(), signed(number)])?;
         add(tx, owner, run, &found.id, 0, number, [&(now_millis(), What::Retried)].into_iter())?;
     }
-    Ok(find(tx, owner, run)?.map(|view| (again, view)))
+    Ok(find(tx, owner, run)?.map(|found| (again, found)))
 }
 
 /// Ends a run that nobody goes on with, of the try that this event asked for; whoever still works on it is overtaken. Its id,
@@ -385,107 +386,6 @@ fn add<'a>(
         statement.execute(params![tenant, principal, run.as_str(), signed(number), at, generation, body])?;
     }
     Ok(())
-}
-
-/// A run's row as it is stored.
-struct Stored {
-    run: String,
-    id: String,
-    status: String,
-    parameters: Vec<u8>,
-    /// The body of the last event, of a run that has ended.
-    end: Option<Vec<u8>>,
-    /// All that is not sealed.
-    rest: Rest,
-}
-
-struct Rest {
-    pipeline: String,
-    definition: String,
-    session: Option<String>,
-    generation: u64,
-    last_event: u64,
-    asked: u64,
-    trace: String,
-    cancel_requested: bool,
-    created_at: i64,
-    began_at: Option<i64>,
-    ended_at: Option<i64>,
-}
-
-impl Stored {
-    fn of(row: &Row<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            run: row.get(0)?,
-            id: row.get(1)?,
-            status: row.get(6)?,
-            parameters: row.get(5)?,
-            end: row.get(15)?,
-            rest: Rest {
-                pipeline: row.get(2)?,
-                definition: row.get(3)?,
-                session: row.get(4)?,
-                generation: row.get::<_, i64>(7)?.unsigned_abs(),
-                last_event: row.get::<_, i64>(8)?.unsigned_abs(),
-                asked: row.get::<_, i64>(9)?.unsigned_abs(),
-                trace: row.get(10)?,
-                cancel_requested: row.get::<_, Option<i64>>(11)?.is_some(),
-                created_at: row.get(12)?,
-                began_at: row.get(13)?,
-                ended_at: row.get(14)?,
-            },
-        })
-    }
-
-    /// What cannot be opened any more is left out, and the view says so: the run can still be seen, ended and deleted.
-    fn view(self, owner: &Owner) -> Result<RunView, PipelineError> {
-        let Self { run, id, status, parameters, end, rest } = self;
-        let mut unreadable = false;
-        let parameters: Option<Parameters> =
-            kept(owner.open(Said::Parameters, &id, &parameters), &mut unreadable)?;
-        // Nothing is written after the end, so the last event of a run that has ended is its end.
-        let end = end.map(|body| owner.open(Said::Event(rest.last_event), &id, &body));
-        let (outputs, reason) = match end.map(|end| kept(end, &mut unreadable)).transpose()?.flatten() {
-            Some(What::Ended { outputs, reason, .. }) => (outputs, reason),
-            Some(_) => return Err(self::unreadable().into()),
-            None => Default::default(),
-        };
-        Ok(RunView {
-            run: RunId::new(run)?,
-            pipeline: rest.pipeline,
-            definition: rest.definition,
-            principal: owner.principal().to_owned(),
-            session: rest.session,
-            status: RunStatus::named(&status).ok_or_else(self::unreadable)?,
-            parameters: parameters.unwrap_or_default(),
-            generation: rest.generation,
-            last_event: rest.last_event,
-            asked: rest.asked,
-            trace: rest.trace,
-            cancel_requested: rest.cancel_requested,
-            outputs,
-            reason,
-            unreadable,
-            created_at: rest.created_at,
-            began_at: rest.began_at,
-            ended_at: rest.ended_at,
-        })
-    }
-}
-
-fn kept<T>(opened: Result<T, PipelineError>, unreadable: &mut bool) -> Result<Option<T>, PipelineError> {
-    match opened {
-        Err(PipelineError::Sealed) => {
-            *unreadable = true;
-            Ok(None)
-        }
-        opened => opened.map(Some),
-    }
-}
-
-/// A row that this release cannot read: a newer one wrote it.
-fn unreadable() -> Error {
-    Error::ToSqlConversionFailure("a row of the run log is not readable by this release".into())
 }
 
 fn signed(number: u64) -> i64 {

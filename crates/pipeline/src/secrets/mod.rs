@@ -2,7 +2,8 @@
 //!
 //! A [`Secrets`] provider finds a value by name, in the context of the run, so that each tenant has its own. A step is
 //! given the secrets that it declares: a child process in its environment, other code through a [`SecretSet`]. They are
-//! stored nowhere: captured output is filtered for them, and a step that returns one fails.
+//! stored nowhere: captured output is filtered for them, and a step that returns one, or leaves one in the catalog, fails.
+//! They are looked for as they are and as JSON writes them; what a step encrypts or encodes in another way is not seen.
 
 mod dotenv;
 mod redact;
@@ -14,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use dotenv::DotenvError;
-pub(crate) use redact::Redactor;
+pub(crate) use redact::{Redactor, Search};
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -144,10 +145,6 @@ impl SecretSet {
         redactor.feed(text.as_bytes(), &mut clean);
         redactor.finish(&mut clean);
         String::from_utf8_lossy(&clean).into_owned()
-    }
-
-    fn needles(&self) -> impl Iterator<Item = &str> {
-        self.0.values().map(Secret::expose).filter(|secret| !secret.is_empty())
     }
 }
 

@@ -1,7 +1,8 @@
-//! A filter that takes secrets out of a stream of bytes.
+//! A filter that takes secrets out of a stream of bytes, and a search for them in one.
 //!
-//! It holds back what may be the beginning of a secret until more bytes decide, so that a secret cut in two by a pipe is
-//! found too. Every captured byte of a child goes through one on its way to the file.
+//! Both hold back what may be the beginning of a secret until more bytes decide, so that a secret cut in two by a pipe or a
+//! buffer is found too. Every captured byte of a child goes through a [`Redactor`] on its way to the file, every file that a
+//! step leaves in the catalog through a [`Search`].
 
 use super::SecretSet;
 
@@ -10,61 +11,131 @@ const MARK: &[u8] = b"[redacted]";
 
 #[derive(Debug)]
 pub(crate) struct Redactor {
-    needles: Vec<Vec<u8>>,
-    held: Vec<u8>,
+    scan: Scan,
 }
 
 impl Redactor {
     pub(crate) fn new(secrets: &SecretSet) -> Self {
-        let mut needles: Vec<Vec<u8>> = Vec::new();
-        for secret in secrets.needles() {
-            needles.push(secret.as_bytes().to_vec());
-            // As a program that prints JSON writes it.
-            let escaped = serde_json::Value::from(secret).to_string();
-            needles.push(escaped.trim_matches('"').as_bytes().to_vec());
-        }
-        needles.retain(|needle| !needle.is_empty());
-        // Longest first: of two secrets that begin alike, the longer one is taken out whole.
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        needles.dedup();
-        Self { needles, held: Vec::new() }
+        Self { scan: Scan::new(secrets) }
     }
 
     /// Appends what is clean so far.
     pub(crate) fn feed(&mut self, bytes: &[u8], clean: &mut Vec<u8>) {
-        if self.needles.is_empty() {
-            clean.extend_from_slice(bytes);
-            return;
-        }
-        self.held.extend_from_slice(bytes);
-        self.filter(clean, false);
+        self.scan.feed(bytes, |piece| take(piece, clean));
     }
 
     /// Appends the rest: no more bytes will come.
     pub(crate) fn finish(&mut self, clean: &mut Vec<u8>) {
-        self.filter(clean, true);
+        self.scan.finish(|piece| take(piece, clean));
+    }
+}
+
+fn take(piece: Piece<'_>, clean: &mut Vec<u8>) {
+    clean.extend_from_slice(match piece {
+        Piece::Clean(bytes) => bytes,
+        Piece::Secret(_) => MARK,
+    });
+}
+
+/// Looks for secrets and changes nothing.
+#[derive(Debug)]
+pub(crate) struct Search {
+    scan: Scan,
+    found: Option<String>,
+}
+
+impl Search {
+    pub(crate) fn new(secrets: &SecretSet) -> Self {
+        Self { scan: Scan::new(secrets), found: None }
     }
 
-    fn filter(&mut self, clean: &mut Vec<u8>, last: bool) {
+    /// The name of the secret in these bytes, or in them and those before.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Option<&str> {
+        let Self { scan, found } = self;
+        scan.feed(bytes, |piece| note(piece, found));
+        found.as_deref()
+    }
+
+    /// The name of the secret that was found: no more bytes will come.
+    pub(crate) fn finish(mut self) -> Option<String> {
+        let Self { scan, found } = &mut self;
+        scan.finish(|piece| note(piece, found));
+        self.found
+    }
+}
+
+fn note(piece: Piece<'_>, found: &mut Option<String>) {
+    if let Piece::Secret(name) = piece {
+        found.get_or_insert_with(|| name.to_owned());
+    }
+}
+
+/// A part of what was fed, in order.
+enum Piece<'a> {
+    Clean(&'a [u8]),
+    /// A secret of this name.
+    Secret(&'a str),
+}
+
+#[derive(Debug)]
+struct Scan {
+    needles: Vec<Needle>,
+    held: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Needle {
+    bytes: Vec<u8>,
+    name: String,
+}
+
+impl Scan {
+    fn new(secrets: &SecretSet) -> Self {
+        let mut needles: Vec<Needle> = Vec::new();
+        for (name, secret) in secrets.iter() {
+            // As it is, and as a program that prints JSON writes it.
+            let escaped = serde_json::Value::from(secret.expose()).to_string();
+            for bytes in [secret.expose(), escaped.trim_matches('"')] {
+                needles.push(Needle { bytes: bytes.as_bytes().to_vec(), name: name.to_owned() });
+            }
+        }
+        needles.retain(|needle| !needle.bytes.is_empty());
+        // Longest first: of two secrets that begin alike, the longer one is taken out whole.
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.bytes.len()));
+        needles.dedup_by(|one, other| one.bytes == other.bytes);
+        Self { needles, held: Vec::new() }
+    }
+
+    fn feed(&mut self, bytes: &[u8], each: impl FnMut(Piece<'_>)) {
+        self.held.extend_from_slice(bytes);
+        self.pass(false, each);
+    }
+
+    fn finish(&mut self, each: impl FnMut(Piece<'_>)) {
+        self.pass(true, each);
+    }
+
+    fn pass(&mut self, last: bool, mut each: impl FnMut(Piece<'_>)) {
         let held = std::mem::take(&mut self.held);
-        let mut at = 0;
+        let (mut clean, mut at) = (0, 0);
         while at < held.len() {
             let rest = &held[at..];
-            let undecided = |needle: &Vec<u8>| needle.len() > rest.len() && needle.starts_with(rest);
+            let undecided =
+                |needle: &Needle| needle.bytes.len() > rest.len() && needle.bytes.starts_with(rest);
             if !last && self.needles.iter().any(undecided) {
                 break;
             }
-            match self.needles.iter().find(|needle| rest.starts_with(needle)) {
+            match self.needles.iter().find(|needle| rest.starts_with(&needle.bytes)) {
                 Some(needle) => {
-                    clean.extend_from_slice(MARK);
-                    at += needle.len();
+                    each(Piece::Clean(&held[clean..at]));
+                    each(Piece::Secret(&needle.name));
+                    at += needle.bytes.len();
+                    clean = at;
                 }
-                None => {
-                    clean.push(held[at]);
-                    at += 1;
-                }
+                None => at += 1,
             }
         }
+        each(Piece::Clean(&held[clean..at]));
         self.held = held[at..].to_vec();
     }
 }
@@ -101,5 +172,21 @@ mod tests {
     fn the_longer_of_two_goes_whole_and_json_is_read() {
         assert_eq!(through(&["ab", "abcd"], &["a", "b", "c", "d", "ab"]), "[redacted][redacted]");
         assert_eq!(through(&["a\"b"], &[r#"{"x":"a\"b"}"#]), r#"{"x":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn a_search_names_what_it_finds_however_it_is_cut() {
+        let known = [("A", "hunter2"), ("B", "two\nlines")];
+        let set = SecretSet::new(known.map(|(name, text)| (name.to_owned(), Secret::new(text))).into());
+        for (text, name) in
+            [("say hunter2!", Some("A")), ("{\"x\":\"two\\nlines\"}", Some("B")), ("say hunter", None)]
+        {
+            for cut in 0..text.len() {
+                let mut search = Search::new(&set);
+                search.feed(&text.as_bytes()[..cut]);
+                search.feed(&text.as_bytes()[cut..]);
+                assert_eq!(search.finish().as_deref(), name, "{text} at {cut}");
+            }
+        }
     }
 }

@@ -20,12 +20,13 @@ use crate::PipelineOptions;
 use crate::catalog::{AttemptFolder, FileRecord, RunFolder};
 use crate::environment::Environment;
 use crate::node::{CommandType, Task};
-use crate::parameters::Values;
+use crate::parameters::{Values, size_within};
 use crate::run::RunId;
 use crate::secrets::SecretSet;
 
-/// What a results file may have, in bytes.
-const RETURNS_LIMIT: u64 = 64 * 1024 * 1024;
+/// What one attempt may give back, in bytes of JSON: 1 MiB, and room for the names and the marks around it. Each later
+/// reader of the run's log reads it again.
+const RETURNS_LIMIT: usize = 1024 * 1024 + 64 * 1024;
 /// How long a child that was told to end may take to be reaped.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -128,7 +129,7 @@ impl Attempt<'_> {
         let mut outcome = self.settle(outcome, stop, &secrets);
         let mut put = Vec::new();
         if let Some(folder) = folder {
-            match self.close(folder).await {
+            match self.close(folder, &secrets).await {
                 Ok(files) => put = files,
                 Err(failure) if matches!(outcome, Outcome::Succeeded(_)) => {
                     outcome = Outcome::Failed(failure.to_string());
@@ -183,11 +184,15 @@ impl Attempt<'_> {
         .await
     }
 
-    /// Takes the files that the step leaves, and clears up.
-    async fn close(&self, folder: Arc<AttemptFolder>) -> Result<Vec<FileRecord>, StepFailure> {
-        let rules = self.task.catalog.clone();
+    /// Takes the files that the step leaves, if none of them holds a secret, and clears up.
+    async fn close(
+        &self,
+        folder: Arc<AttemptFolder>,
+        secrets: &SecretSet,
+    ) -> Result<Vec<FileRecord>, StepFailure> {
+        let (rules, secrets) = (self.task.catalog.clone(), secrets.clone());
         on_the_pool(move || {
-            let files = folder.put(&rules.put, rules.no_copy);
+            let files = folder.put(&rules.put, rules.no_copy, &secrets);
             folder.clear();
             files
         })
@@ -219,7 +224,13 @@ impl Attempt<'_> {
                 }
             }
         };
-        given.take(&self.task.returns)
+        let values = given.take(&self.task.returns)?;
+        if size_within(&values, RETURNS_LIMIT).is_none() {
+            return Err(StepFailure::new(
+                "the step returns more than 1 MiB; return less, and put what is large into a file under `put`",
+            ));
+        }
+        Ok(values)
     }
 
     /// A function or a registered runner.
@@ -327,8 +338,13 @@ impl Prepared<'_> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Ok(StepOutput::nothing());
                 }
-                Ok(found) if found.is_file() && found.len() <= RETURNS_LIMIT => {}
-                _ => return Err(StepFailure::new("the file of returns is no plain file of at most 64 MiB")),
+                Ok(found) if found.is_file() && found.len() <= RETURNS_LIMIT as u64 => {}
+                _ => {
+                    return Err(StepFailure::new(
+                        "the file of returns is no plain file of at most 1 MiB; return less, and put what is large into a \
+                         file under `put`",
+                    ));
+                }
             }
             let bytes =
                 std::fs::read(&path).map_err(|_| StepFailure::new("the file of returns cannot be read"))?;

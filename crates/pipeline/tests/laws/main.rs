@@ -7,6 +7,7 @@
 // `unwrap` ends a test wherever it stands, and `#[tokio::test]` blocks on its runtime where no frame is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod bounds;
 mod catalog;
 mod check;
 mod environment;
@@ -70,7 +71,15 @@ impl House {
     }
 
     async fn log(&self, key: &str) -> Vec<Event> {
-        self.pipelines.log(&id(key), 0, usize::MAX).await.unwrap()
+        let mut log: Vec<Event> = Vec::new();
+        loop {
+            let after = log.last().map_or(0, |event| event.number);
+            let page = self.pipelines.log(&id(key), after, usize::MAX).await.unwrap();
+            if page.is_empty() {
+                return log;
+            }
+            log.extend(page);
+        }
     }
 
     /// What the only attempt of the step printed, or the last one of several.

@@ -73,6 +73,7 @@ async fn a_run_is_its_principals_alone() {
             };
             for key in ["r", "never"] {
                 unknown(pipelines.get(&id(key)).await.map(drop));
+                unknown(pipelines.entry(&id(key)).await.map(drop));
                 unknown(pipelines.execute(&id(key)).await.map(drop));
                 unknown(pipelines.cancel(&id(key)).await.map(drop));
                 unknown(pipelines.retry(&id(key)).await.map(drop));

@@ -45,6 +45,7 @@ async fn a_run_is_its_tenants_alone() {
                 assert!(matches!(outcome, Err(PipelineError::UnknownRun)), "{outcome:?}");
             };
             unknown(pipelines.get(&id("r")).await.map(drop));
+            unknown(pipelines.entry(&id("r")).await.map(drop));
             unknown(pipelines.execute(&id("r")).await.map(drop));
             unknown(pipelines.cancel(&id("r")).await.map(drop));
             unknown(pipelines.retry(&id("r")).await.map(drop));

@@ -61,6 +61,48 @@ async fn nothing_on_disk_holds_it() {
 }
 
 #[tokio::test]
+async fn a_step_that_leaves_one_in_the_catalog_fails_and_no_file_of_it_stays() {
+    let house = House::with(|options| options.secrets(known()));
+    // Across the border of two reads, as JSON, in the name of a file, and where only the hash is kept.
+    let long = "head -c 65530 /dev/zero > x; printf '%s' \"$KEY\" >> x";
+    let cases = [
+        ("long", long, false),
+        ("json", "python3 -c 'import json,os; json.dump([os.environ[\"KEY\"]], open(\"x\", \"w\"))'", false),
+        ("name", "touch \"x$KEY\"", false),
+        ("hashed", long, true),
+        ("failed", "printf '%s' \"$KEY\" > x; exit 3", false),
+    ];
+    tenant("a")
+        .wrap(async {
+            for (key, leaves, hashed) in cases {
+                let step = shell(format!("echo clean > a; {leaves}")).secrets(["KEY"]).put(["**/*"]);
+                let step = if hashed { step.no_copy() } else { step };
+                let run = house.run(&chain([("s", step)]), none(), key).await;
+                let (log, why) = (house.log(key).await, run.reason.unwrap());
+                assert_eq!(run.status, Failed, "{key}");
+                match key {
+                    "failed" => assert_eq!(why, "s: exit code 3", "the first reason is the one to know"),
+                    _ => assert!(
+                        why.starts_with("s: a file under `put` holds the secret `KEY`"),
+                        "{key}: {why}"
+                    ),
+                }
+                let text = format!("{} {why}", serde_json::to_string(&log).unwrap());
+                assert!(!text.contains("hunter2") && !text.contains("\"put\""), "{key}: {text}");
+            }
+            // A file that holds none is kept, also where it nearly holds one.
+            let step = shell("printf '%s' \"${KEY%?}\" > x").secrets(["KEY"]).put(["x"]);
+            assert_eq!(house.run(&chain([("s", step)]), none(), "near").await.status, Succeeded);
+        })
+        .await;
+    drop(house.store.close().await);
+    assert_eq!(on_disk(&house.catalog(), CANARY), Vec::<std::path::PathBuf>::new());
+    assert_eq!(on_disk(&house.catalog(), "hunter2\\n"), Vec::<std::path::PathBuf>::new());
+    assert_eq!(on_disk(&house.catalog(), "clean"), Vec::<std::path::PathBuf>::new(), "no file of it stays");
+    assert_eq!(on_disk(&house.catalog(), "hunter2").len(), 1, "the search finds what is there");
+}
+
+#[tokio::test]
 async fn each_tenant_has_its_own_under_the_same_name() {
     let per_tenant = secrets::from_fn(|name| async move {
         let whose = TENANT_ID.get().map_err(|missing| SecretsError(missing.to_string()))?;

@@ -30,7 +30,7 @@ use crate::problem::Problem;
         schema::SessionSummary, schema::SessionView, schema::TurnView, schema::MessageView, schema::Receipt,
         schema::SessionClosed, deliveries::DeliveryView, deliveries::DeliveryList, gateway::wire::WebhookMessage, gateway::wire::WebhookChat, gateway::wire::WebhookSender,
         gateway::wire::WebhookAttachment, gateway::wire::WebhookAnswer, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
-        pipelines::RunRequest, pipelines::PipelineList, pipelines::PipelineEntry, pipelines::Run, pipelines::RunList,
+        pipelines::RunRequest, pipelines::PipelineList, pipelines::PipelineEntry, pipelines::Run, pipelines::RunList, pipelines::RunInList,
         pipelines::RunLog, pipelines::RunEvent,
     )),
     modifiers(&ApiKey),

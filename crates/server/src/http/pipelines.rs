@@ -26,8 +26,8 @@ use crate::code::Code;
 use crate::problem::{Fault, Problem};
 use crate::work::pipelines;
 pub(super) use wire::{
-    NoRun, NotStarted, PipelineEntry, PipelineList, Run, RunEvent, RunList, RunLog, RunPath, RunRefused,
-    RunRequest,
+    NoRun, NotStarted, PipelineEntry, PipelineList, Run, RunEvent, RunInList, RunList, RunLog, RunPath,
+    RunRefused, RunRequest,
 };
 
 /// Runs and events of one page when nothing is asked for, and at most.
@@ -110,7 +110,7 @@ pub(super) async fn start(
     Ok(accepted(started.run))
 }
 
-/// List your runs, the newest first.
+/// List your runs, the newest first: where each stands, without what it was given and gave, which the run itself has.
 #[utoipa::path(get, path = "/v1/runs", tag = "pipelines", security(("api_key" = [])),
     params(
         ("status" = Option<String>, Query, description = "Only those that are `pending`, `running`, `succeeded`, \
@@ -145,6 +145,9 @@ pub(super) async fn show(State(app): State<App>, RunPath(run): RunPath) -> Resul
 
 /// Read the log of a run: a page of events, or with `Accept: text/event-stream` each as it is written, to the run's end.
 ///
+/// A page has at most `limit` events and about 1 MiB, and at least one event where there is one; `after` says where the next
+/// one begins.
+///
 /// A broken stream goes on behind `Last-Event-ID`.
 #[utoipa::path(get, path = "/v1/runs/{run}/log", tag = "pipelines", security(("api_key" = [])),
     params(
@@ -169,7 +172,7 @@ pub(super) async fn log(
 ) -> Result<Response, Fault> {
     let Query(part) = part.map_err(|_| invalid("The query takes `after` and `limit`, both numbers."))?;
     let runs = app.engine.work().pipelines();
-    let view = runs.get(&run).await?;
+    let view = runs.entry(&run).await?;
     if prefer::answer(&headers) == Answer::Events {
         let last = prefer::last_event(&headers)?;
         if last.as_ref().is_some_and(|last| last.turn != run.as_str()) {

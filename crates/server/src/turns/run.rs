@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use haversack::well_known::{DEADLINE, Deadline};
-use haversack_agent::{EventSink, Reply, Turn, TurnError, TurnEvent};
+use haversack_agent::{EventSink, Late, Reply, Turn, TurnError, TurnEvent};
 
 use super::{LiveTurn, Outcome, Seat};
 use crate::code::Code;
@@ -55,17 +55,31 @@ async fn wait_and_run(turn: Turn, live: &Arc<LiveTurn>, seat: &mut Seat) -> Outc
         listener.tell(&event);
     })?;
     let limit = seat.time_limit();
+    let late = turn.late();
     // A turn takes its context at the call of `run`, so the call is made inside the scope.
     let running = async move { turn.run(sink).await };
-    let mut running = std::pin::pin!(DEADLINE.scope(Deadline::after(limit), running));
+    let mut running = Box::pin(DEADLINE.scope(Deadline::after(limit), running));
     if let Ok(result) = tokio::time::timeout(limit + LATE, &mut running).await {
         return reply(result, false);
     }
     // Cancelling lets the tool that runs finish; who does not even notice that is dropped.
     live.cancel();
-    match tokio::time::timeout(STOPPING, running).await {
-        Ok(result) => reply(result, true),
-        Err(_) => Err(timed_out()),
+    if let Ok(result) = tokio::time::timeout(STOPPING, &mut running).await {
+        return reply(result, true);
+    }
+    drop(running);
+    settled(late).await
+}
+
+/// How a turn ended that was dropped: a commit that ran then runs to its end, and what the history has is told.
+async fn settled(late: Late) -> Outcome {
+    match late.settle().await {
+        Ok(Some(reply)) => Ok(Arc::new(reply)),
+        Ok(None) => Err(timed_out()),
+        Err(error) => {
+            tracing::warn!(%error, "the end of a late turn could not be recorded");
+            Err(timed_out())
+        }
     }
 }
 

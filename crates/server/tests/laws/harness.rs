@@ -4,9 +4,11 @@
 use std::sync::{Arc, Once};
 
 use futures_util::FutureExt;
+use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
 use haversack_agent::model::{ChatModel, ChatRequest, ModelStream, Offline};
 use haversack_server::Server;
 use haversack_server::auth::admin::{self, Grant};
+use haversack_server::boundary::HTTP;
 use haversack_server::config::Config;
 use haversack_server::server::Options;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -86,6 +88,12 @@ impl TestServer {
     pub async fn get(&self, key: &Key, path: &str) -> Response {
         self.request(Method::GET, path, key).send().await.unwrap()
     }
+}
+
+/// An arrival of kim of acme, for laws that ask the program itself.
+pub fn kims() -> haversack::Visit {
+    let (acme, kim) = (TenantId::new("acme").unwrap(), Principal::new("kim").unwrap());
+    HTTP.enter(|bind| bind.bind(&TENANT_ID, acme).bind(&PRINCIPAL, kim)).unwrap()
 }
 
 /// A key that was issued.

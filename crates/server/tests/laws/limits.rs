@@ -1,10 +1,17 @@
 //! Limits: one session, one tenant, one request. A refusal says when to try again and starts nothing.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use haversack_agent::model::{ChatModel, ChatRequest, ModelStream, Offline};
+use haversack_server::server::Options;
+use haversack_store::sqlite::Connection;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 
-use super::harness::{Gated, TestServer, json_of, problem, start_with};
+use super::harness::{Gated, TestServer, json_of, problem, start_with, start_with_options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn turns_of_a_session_run_one_after_another_in_their_order() {
@@ -145,6 +152,63 @@ async fn a_turn_over_its_time_ends_with_its_code_and_frees_its_session() {
     assert_eq!(view["history"][0]["status"], "timed_out", "{view}");
     model.open();
     assert_eq!(server.turn(&kim, "s", "hello").send().await.unwrap().status(), StatusCode::OK);
+}
+
+/// The only tenant's file of a data folder.
+fn tenant_file(data: &Path) -> PathBuf {
+    let mut files = std::fs::read_dir(data.join("tenants")).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|ext| ext == "sqlite")).unwrap()
+}
+
+/// A model that takes its tenant's file before it answers, so that the commit of the turn waits on the disk.
+struct Takes {
+    data: PathBuf,
+    held: Arc<Mutex<Option<Connection>>>,
+    offline: Offline,
+}
+
+impl ChatModel for Takes {
+    fn name(&self) -> &str {
+        "takes"
+    }
+
+    fn chat(&self, request: ChatRequest) -> ModelStream {
+        let conn = Connection::open(tenant_file(&self.data)).unwrap();
+        conn.execute_batch("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE").unwrap();
+        *self.held.lock().unwrap() = Some(conn);
+        self.offline.chat(request)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_late_turn_committed_is_told_and_not_that_its_time_was_up() {
+    let held: Arc<Mutex<Option<Connection>>> = Arc::default();
+    let server = start_with_options(|config| {
+        config.limits.turn_timeout_s = 1;
+        config.store.busy_timeout_ms = 120_000;
+        // One model call a turn, and nothing is written between it and the commit.
+        config.agent.specialists.truncate(1);
+        config.agent.specialists[0].tools.clear();
+        let (data, held) = (config.store.path.clone(), Arc::clone(&held));
+        let model: Arc<dyn ChatModel> = Arc::new(Takes { data, held, offline: Offline::new() });
+        Options { model: Some(model), ..Options::default() }
+    })
+    .await;
+    let kim = server.key("acme", "kim").await;
+    let mut asked = std::pin::pin!(server.turn(&kim, "s", "hello").send());
+    // Longer than any turn is waited for that has no commit under way; who is told in that time is told too early.
+    let early = tokio::time::timeout(Duration::from_secs(12), &mut asked).await;
+    assert!(held.lock().unwrap().take().is_some(), "the commit had to wait");
+    let answer = match early {
+        Ok(answer) => answer,
+        Err(_) => asked.await,
+    };
+    let reply = json_of(answer.unwrap(), StatusCode::OK).await;
+    let view = json_of(server.get(&kim, "/v1/sessions/s").await, StatusCode::OK).await;
+    assert_eq!(
+        (&view["history"][0]["status"], &view["history"][0]["turn"]),
+        (&"completed".into(), &reply["turn"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The control file: what belongs to the installation and not to one tenant.
 //!
-//! It is modelled as one connection that calls take turns on, and a second one that only watches for changes.
+//! It is modelled as one connection that writers take turns on, a few that read beside it, and one that only watches for
+//! changes, so that nobody's long read holds up a claim.
 //! The doors (to look up a key), the operator door and the key commands may use it; its work runs detached, because
 //! it belongs to no request.
 
@@ -20,8 +21,12 @@ pub use rows::{ControlRows, EngineRows};
 
 use crate::migrate::{Before, CONTROL};
 use crate::mutex::hold;
-use crate::sqlite::{Access, Connection, Transaction, empty_log, open, reading, writing};
+use crate::readers::Readers;
+use crate::sqlite::{Access, Connection, Transaction, empty_log, open, writing};
 use crate::{StoreError, StoreOptions, blocking, folder};
+
+/// How many reads of the control file run at the same time, over all tenants.
+const READERS: usize = 4;
 
 /// The open control file. Clones share it.
 #[derive(Clone)]
@@ -31,8 +36,11 @@ pub struct ControlDb {
 
 struct Shared {
     path: PathBuf,
+    options: StoreOptions,
     gate: Arc<Semaphore>,
     conn: Mutex<Option<Connection>>,
+    readers: Readers,
+    /// None once the file is closed.
     watch: Mutex<Option<Connection>>,
 }
 
@@ -74,8 +82,10 @@ impl ControlDb {
         Ok(Self {
             shared: Arc::new(Shared {
                 path: path.to_path_buf(),
+                options: options.clone(),
                 gate: Arc::new(Semaphore::new(1)),
                 conn: Mutex::new(Some(conn)),
+                readers: Readers::new(READERS),
                 watch: Mutex::new(Some(watch)),
             }),
         })
@@ -143,7 +153,21 @@ impl ControlDb {
         R: Send + 'static,
         F: FnOnce(&Connection) -> Result<R, StoreError> + Send + 'static,
     {
-        self.run(what, move |conn| reading(conn, work))
+        let shared = Arc::clone(&self.shared);
+        haversack::detached(async move {
+            let pass = shared.readers.pass().await?;
+            blocking::run(what, move || {
+                let outcome = if hold(&shared.watch).is_none() {
+                    Err(StoreError::Closed)
+                } else {
+                    let open = || open(&shared.path, Access::Read, &shared.options);
+                    shared.readers.read(what, &shared.path, open, work)
+                };
+                drop(pass);
+                outcome
+            })
+            .await
+        })
     }
 
     pub(crate) fn write<R, F>(
@@ -155,38 +179,6 @@ impl ControlDb {
         R: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<R, StoreError> + Send + 'static,
     {
-        self.run(what, move |conn| writing(conn, work))
-    }
-
-    /// Waits for running work, empties the log and closes the file.
-    pub(crate) fn close(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
-        let shared = Arc::clone(&self.shared);
-        haversack::detached(async move {
-            let pass = Arc::clone(&shared.gate).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-            blocking::run("close the control file", move || {
-                drop(hold(&shared.watch).take());
-                let conn = hold(&shared.conn).take();
-                let closed = match conn {
-                    // A key command that runs beside us keeps the log; it stays valid where it is.
-                    Some(conn) => empty_log(&conn).map(|_| ()),
-                    None => Ok(()),
-                };
-                drop(pass);
-                closed
-            })
-            .await
-        })
-    }
-
-    fn run<R, F>(
-        &self,
-        what: &'static str,
-        work: F,
-    ) -> impl Future<Output = Result<R, StoreError>> + Send + 'static + use<R, F>
-    where
-        R: Send + 'static,
-        F: FnOnce(&mut Connection) -> Result<R, StoreError> + Send + 'static,
-    {
         let shared = Arc::clone(&self.shared);
         haversack::detached(async move {
             let pass = Arc::clone(&shared.gate).acquire_owned().await.map_err(|_| StoreError::Closed)?;
@@ -194,12 +186,34 @@ impl ControlDb {
                 // The connection stays in its place: a panic rolls the transaction back and leaves it usable.
                 let mut conn = hold(&shared.conn);
                 let outcome = match conn.as_mut() {
-                    Some(conn) => work(conn).map_err(|cause| cause.located(what, &shared.path)),
+                    Some(conn) => writing(conn, work).map_err(|cause| cause.located(what, &shared.path)),
                     None => Err(StoreError::Closed),
                 };
                 drop(conn);
                 drop(pass);
                 outcome
+            })
+            .await
+        })
+    }
+
+    /// Waits for running work, empties the log and closes the file.
+    pub(crate) fn close(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
+        let shared = Arc::clone(&self.shared);
+        haversack::detached(async move {
+            let pass = Arc::clone(&shared.gate).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            let reads = shared.readers.all().await?;
+            blocking::run("close the control file", move || {
+                drop(hold(&shared.watch).take());
+                shared.readers.clear();
+                let conn = hold(&shared.conn).take();
+                let closed = match conn {
+                    // A key command that runs beside us keeps the log; it stays valid where it is.
+                    Some(conn) => empty_log(&conn).map(|_| ()),
+                    None => Ok(()),
+                };
+                drop((pass, reads));
+                closed
             })
             .await
         })

@@ -12,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::migrate::TENANT;
 use crate::mutex::hold;
-use crate::sqlite::{Access, Connection, Transaction, empty_log, open, reading, writing};
+use crate::readers::{Readers, usable};
+use crate::sqlite::{Access, Connection, Transaction, empty_log, open, writing};
 use crate::{StoreError, StoreOptions};
 
 pub(crate) struct TenantFile {
@@ -22,10 +23,8 @@ pub(crate) struct TenantFile {
     /// Whether the file was made, checked and brought up by this object.
     ready: Mutex<bool>,
     writer: Mutex<Option<Connection>>,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     write_gate: Arc<Semaphore>,
-    read_gate: Arc<Semaphore>,
-    read_slots: u32,
 }
 
 /// The right to use the file in one way; given back on drop.
@@ -35,17 +34,15 @@ pub(crate) struct Pass {
 
 impl TenantFile {
     pub(crate) fn new(tenant: TenantId, path: PathBuf, options: StoreOptions) -> Self {
-        let readers = options.readers_per_tenant.clamp(1, 64);
+        let readers = Readers::new(options.readers_per_tenant);
         Self {
             tenant,
             path,
             options,
             ready: Mutex::default(),
             writer: Mutex::default(),
-            readers: Mutex::default(),
+            readers,
             write_gate: Arc::new(Semaphore::new(1)),
-            read_gate: Arc::new(Semaphore::new(readers)),
-            read_slots: u32::try_from(readers).unwrap_or(1),
         }
     }
 
@@ -55,7 +52,7 @@ impl TenantFile {
 
     /// Waits until a read may run.
     pub(crate) async fn may_read(&self) -> Result<Pass, StoreError> {
-        Ok(Pass { _gates: vec![passed(Arc::clone(&self.read_gate).acquire_owned().await)?] })
+        Ok(Pass { _gates: vec![self.readers.pass().await?] })
     }
 
     /// Waits until nobody else writes.
@@ -66,7 +63,7 @@ impl TenantFile {
     /// Waits until nobody else reads or writes.
     pub(crate) async fn alone(&self) -> Result<Pass, StoreError> {
         let write = passed(Arc::clone(&self.write_gate).acquire_owned().await)?;
-        let reads = passed(Arc::clone(&self.read_gate).acquire_many_owned(self.read_slots).await)?;
+        let reads = self.readers.all().await?;
         Ok(Pass { _gates: vec![write, reads] })
     }
 
@@ -88,17 +85,8 @@ impl TenantFile {
         work: impl FnOnce(&Connection) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
         self.make_ready()?;
-        let kept = hold(&self.readers).pop();
-        let conn = match kept {
-            Some(conn) => conn,
-            None => open_checked(&self.path, &self.tenant, Access::Read, &self.options)?,
-        };
-        // A panic in `work` drops the connection, and with it whatever state it was left in.
-        let outcome = reading(&conn, work).map_err(|cause| cause.located(what, &self.path));
-        if usable(&outcome) {
-            hold(&self.readers).push(conn);
-        }
-        outcome
+        let open = || open_checked(&self.path, &self.tenant, Access::Read, &self.options);
+        self.readers.read(what, &self.path, open, work)
     }
 
     /// Runs `work` in a transaction. Call it with [`may_write`](Self::may_write) passed.
@@ -125,7 +113,7 @@ impl TenantFile {
 
     /// Copies the log into the file and closes all connections. Call it [`alone`](Self::alone).
     pub(crate) fn close(&self) -> Result<(), StoreError> {
-        hold(&self.readers).clear();
+        self.readers.clear();
         let writer = hold(&self.writer).take();
         *hold(&self.ready) = false;
         match writer {
@@ -193,11 +181,6 @@ pub(crate) fn read_stamp(conn: &Connection, path: &Path) -> Result<Vec<u8>, Stor
         }
         cause => StoreError::from(cause).located("read the stamp", path),
     })
-}
-
-/// A connection that met a damaged file is closed, so that a repaired file is seen.
-fn usable<R>(outcome: &Result<R, StoreError>) -> bool {
-    !matches!(outcome, Err(StoreError::Corrupt { .. } | StoreError::Io { .. }))
 }
 
 fn passed<P>(gate: Result<P, tokio::sync::AcquireError>) -> Result<P, StoreError> {

@@ -122,3 +122,42 @@ async fn secrets_are_not_printed() {
     let printed = format!("{:?}", key("one"));
     assert!(printed.contains("one") && !printed.contains('7'), "{printed}");
 }
+
+#[tokio::test]
+async fn a_long_read_holds_up_no_write_and_sees_one_state() {
+    let (_dir, store) = fresh();
+    let (keys, engine) = (store.control().keys(), store.control().engine());
+    let (reads, reading) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let count = |conn: &Connection| -> Result<i64, StoreError> {
+        Ok(conn.query_row("SELECT count(*) FROM keys", [], |row| row.get(0))?)
+    };
+    let long = haversack::spawn(engine.read("read for long", move |conn| {
+        let before = count(conn)?;
+        reads.send(()).unwrap();
+        may_go.recv().unwrap();
+        Ok((before, count(conn)?))
+    }));
+    haversack::spawn_blocking(move || reading.recv().unwrap()).await.unwrap();
+    // The read goes on until it is told to end, and that is below.
+    let written = tokio::time::timeout(std::time::Duration::from_secs(60), keys.insert(key("one"))).await;
+    let found = tokio::time::timeout(std::time::Duration::from_secs(60), keys.find("one")).await;
+    go.send(()).unwrap();
+    assert_eq!(long.await.unwrap().unwrap(), (0, 0), "one state, whatever is written beside it");
+    written.expect("a write waits for no read").unwrap();
+    assert!(found.expect("a read waits for no other").unwrap().is_some(), "what is committed is read");
+}
+
+#[tokio::test]
+async fn a_read_changes_nothing_and_ends_with_the_file() {
+    let (_dir, store) = fresh();
+    let engine = store.control().engine();
+    let change = |conn: &Connection| Ok(conn.execute("DELETE FROM keys", [])?);
+    assert!(engine.read("change", change).await.is_err(), "a read refuses to write");
+    let panics = engine.read("panic", |_| -> Result<(), StoreError> { panic!("a reader") });
+    assert!(matches!(panics.await, Err(StoreError::Panicked { .. })));
+    assert_eq!(engine.read("count", |_| Ok(1)).await.unwrap(), 1, "the next one is let in");
+    store.close().await.unwrap();
+    assert!(matches!(engine.read("count", |_| Ok(1)).await, Err(StoreError::Closed)));
+    assert!(matches!(engine.write("count", |_| Ok(1)).await, Err(StoreError::Closed)));
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
-use haversack_pipeline::run::{RunId, RunView};
+use haversack_pipeline::run::{RunEntry, RunId};
 use haversack_pipeline::run_log::Event;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -56,8 +56,8 @@ pub(in crate::http) struct PipelineEntry {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(in crate::http) struct RunList {
     /// The runs.
-    #[schema(value_type = Vec<Run>)]
-    pub(super) runs: Vec<RunView>,
+    #[schema(value_type = Vec<RunInList>)]
+    pub(super) runs: Vec<RunEntry>,
 }
 
 /// A part of a run's log.
@@ -107,6 +107,41 @@ pub(in crate::http) struct Run {
     reason: Option<String>,
     /// Present when the key that sealed it has gone: what it was given or gave is missing here then.
     unreadable: Option<bool>,
+    /// When it was started.
+    created_at: i64,
+    /// When an executor first worked on it.
+    began_at: Option<i64>,
+    /// When it ended.
+    ended_at: Option<i64>,
+}
+
+/// One run of a list: what it was given and what it gave stand in the run alone. Times are milliseconds since the Unix
+/// epoch, UTC.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RunInList {
+    /// Its name.
+    run: String,
+    /// The pipeline's name.
+    pipeline: String,
+    /// SHA-256 of the pipeline's definition.
+    definition: String,
+    /// Who started it, and whose it is.
+    principal: String,
+    /// The session that it was started in; it goes with that session.
+    session: Option<String>,
+    /// `pending`, `running`, `succeeded`, `failed` or `cancelled`.
+    status: String,
+    /// How many executors have worked on it.
+    generation: u64,
+    /// The number of its last event.
+    last_event: u64,
+    /// The number of the event that asked for this try: the first one, or the last retry.
+    asked: u64,
+    /// Its trace.
+    trace: String,
+    /// Whether its end was asked for.
+    cancel_requested: bool,
     /// When it was started.
     created_at: i64,
     /// When an executor first worked on it.

@@ -1,11 +1,12 @@
 //! Jobs and the sessions that they belong to: what is told there, what goes with one, and what jobs make of it.
 
+use haversack::well_known::SessionId;
 use haversack_store::sqlite::Connection;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{ended, idle, idle_with, posted, remember, search, show, worker_beside};
-use crate::harness::{Key, TestServer, json_of, problem, start_with};
+use crate::harness::{Key, TestServer, json_of, kims, problem, start_with};
 use crate::program::settled;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +126,26 @@ async fn a_deleted_session_takes_its_jobs_along() {
     let control = Connection::open(server.folder.path().join("data/control.sqlite")).unwrap();
     let sealed: i64 = control.query_row("SELECT count(*) FROM job_requests", [], |row| row.get(0)).unwrap();
     assert_eq!(sealed, 1);
+}
+
+/// The route takes the jobs along. One that was claimed a moment before asks for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_deleted_session_does_not_run_in_the_colleagues_who_took_its_name() {
+    let server = idle().await;
+    let (kim, sam) = (server.key("acme", "kim").await, server.key("acme", "sam").await);
+    server.say(&kim, "desk", "hello").await;
+    let mut search = search();
+    search["session"] = json!("desk");
+    let job = posted(&server, &kim, search).await;
+    let agents = server.server.engine().agents().clone();
+    let deleted = async { agents.history().unwrap().delete(&SessionId::new("desk").unwrap()).await.unwrap() };
+    assert!(kims().wrap(deleted).await.is_some());
+    server.say(&sam, "desk", "hello").await;
+    let _worker = worker_beside(&server);
+    let done = ended(&server, &kim, &job).await;
+    assert_eq!(done["state"], "failed", "{done}");
+    assert!(done.to_string().contains("was deleted"), "{done}");
+    assert_eq!(notices(&server, &sam, "desk").await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
