@@ -72,7 +72,10 @@ async fn who_waits_for_a_seat_can_be_called_off() {
             let mut follow = house.pipelines.follow(&id("r"), 0).unwrap();
             while !matches!(follow.next().await.unwrap().unwrap().what, What::AttemptStarted { .. }) {}
             house.pipelines.cancel(&id("r")).await.unwrap();
-            assert_eq!(waiting.await.unwrap().unwrap().status, Cancelled);
+            // Without being called off it waits until the file goes, and that is below.
+            let called_off = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+            let called_off = called_off.expect("who waits for a seat hears that it is called off");
+            assert_eq!(called_off.unwrap().unwrap().status, Cancelled);
             assert!(file.exists() && !holding.is_finished());
             std::fs::remove_file(&file).unwrap();
             holding.await.unwrap().unwrap();
