@@ -460,8 +460,9 @@ async fn what_a_dropped_turn_committed_all_the_same_is_given() {
     let (data, holder) = (Arc::clone(&folder), Arc::clone(&held));
     // The last thing before the commit is the model: it takes the file.
     let model = ScriptedModel::by(move |_| {
-        let file = std::fs::read_dir(&*data.lock().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-        let file = file.filter(|path| path.extension().is_some_and(|e| e == "sqlite")).next().unwrap();
+        let files = std::fs::read_dir(&*data.lock().unwrap()).unwrap();
+        let mut files = files.map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|e| e == "sqlite")).unwrap();
         let conn = Connection::open(file).unwrap();
         conn.execute_batch("BEGIN IMMEDIATE").unwrap();
         *holder.lock().unwrap() = Some(conn);
