@@ -93,10 +93,11 @@ impl Scan {
     fn new(secrets: &SecretSet) -> Self {
         let mut needles: Vec<Needle> = Vec::new();
         for (name, secret) in secrets.iter() {
-            // As it is, and as a program that prints JSON writes it.
-            let escaped = serde_json::Value::from(secret.expose()).to_string();
-            for bytes in [secret.expose(), escaped.trim_matches('"')] {
-                needles.push(Needle { bytes: bytes.as_bytes().to_vec(), name: name.to_owned() });
+            // As it is, and as programs that print JSON write it; Python writes it in ASCII.
+            let quoted = serde_json::Value::from(secret.expose()).to_string();
+            let escaped = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted);
+            for text in [secret.expose(), escaped, &in_ascii(escaped)] {
+                needles.push(Needle { bytes: text.as_bytes().to_vec(), name: name.to_owned() });
             }
         }
         needles.retain(|needle| !needle.bytes.is_empty());
@@ -140,6 +141,24 @@ impl Scan {
     }
 }
 
+/// JSON whose letters beyond ASCII are escaped too.
+fn in_ascii(escaped: &str) -> String {
+    let mut text = String::with_capacity(escaped.len());
+    for letter in escaped.chars() {
+        if letter.is_ascii() {
+            text.push(letter);
+        } else {
+            let units = letter
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            text.push_str(&units);
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +191,15 @@ mod tests {
     fn the_longer_of_two_goes_whole_and_json_is_read() {
         assert_eq!(through(&["ab", "abcd"], &["a", "b", "c", "d", "ab"]), "[redacted][redacted]");
         assert_eq!(through(&["a\"b"], &[r#"{"x":"a\"b"}"#]), r#"{"x":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn json_in_ascii_is_read_and_a_quote_at_the_end_is_part_of_a_secret() {
+        assert_eq!(through(&["k\u{e9}y\u{1f511}"], &[r#"["k\u00e9y\ud83d\udd11"]"#]), r#"["[redacted]"]"#);
+        assert_eq!(
+            through(&["key\""], &[r#"["key\""] key" key\ key"#]),
+            r#"["[redacted]"] [redacted] key\ key"#
+        );
     }
 
     #[test]

@@ -5,12 +5,15 @@
 //! calls it inside the step's frame and writes down what comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use haversack::well_known::{CANCEL, Cancel};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -27,6 +30,9 @@ use crate::secrets::SecretSet;
 /// What one attempt may give back, in bytes of JSON: 1 MiB, and room for the names and the marks around it. Each later
 /// reader of the run's log reads it again.
 const RETURNS_LIMIT: usize = 1024 * 1024 + 64 * 1024;
+const NO_RETURNS: &str = "the file of returns is no plain file of at most 1 MiB; return less, and put what is large into a \
+                          file under `put`";
+const UNREADABLE: &str = "the file of returns cannot be read";
 /// How long a child that was told to end may take to be reaped.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -334,20 +340,20 @@ impl Prepared<'_> {
     pub(super) async fn returned(&self) -> Result<StepOutput, StepFailure> {
         let path = self.folder.returns();
         on_the_pool(move || {
-            match std::fs::symlink_metadata(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Ok(StepOutput::nothing());
-                }
-                Ok(found) if found.is_file() && found.len() <= RETURNS_LIMIT as u64 => {}
-                _ => {
-                    return Err(StepFailure::new(
-                        "the file of returns is no plain file of at most 1 MiB; return less, and put what is large into a \
-                         file under `put`",
-                    ));
-                }
+            // What is measured is what is read: nothing is known of a path that something of the child may still change.
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+                Ok(file) => std::fs::File::from(file),
+                Err(Errno::NOENT) => return Ok(StepOutput::nothing()),
+                Err(Errno::LOOP | Errno::NXIO) => return Err(StepFailure::new(NO_RETURNS)),
+                Err(_) => return Err(StepFailure::new(UNREADABLE)),
+            };
+            match file.metadata() {
+                Ok(found) if found.is_file() => {}
+                _ => return Err(StepFailure::new(NO_RETURNS)),
             }
-            let bytes =
-                std::fs::read(&path).map_err(|_| StepFailure::new("the file of returns cannot be read"))?;
+            let bytes = within_limit(file).map_err(|_| StepFailure::new(UNREADABLE))?;
+            let bytes = bytes.ok_or(StepFailure::new(NO_RETURNS))?;
             let named: BTreeMap<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
                 let (line, column) = (error.line(), error.column());
                 StepFailure::new(format!(
@@ -358,6 +364,13 @@ impl Prepared<'_> {
         })
         .await
     }
+}
+
+/// All of a file of returns; `None` when it is too large, however large it was when it was opened.
+fn within_limit(from: impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    from.take(RETURNS_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= RETURNS_LIMIT).then_some(bytes))
 }
 
 fn failed(failure: StepFailure) -> Ended {
@@ -397,5 +410,20 @@ async fn on_the_pool<T: Send + 'static>(
     match haversack::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(StepFailure::new("the program is shutting down")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_returns_that_grows_while_it_is_read_is_refused() {
+        let of =
+            |bytes: usize| within_limit(io::repeat(b' ').take(bytes as u64)).unwrap().map(|read| read.len());
+        assert_eq!(of(RETURNS_LIMIT), Some(RETURNS_LIMIT));
+        assert_eq!(of(RETURNS_LIMIT + 1), None);
+        // Never more than that is held.
+        assert!(within_limit(io::repeat(b' ')).unwrap().is_none());
     }
 }

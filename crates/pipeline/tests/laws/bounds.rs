@@ -98,6 +98,28 @@ async fn a_step_returns_at_most_a_mebibyte() {
 }
 
 #[tokio::test]
+async fn what_is_no_plain_file_gives_nothing_back() {
+    let house = giving();
+    let outside = house.dir.path().join("outside.json");
+    std::fs::write(&outside, "{\"y\": 1}").unwrap();
+    let link = format!("ln -s '{}' \"$HAVERSACK_RETURNS\"", outside.display());
+    let cases = ["mkfifo \"$HAVERSACK_RETURNS\"", "mkdir \"$HAVERSACK_RETURNS\"", &link];
+    tenant("a")
+        .wrap(async {
+            for (at, leaves) in cases.into_iter().enumerate() {
+                let key = format!("r{at}");
+                let run = house.run(&chain([("s", shell(leaves).returns(["y"]))]), none(), &key).await;
+                let why = run.reason.unwrap();
+                assert!(
+                    run.status == Failed && why.contains("no plain file of at most 1 MiB"),
+                    "{leaves}: {why}"
+                );
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn what_branches_give_has_a_limit_together() {
     let house = giving();
     let pipeline = chain([("each", map("xs", "x", branch([("s", function("give").returns(["y"]))])))]);
