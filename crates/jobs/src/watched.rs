@@ -15,7 +15,8 @@ pub(crate) struct Watched(Arc<Mutex<HashMap<JobId, watch::Sender<u64>>>>);
 
 /// What comes of one job. When the last one of a job is dropped, the job is watched no more.
 pub(crate) struct News {
-    told: watch::Receiver<u64>,
+    /// There until the drop.
+    told: Option<watch::Receiver<u64>>,
     watched: Watched,
     id: JobId,
 }
@@ -32,7 +33,7 @@ impl Watched {
     /// The news of a job from now on.
     pub(crate) fn listen(&self, id: &JobId) -> News {
         let told = self.jobs().entry(id.clone()).or_default().subscribe();
-        News { told, watched: self.clone(), id: id.clone() }
+        News { told: Some(told), watched: self.clone(), id: id.clone() }
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, watch::Sender<u64>>> {
@@ -43,22 +44,28 @@ impl Watched {
 impl News {
     /// What has come so far is known.
     pub(crate) fn are_known(&mut self) {
-        self.told.mark_unchanged();
+        if let Some(told) = &mut self.told {
+            told.mark_unchanged();
+        }
     }
 
     /// Waits for news that are not known.
     pub(crate) async fn come(&mut self) {
-        if self.told.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        if let Some(told) = &mut self.told
+            && told.changed().await.is_ok()
+        {
+            return;
         }
+        std::future::pending::<()>().await;
     }
 }
 
 impl Drop for News {
     fn drop(&mut self) {
         let mut jobs = self.watched.jobs();
-        // Nobody begins to listen while the map is held, so one receiver is this one.
-        if jobs.get(&self.id).is_some_and(|told| told.receiver_count() <= 1) {
+        // While the map is held: of two that go at once the second sees that it is the last.
+        drop(self.told.take());
+        if jobs.get(&self.id).is_some_and(|told| told.receiver_count() == 0) {
             jobs.remove(&self.id);
         }
     }
