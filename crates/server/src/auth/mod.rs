@@ -7,7 +7,8 @@ pub mod key;
 pub mod name;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haversack::well_known::{Principal, TenantId};
 use haversack_jobs::AccessToken;
@@ -36,7 +37,22 @@ pub struct Caller {
 #[derive(Debug, Clone)]
 pub struct Keyring {
     store: Store,
-    known: Arc<Mutex<Known>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: Mutex<Known>,
+    /// Held by whoever reads the list.
+    reading: tokio::sync::Mutex<()>,
+    /// How many readings have begun.
+    begun: AtomicU64,
+}
+
+impl Shared {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// All keys as of one generation of the control file. There are few, so the whole list is kept: then an
@@ -45,13 +61,15 @@ pub struct Keyring {
 #[derive(Debug, Default)]
 struct Known {
     generation: Option<u64>,
+    /// The how manieth reading it comes from.
+    reading: u64,
     rows: Arc<HashMap<String, KeyRow>>,
 }
 
 impl Keyring {
     /// The keyring of a store's control file.
     pub fn new(store: Store) -> Self {
-        Self { store, known: Arc::default() }
+        Self { store, shared: Arc::default() }
     }
 
     /// Authenticates a request by its headers.
@@ -89,19 +107,31 @@ impl Keyring {
     /// on, also when another process made it.
     async fn rows(&self) -> Result<Arc<HashMap<String, KeyRow>>, Fault> {
         let control = self.store.control();
-        let generation = control.generation()?;
+        let shared = &self.shared;
         {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let generation = control.generation()?;
+            let known = shared.known();
             if known.generation == Some(generation) {
                 return Ok(known.rows.clone());
             }
         }
+        // One at a time, because everybody asks at the same moment when something has changed: whoever waited takes what was
+        // read meanwhile, if that reading began after the question.
+        let asked = shared.begun.load(Ordering::SeqCst);
+        let _turn = shared.reading.lock().await;
+        {
+            let known = shared.known();
+            if known.reading > asked {
+                return Ok(known.rows.clone());
+            }
+        }
+        let reading = shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
         // Read after the generation: a change in between makes the list newer than its number, and the next
         // request reads again.
+        let generation = Some(control.generation()?);
         let rows = control.keys().list().await?;
         let rows: Arc<HashMap<_, _>> = Arc::new(rows.into_iter().map(|row| (row.id.clone(), row)).collect());
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Known { generation: Some(generation), rows: rows.clone() };
+        *shared.known() = Known { generation, reading, rows: rows.clone() };
         Ok(rows)
     }
 }

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt};
 use haversack::well_known::TenantId;
+use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE};
 
 use super::App;
@@ -103,8 +104,12 @@ pub(super) async fn bounded(State(app): State<App>, request: Request, next: Next
     }
 }
 
-/// Whether the answer may be a stream: it is asked for, or the path has no other.
+/// Whether the answer may be a stream: it is asked for, or the path has no other. Whoever calls over MCP says of each message
+/// that it may be answered so; that is a call, which ends, and is counted as one. Its standing stream is a `GET`.
 fn may_stream(request: &Request) -> bool {
+    if request.uri().path().trim_end_matches('/') == "/mcp" && request.method() != Method::GET {
+        return false;
+    }
     let mut accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.any(|value| value.to_ascii_lowercase().contains(EVENTS))
         || request.uri().path().ends_with("/events")

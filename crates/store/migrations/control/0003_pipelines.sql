@@ -20,7 +20,6 @@ CREATE TABLE pipeline_runs (
     pipeline   TEXT    NOT NULL,
     definition TEXT    NOT NULL,
     session    TEXT,                 -- the session that was bound at its start
-    parameters BLOB    NOT NULL,     -- JSON object, sealed
     status     TEXT    NOT NULL CHECK (status IN ('pending', 'running', 'succeeded', 'failed', 'cancelled')),
     generation INTEGER NOT NULL,
     last_event INTEGER NOT NULL,
@@ -30,9 +29,10 @@ CREATE TABLE pipeline_runs (
     created_at INTEGER NOT NULL,
     began_at   INTEGER,
     ended_at   INTEGER,
+    parameters BLOB    NOT NULL,     -- JSON object, sealed; last, so that what stands before is read without it
     PRIMARY KEY (tenant, principal, run),
     FOREIGN KEY (tenant, definition) REFERENCES pipeline_definitions (tenant, identity)
-) STRICT, WITHOUT ROWID;
+) STRICT; -- with row ids: a key that is looked for is not compared with rows that hold a large value
 
 CREATE INDEX pipeline_runs_newest ON pipeline_runs (tenant, principal, created_at, run);
 CREATE INDEX pipeline_runs_of_session ON pipeline_runs (tenant, principal, session) WHERE session IS NOT NULL;
@@ -49,7 +49,7 @@ CREATE TABLE pipeline_events (
     generation INTEGER NOT NULL,
     body       BLOB    NOT NULL,     -- JSON, sealed
     PRIMARY KEY (tenant, principal, run, number)
-) STRICT, WITHOUT ROWID;
+) STRICT; -- with row ids, as above
 
 CREATE TRIGGER pipeline_events_are_never_changed BEFORE UPDATE ON pipeline_events
 BEGIN SELECT RAISE(ABORT, 'the run log is append-only'); END;
