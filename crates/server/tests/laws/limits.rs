@@ -261,6 +261,7 @@ async fn a_tenant_at_its_number_of_event_streams_is_refused_and_others_are_not()
     problem(server.get(&acme, "/v1/jobs/none/events").await, "HV0221").await;
     // What is no stream is answered, and so is somebody else.
     assert_eq!(server.get(&acme, "/v1/sessions").await.status(), StatusCode::OK);
+    assert!(!crate::mcp::begin(&server, &acme).await.is_empty(), "a call over MCP is no event stream");
     assert_eq!(server.get(&other, &others).await.status(), StatusCode::OK);
     drop(second);
     super::program::settled(async || {
