@@ -12,7 +12,7 @@ use haversack_agent::Agents;
 use haversack_agent::tool::{Tool, ToolError, ToolOutput, tool};
 use haversack_jobs::current::JOB_ID;
 use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, NewJob, State};
-use haversack_pipeline::run::{RunId, RunStatus, RunView};
+use haversack_pipeline::run::{self, RunId, RunStatus, RunView};
 use haversack_pipeline::secrets::{self, Secret};
 use haversack_pipeline::{
     Parameters, Pipeline, PipelineError, PipelineOptions, Pipelines, StepCall, StepFailure, StepFuture,
@@ -20,6 +20,7 @@ use haversack_pipeline::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::background::Results;
 use super::{Work, posted};
@@ -264,6 +265,18 @@ fn of_job(job: &str) -> String {
     format!("run-{job}")
 }
 
+/// The name of a run that is started now, by a job or by a step of a run of that job: a job has one run of its own, and each
+/// step another.
+fn of_work(job: &str) -> String {
+    match (run::RUN.bound(), run::STEP.bound()) {
+        (Some(outer), Some(step)) => {
+            let asked = format!("{job}\n{outer}\n{step}");
+            format!("run-step-{}", crate::auth::key::hex(&Sha256::digest(asked)[..16]))
+        }
+        _ => of_job(job),
+    }
+}
+
 /// The longest text of an output, and how many outputs are named, in what is told of a run. The run has them whole.
 const LONGEST: usize = 400;
 const MOST: usize = 20;
@@ -395,11 +408,11 @@ impl Seat {
         let _ = self.0.set((pipelines, journal, agents));
     }
 
-    /// Runs a pipeline to its end, under the name of the job that does it, so that a second delivery goes on with the
-    /// first one's run. What was asked for in a session that is deleted is not begun anew.
+    /// Runs a pipeline to its end, under the name of the job that does it and of the step that asked, so that a second
+    /// delivery goes on with the first one's run. What was asked for in a session that is deleted is not begun anew.
     async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
         let (pipelines, journal, agents) = self.0.get().ok_or(ToolError::NotStarted(None))?;
-        let key = JOB_ID.bound().map_or_else(fresh, |job| Ok(of_job(job.as_str()))).map_err(not_started)?;
+        let key = JOB_ID.bound().map_or_else(fresh, |job| Ok(of_work(job.as_str()))).map_err(not_started)?;
         let key = RunId::new(key).map_err(not_started)?;
         // Sessions of other doors have no history, and names that none of the chat can have.
         if let Some(session) = SESSION_ID.bound()

@@ -373,6 +373,47 @@ async fn a_deleted_session_takes_its_runs_along_and_they_do_not_begin_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_step_that_runs_a_pipeline_has_a_run_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for word in ["north", "south"] {
+        let says = format!("echo '{{\"said\": \"{word}\"}}' > \"$HAVERSACK_RETURNS\"");
+        std::fs::write(folder.path().join(format!("{word}.yaml")), one(&says, "said")).unwrap();
+    }
+    let step = |name: &str, next: &str| {
+        format!(
+            "    {name}: {{type: task, command_type: tool, command: {name}, returns: [{name}], next: {next}}}\n"
+        )
+    };
+    let outer = format!(
+        "dag:\n  start_at: north\n  steps:\n{}{}    done: {{type: success}}\n",
+        step("north", "south"),
+        step("south", "done")
+    );
+    std::fs::write(folder.path().join("outer.yaml"), outer).unwrap();
+    let change = |config: &mut Config| {
+        config.pipelines.folder = Some(folder.path().to_owned());
+        config.pipelines.tools = ["north", "south"]
+            .map(|name| PipelineTool {
+                name: name.to_owned(),
+                pipeline: name.to_owned(),
+                description: "Says where it is.".to_owned(),
+                when: vec![format!("go {name}")],
+            })
+            .into();
+    };
+    let server = start_with(change, None).await;
+    let kim = server.key("acme", "kim").await;
+    let body = json!({ "key": "r", "parameters": { "request": "where are you" } });
+    json_of(begin(&server, &kim, "outer", body).await, StatusCode::ACCEPTED).await;
+    let view = ended(&server, &kim, "r").await;
+    assert_eq!(view["status"], "succeeded", "{view}");
+    for word in ["north", "south"] {
+        assert!(view["outputs"][word].to_string().contains(word), "{view}");
+    }
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_run_is_swept_by_the_worker() {
     let server = serving(&examples()).await;
     let kim = server.key("acme", "kim").await;
