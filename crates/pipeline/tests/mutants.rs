@@ -75,7 +75,7 @@ async fn probe() {
                         println!("{reason}");
                     }
                 }
-                assert_eq!(ended.status, RunStatus::Succeeded);
+                assert_eq!(ended.entry.status, RunStatus::Succeeded);
             })
             .await;
     }

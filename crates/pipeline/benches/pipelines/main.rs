@@ -80,8 +80,8 @@ async fn one(pipelines: &Pipelines, pipeline: &Pipeline, key: RunId) -> Duration
         .wrap(async move {
             let begun = Instant::now();
             let started = pipelines.start(&pipeline, Parameters::new(), key).await.unwrap();
-            let ended = pipelines.execute(&started.run.run).await.unwrap();
-            assert_eq!(ended.status, RunStatus::Succeeded);
+            let ended = pipelines.execute(&started.run.entry.run).await.unwrap();
+            assert_eq!(ended.entry.status, RunStatus::Succeeded);
             begun.elapsed()
         })
         .await

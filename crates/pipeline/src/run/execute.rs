@@ -112,20 +112,20 @@ impl Executor {
             Err(PipelineError::Sealed) => return unreadable(&rows, run, id, generation).await,
             opened => opened?,
         };
-        if view.status.is_ended() {
+        if view.entry.status.is_ended() {
             return Ok(view);
         }
         let pipeline = Pipeline::stored(definition)?;
         let stop = Stop::under(&CANCEL.bound().unwrap_or_default());
-        if view.cancel_requested {
+        if view.entry.cancel_requested {
             stop.call_off();
         }
-        let (wrote, hear) = watch::channel(view.last_event);
+        let (wrote, hear) = watch::channel(view.entry.last_event);
         let seat_of = Arc::clone(&shared);
-        let _seat = seat_of.live.enter(id.clone(), view.generation, stop.clone(), hear);
+        let _seat = seat_of.live.enter(id.clone(), view.entry.generation, stop.clone(), hear);
         let folder = RunFolder::of(&shared.settings.catalog, rows.scope(), &run, &id);
         let past = Past::of(events);
-        let trace = view.trace.clone();
+        let trace = view.entry.trace.clone();
         let mut named: BTreeSet<String> =
             pipeline.parameters().iter().map(|(name, _)| name.to_owned()).collect();
         pipeline.dag().names(&mut named);

@@ -94,34 +94,14 @@ pub struct RunEntry {
     pub ended_at: Option<i64>,
 }
 
-/// One run, whole. Times are milliseconds since the Unix epoch, UTC.
+/// One run, whole: its entry, what it was given, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
-    /// Its name.
-    pub run: RunId,
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// SHA-256 of the pipeline's definition.
-    pub definition: String,
-    /// Who started it, and whose it is.
-    pub principal: String,
-    /// The session that was bound when it was started; it goes with that session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
-    /// Where it stands.
-    pub status: RunStatus,
+    /// What lists have of it. Its fields stand beside the others when it is serialised.
+    #[serde(flatten)]
+    pub entry: RunEntry,
     /// What it was started with.
     pub parameters: Parameters,
-    /// How many executors have worked on it.
-    pub generation: u64,
-    /// The number of its last event.
-    pub last_event: u64,
-    /// The number of the event that asked for this try: the first one, or the last retry.
-    pub asked: u64,
-    /// Its trace: 32 hexadecimal digits.
-    pub trace: String,
-    /// Whether its cancellation was asked for.
-    pub cancel_requested: bool,
     /// What the steps at the root gave, once it has ended.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Value>,
@@ -132,12 +112,4 @@ pub struct RunView {
     /// missing here then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unreadable: bool,
-    /// When it was started.
-    pub created_at: i64,
-    /// When an executor first worked on it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub began_at: Option<i64>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<i64>,
 }

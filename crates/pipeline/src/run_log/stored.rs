@@ -72,26 +72,7 @@ impl StoredRun {
             Some(_) => return Err(self::unreadable().into()),
             None => Default::default(),
         };
-        Ok(RunView {
-            run: entry.run,
-            pipeline: entry.pipeline,
-            definition: entry.definition,
-            principal: entry.principal,
-            session: entry.session,
-            status: entry.status,
-            parameters: parameters.unwrap_or_default(),
-            generation: entry.generation,
-            last_event: entry.last_event,
-            asked: entry.asked,
-            trace: entry.trace,
-            cancel_requested: entry.cancel_requested,
-            outputs,
-            reason,
-            unreadable,
-            created_at: entry.created_at,
-            began_at: entry.began_at,
-            ended_at: entry.ended_at,
-        })
+        Ok(RunView { entry, parameters: parameters.unwrap_or_default(), outputs, reason, unreadable })
     }
 }
 

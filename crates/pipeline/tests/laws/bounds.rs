@@ -32,7 +32,9 @@ async fn a_list_of_runs_is_as_large_as_it_has_rows() {
             for key in ["one", "two"] {
                 let given = size(MIB / 8).with("canary", "c".repeat(MIB / 8));
                 let view = house.run(&pipeline, given, key).await;
-                assert!(view.status == Succeeded && view.outputs["y"].as_str().unwrap().len() == MIB / 8);
+                assert!(
+                    view.entry.status == Succeeded && view.outputs["y"].as_str().unwrap().len() == MIB / 8
+                );
             }
             let list = house.pipelines.list(None, 10).await.unwrap();
             let text = serde_json::to_string(&list).unwrap();
@@ -42,7 +44,7 @@ async fn a_list_of_runs_is_as_large_as_it_has_rows() {
             assert_eq!(whole.parameters.get("canary").unwrap().as_str().unwrap().len(), MIB / 8);
             let entry = house.pipelines.entry(&id("one")).await.unwrap();
             assert_eq!(Some(&entry), list.iter().find(|entry| entry.run == id("one")));
-            assert_eq!((entry.status, entry.last_event), (whole.status, whole.last_event));
+            assert_eq!((entry.status, entry.last_event), (whole.entry.status, whole.entry.last_event));
         })
         .await;
 }
@@ -56,7 +58,7 @@ async fn a_page_of_a_log_is_bounded_in_bytes_and_never_empty_before_the_end() {
     tenant("a")
         .wrap(async {
             let view = house.run(&pipeline, size(MIB / 5 * 2), "r").await;
-            assert_eq!(view.status, Succeeded);
+            assert_eq!(view.entry.status, Succeeded);
             let (mut after, mut seen) = (0, Vec::new());
             loop {
                 let page = house.pipelines.log(&id("r"), after, usize::MAX).await.unwrap();
@@ -66,7 +68,7 @@ async fn a_page_of_a_log_is_bounded_in_bytes_and_never_empty_before_the_end() {
                 after = last.number;
                 seen.extend(page.into_iter().map(|event| event.number));
             }
-            assert_eq!(seen, (1..=view.last_event).collect::<Vec<_>>(), "every event, once, in order");
+            assert_eq!(seen, (1..=view.entry.last_event).collect::<Vec<_>>(), "every event, once, in order");
             let mut follow = house.pipelines.follow(&id("r"), 7).unwrap();
             let mut followed = Vec::new();
             while let Some(event) = follow.next().await.unwrap() {
@@ -83,14 +85,14 @@ async fn a_step_returns_at_most_a_mebibyte() {
     tenant("a")
         .wrap(async {
             let pipeline = chain([("s", function("give").returns(["y"]))]);
-            assert_eq!(house.run(&pipeline, size(MIB), "fits").await.status, Succeeded);
-            assert_eq!(house.run(&pipeline, size(MIB + 100_000), "large").await.status, Failed);
+            assert_eq!(house.run(&pipeline, size(MIB), "fits").await.entry.status, Succeeded);
+            assert_eq!(house.run(&pipeline, size(MIB + 100_000), "large").await.entry.status, Failed);
             let why = reason(&house.log("large").await);
             assert!(why.starts_with("s: ") && why.contains("more than 1 MiB"), "{why}");
             let write = "head -c $size /dev/zero | tr '\\0' x | { printf '{\"y\": \"'; cat; printf '\"}'; } > \"$HAVERSACK_RETURNS\"";
             let pipeline = chain([("s", shell(write).parameters(["size"]).returns(["y"]))]);
-            assert_eq!(house.run(&pipeline, size(MIB), "file").await.status, Succeeded);
-            assert_eq!(house.run(&pipeline, size(MIB + 100_000), "large-file").await.status, Failed);
+            assert_eq!(house.run(&pipeline, size(MIB), "file").await.entry.status, Succeeded);
+            assert_eq!(house.run(&pipeline, size(MIB + 100_000), "large-file").await.entry.status, Failed);
             let why = reason(&house.log("large-file").await);
             assert!(why.starts_with("s: ") && why.contains("at most 1 MiB"), "{why}");
         })
@@ -111,7 +113,7 @@ async fn what_is_no_plain_file_gives_nothing_back() {
                 let run = house.run(&chain([("s", shell(leaves).returns(["y"]))]), none(), &key).await;
                 let why = run.reason.unwrap();
                 assert!(
-                    run.status == Failed && why.contains("no plain file of at most 1 MiB"),
+                    run.entry.status == Failed && why.contains("no plain file of at most 1 MiB"),
                     "{leaves}: {why}"
                 );
             }
@@ -127,8 +129,8 @@ async fn what_branches_give_has_a_limit_together() {
         .wrap(async {
             let view = house.run(&pipeline, size(MIB).with("xs", vec![json!(0); 5]), "large").await;
             let why = view.reason.unwrap();
-            assert!(view.status == Failed && why.contains("more than 4 MiB together"), "{why}");
-            assert_eq!(view.last_event, 2 + 1 + 2 * 5 + 2, "a branch that is too much stops no other");
+            assert!(view.entry.status == Failed && why.contains("more than 4 MiB together"), "{why}");
+            assert_eq!(view.entry.last_event, 2 + 1 + 2 * 5 + 2, "a branch that is too much stops no other");
         })
         .await;
 }

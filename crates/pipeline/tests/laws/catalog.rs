@@ -60,14 +60,14 @@ async fn a_link_leads_nowhere() {
             let given = || none().with("target", outside.to_str().unwrap());
             let by_name = shell("ln -s \"$target\" x").parameters(["target"]).put(["x"]);
             let run = house.run(&chain([("a", by_name)]), given(), "name").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             assert!(reason(&house.log("name").await).contains("no plain file `x`"));
 
             let by_pattern = shell("ln -s \"$target\" x; ln -s \"$(dirname \"$target\")\" d; ln -s / root")
                 .parameters(["target"])
                 .put(["**/*"]);
             let run = house.run(&chain([("a", by_pattern)]), given(), "pattern").await;
-            assert_eq!(run.status, Succeeded);
+            assert_eq!(run.entry.status, Succeeded);
             assert_eq!(put(&house.log("pattern").await), []);
             let copies = on_disk(&house.catalog(), "canary");
             assert_eq!(copies, Vec::<std::path::PathBuf>::new());
@@ -82,12 +82,12 @@ async fn a_named_file_has_to_be_there() {
         .wrap(async {
             for (key, step) in [("get", shell("true").get(["x"])), ("put", shell("true").put(["x"]))] {
                 let run = house.run(&chain([("a", step)]), none(), key).await;
-                assert_eq!(run.status, Failed, "{key}");
+                assert_eq!(run.entry.status, Failed, "{key}");
                 assert!(reason(&house.log(key).await).contains("no plain file `x`"));
             }
             let run =
                 house.run(&chain([("a", shell("true").get(["*.x"]).put(["*.x"]))]), none(), "any").await;
-            assert_eq!(run.status, Succeeded, "a pattern may name nothing");
+            assert_eq!(run.entry.status, Succeeded, "a pattern may name nothing");
         })
         .await;
 }
@@ -100,7 +100,7 @@ async fn each_attempt_begins_in_an_empty_folder() {
             let step = shell("test ! -e x -a ! -e \"$TMPDIR/x\" || exit 9; touch x \"$TMPDIR/x\"; test $HAVERSACK_ATTEMPT = 3")
                 .retry(3, Duration::ZERO);
             let run = house.run(&chain([("a", step)]), none(), "r").await;
-            assert_eq!(run.status, Succeeded, "{:#?}", house.log("r").await);
+            assert_eq!(run.entry.status, Succeeded, "{:#?}", house.log("r").await);
         })
         .await;
 }
@@ -113,8 +113,8 @@ async fn tenants_with_runs_of_one_name_share_nothing() {
             .wrap(async {
                 let step = shell("test ! -e x || exit 9; printf \"$who\" > x").put(["x"]).get(["*"]);
                 let run = house.run(&chain([("s", step)]), none().with("who", name), "same").await;
-                assert_eq!(run.status, Succeeded);
-                assert!(!run.status.is_ended() || house.log("same").await.len() == 5);
+                assert_eq!(run.entry.status, Succeeded);
+                assert!(!run.entry.status.is_ended() || house.log("same").await.len() == 5);
             })
             .await;
     }

@@ -18,7 +18,7 @@ async fn a_child_inherits_nothing() {
         .wrap(async {
             let pipeline = chain([("show", shell("env"))]);
             let run = house.run(&pipeline, none().with("word", "hello"), "r").await;
-            assert_eq!(run.status, Succeeded);
+            assert_eq!(run.entry.status, Succeeded);
             let printed = house.printed("r", "show").await;
             let names: BTreeSet<&str> =
                 printed.lines().filter_map(|line| line.split_once('=')).map(|(n, _)| n).collect();
@@ -43,7 +43,7 @@ async fn a_child_inherits_nothing() {
             assert!(names.is_subset(&allowed.into_iter().collect()), "{names:?}");
             assert!(printed.contains("HAVERSACK_RUN_ID=r\n") && printed.contains("HAVERSACK_STEP=show\n"));
             assert!(printed.contains("PATH=/usr/bin:/bin\n") && printed.contains("LANG=C\n"));
-            assert!(printed.contains(&format!("TRACEPARENT=00-{}-", run.trace)), "{printed}");
+            assert!(printed.contains(&format!("TRACEPARENT=00-{}-", run.entry.trace)), "{printed}");
             let home = printed.lines().find_map(|line| line.strip_prefix("HOME=")).unwrap();
             assert!(home.starts_with(house.catalog().canonicalize().unwrap().to_str().unwrap()), "{home}");
         })
@@ -60,7 +60,7 @@ async fn a_python_child_inherits_nothing_either() {
                 .run(&chain([("show", python(script).returns(["names"]))]), none().with("x", 1), "r")
                 .await;
             let log = house.log("r").await;
-            assert_eq!(run.status, Succeeded, "{log:#?}");
+            assert_eq!(run.entry.status, Succeeded, "{log:#?}");
             let names = outputs(&log)["names"].clone();
             let allowed = json!([
                 "HAVERSACK_ATTEMPT",
@@ -141,7 +141,7 @@ async fn every_value_goes_through_whole() {
                 ]);
                 let run = house.run(&pipeline, none().with("value", value), &format!("r{at}")).await;
                 let log = house.log(&format!("r{at}")).await;
-                assert_eq!(run.status, Succeeded, "{}", reason(&log));
+                assert_eq!(run.entry.status, Succeeded, "{}", reason(&log));
                 assert_eq!(outputs(&log)["python"], Value::from(value));
             }
         })
@@ -160,13 +160,13 @@ async fn a_nul_goes_by_file_and_never_by_environment() {
 
             let run =
                 house.run(&chain([("shell", shell("true").parameters(["value"]))]), given(), "shell").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             let why = reason(&house.log("shell").await);
             assert!(why.contains("`value` holds a NUL") && why.contains("HAVERSACK_PARAMETERS"), "{why}");
 
             let by_file = shell(BACK).returns(["shell"]).parameters(Vec::<String>::new());
             let run = house.run(&chain([("shell", by_file)]), given(), "by-file").await;
-            assert_eq!(run.status, Succeeded);
+            assert_eq!(run.entry.status, Succeeded);
             assert_eq!(outputs(&house.log("by-file").await)["shell"], "a\0b");
         })
         .await;
@@ -179,7 +179,7 @@ async fn what_a_command_prints_or_exports_is_no_return() {
         .wrap(async {
             let run =
                 house.run(&chain([("a", shell("export x=1; echo x=1").returns(["x"]))]), none(), "r").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             assert!(reason(&house.log("r").await).contains("declares the return `x`"));
             let bad = shell("echo 'no json' > $HAVERSACK_RETURNS").returns(["x"]);
             house.run(&chain([("a", bad)]), none(), "s").await;
@@ -197,7 +197,7 @@ async fn a_run_goes_on_in_the_trace_of_its_start() {
     tenant("a")
         .wrap(TRACE_CONTEXT.scope(ours.clone(), async {
             let run = house.run(&print(), none(), "r").await;
-            assert_eq!(run.trace, ours.trace_id());
+            assert_eq!(run.entry.trace, ours.trace_id());
             assert_eq!(house.printed("r", "s").await, ours.as_str());
             house.pipelines.start(&print(), none(), crate::id("later")).await.unwrap();
         }))

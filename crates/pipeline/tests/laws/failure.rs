@@ -20,14 +20,14 @@ async fn a_step_is_tried_as_often_as_it_says() {
         .wrap(async {
             let third = shell("test $HAVERSACK_ATTEMPT = 3").retry(3, Duration::from_millis(1));
             let run = house.run(&chain([("s", third)]), none(), "third").await;
-            assert_eq!(run.status, Succeeded);
+            assert_eq!(run.entry.status, Succeeded);
             let log = house.log("third").await;
             use AttemptStatus::{Failed as F, Succeeded as S};
             assert_eq!(ended(&log), [("s", F), ("s", F), ("s", S)]);
 
             let never = shell("exit 7").retry(2, Duration::ZERO);
             let run = house.run(&chain([("s", never)]), none(), "never").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             assert_eq!(ended(&house.log("never").await).len(), 2);
             assert_eq!(reason(&house.log("never").await), "s: exit code 7");
         })
@@ -43,7 +43,7 @@ async fn a_step_has_the_time_it_is_given() {
             for (key, step) in [("shell", shell("sleep 1000")), ("function", function("wait"))] {
                 let step = step.timeout(Duration::from_millis(50));
                 let run = house.run(&chain([("s", step)]), none(), key).await;
-                assert_eq!(run.status, Failed, "{key}");
+                assert_eq!(run.entry.status, Failed, "{key}");
                 let log = house.log(key).await;
                 assert_eq!(ended(&log), [("s", AttemptStatus::TimedOut)], "{key}");
                 assert_eq!(reason(&log), "s: it took longer than its 50 ms");
@@ -63,7 +63,7 @@ async fn a_panic_is_a_failure_that_quotes_nothing() {
         .wrap(async {
             for name in ["at-once", "later", "sync"] {
                 let run = house.run(&chain([("s", function(name))]), none(), name).await;
-                assert_eq!(run.status, Failed, "{name}");
+                assert_eq!(run.entry.status, Failed, "{name}");
                 let why = reason(&house.log(name).await);
                 assert!(why.contains("panicked") && !why.contains("private"), "{why}");
             }
@@ -93,7 +93,7 @@ async fn a_failed_branch_does_not_stop_its_siblings() {
             let left = branch([("wait", function("waits")), ("more", stub())]);
             let both = parallel([("left", left), ("right", branch([("fail", function("fails"))]))]);
             let run = house.run(&chain([("both", both), ("never", stub())]), none(), "r").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             let log = house.log("r").await;
             let mut steps = ended(&log);
             steps.sort_by_key(|(step, _)| step.to_owned());
@@ -126,7 +126,7 @@ async fn a_retry_runs_again_what_depends_on_what_changed() {
             ]);
             house.run(&pipeline, none(), "r").await;
             assert!(
-                matches!(house.pipelines.execute(&id("r")).await.unwrap().status, Failed),
+                matches!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Failed),
                 "an end stays"
             );
             house.pipelines.retry(&id("r")).await.unwrap();

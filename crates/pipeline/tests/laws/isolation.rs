@@ -62,7 +62,7 @@ async fn one(pipelines: Pipelines, pipeline: Pipeline, number: usize) {
     pipelines.start(&pipeline, given, key.clone()).await.unwrap();
     let ended = pipelines.execute(&key).await.unwrap();
     let log = pipelines.log(&key, 0, usize::MAX).await.unwrap();
-    assert_eq!(ended.status, RunStatus::Succeeded, "{key}: {log:#?}");
+    assert_eq!(ended.entry.status, RunStatus::Succeeded, "{key}: {log:#?}");
     assert_eq!(outputs(&log), serde_json::json!({"env": key.as_str(), "seen": format!("{key} {mine}")}));
     for (step, expected) in [("leave", format!("left by {key}\n")), ("look", format!("{key} {mine}\n"))] {
         let printed = pipelines.output(&key, started(&log, step)[0], u64::MAX).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_run_inside_a_run() {
             let key = id(&format!("outer-{number}"));
             let given = Parameters::new().with("number", number);
             pipelines.start(&outer, given, key.clone()).await.unwrap();
-            assert_eq!(pipelines.execute(&key).await.unwrap().status, RunStatus::Succeeded);
+            assert_eq!(pipelines.execute(&key).await.unwrap().entry.status, RunStatus::Succeeded);
             let log = pipelines.log(&key, 0, usize::MAX).await.unwrap();
             assert_eq!(outputs(&log)["outer"], key.as_str());
         }));

@@ -61,8 +61,8 @@ async fn a_killed_run_is_resumed() {
         .wrap(async {
             let view = house.pipelines.execute(&id("r")).await.unwrap();
             let log = house.log("r").await;
-            assert_eq!(view.status, Succeeded, "{log:#?}");
-            assert_eq!(view.generation, 2);
+            assert_eq!(view.entry.status, Succeeded, "{log:#?}");
+            assert_eq!(view.entry.generation, 2);
             use AttemptStatus::{Lost, Succeeded as S};
             let stuck: Vec<_> =
                 ended(&log).into_iter().filter(|(step, _)| *step == "both/right/stuck").collect();
@@ -137,7 +137,7 @@ async fn what_a_dead_shell_of_a_dead_executor_left_is_ended() {
     let house = House::at(dir, |options| options);
     tenant("a")
         .wrap(async {
-            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Succeeded);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Succeeded);
             use AttemptStatus::{Lost, Succeeded as S};
             assert_eq!(ended(&house.log("r").await), [("s", Lost), ("s", S)]);
         })
@@ -232,7 +232,7 @@ async fn a_child_that_was_never_written_down_does_nothing() {
     notes(house.dir.path(), &house.store).await.iter().for_each(|note| drop(std::fs::remove_file(note)));
     tenant("a")
         .wrap(async {
-            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Succeeded);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Succeeded);
         })
         .await;
     assert!(house.dir.path().join("shell").exists() && house.dir.path().join("python").exists());

@@ -67,7 +67,7 @@ impl House {
     /// Starts and executes, in the context of the call.
     async fn run(&self, pipeline: &Pipeline, parameters: Parameters, key: &str) -> RunView {
         let started = self.pipelines.start(pipeline, parameters, id(key)).await.unwrap();
-        self.pipelines.execute(&started.run.run).await.unwrap()
+        self.pipelines.execute(&started.run.entry.run).await.unwrap()
     }
 
     async fn log(&self, key: &str) -> Vec<Event> {

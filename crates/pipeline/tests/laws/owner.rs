@@ -87,7 +87,7 @@ async fn a_run_is_its_principals_alone() {
         .await;
     // What a colleague tried changed nothing.
     let kims = person("kim").wrap(async { pipelines.get(&id("r")).await.unwrap() }).await;
-    assert_eq!((kims.status, kims.generation, kims.principal.as_str()), (Failed, 1, "kim"));
+    assert_eq!((kims.entry.status, kims.entry.generation, kims.entry.principal.as_str()), (Failed, 1, "kim"));
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn two_principals_use_one_key_and_do_not_meet() {
         person(name)
             .wrap(async {
                 let run = house.run(&pipeline, none().with("who", name), "same").await;
-                assert_eq!((run.status, run.principal.as_str()), (Succeeded, name));
+                assert_eq!((run.entry.status, run.entry.principal.as_str()), (Succeeded, name));
                 assert_eq!(house.printed("same", "s").await, name);
             })
             .await;
@@ -126,7 +126,7 @@ async fn what_a_run_says_is_not_in_the_control_file_in_the_clear() {
     let view = talking("kim", "desk")
         .wrap(async { house.run(&pipeline, none().with("x", "canary-parameter"), "r").await })
         .await;
-    assert_eq!(view.session.as_deref(), Some("desk"));
+    assert_eq!(view.entry.session.as_deref(), Some("desk"));
     assert_eq!(
         (&view.parameters.get("x").unwrap().as_str(), &view.outputs["y"]),
         (&Some("canary-parameter"), &"canary-output".into())
@@ -164,7 +164,7 @@ async fn a_row_that_was_moved_does_not_open() {
                 .await
                 .unwrap();
             let b = house.pipelines.get(&id("b")).await.unwrap();
-            assert!(b.unreadable && b.parameters.is_empty() && b.status == Succeeded, "{b:?}");
+            assert!(b.unreadable && b.parameters.is_empty() && b.entry.status == Succeeded, "{b:?}");
             assert!(!house.pipelines.get(&id("a")).await.unwrap().unreadable);
             // The others are still seen.
             assert_eq!(house.pipelines.list(None, 10).await.unwrap().len(), 2);
@@ -195,7 +195,7 @@ async fn a_run_whose_key_is_lost_ends_as_failed() {
     person("kim")
         .wrap(async {
             let run = house.pipelines.execute(&id("r")).await.unwrap();
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             assert!(run.unreadable && run.reason.unwrap().contains("cannot be opened"));
             house.pipelines.delete(&id("r")).await.unwrap();
         })
@@ -292,7 +292,7 @@ async fn an_executor_of_another_process_writes_nothing_of_a_deleted_run() {
             gate.add_permits(1);
             assert!(matches!(running.await.unwrap(), Err(PipelineError::TakenOver)));
             gate.add_permits(1);
-            assert_eq!(new.await.unwrap().unwrap().status, Succeeded);
+            assert_eq!(new.await.unwrap().unwrap().entry.status, Succeeded);
             assert_eq!(house.log("r").await.len(), 7);
             assert_eq!(elsewhere.forget(&SessionId::new("desk").unwrap()).await.unwrap(), 1);
         })
@@ -338,7 +338,7 @@ async fn an_old_ended_run_goes_with_its_folder_and_one_that_has_not_ended_stays(
             house.run(&pipeline, none(), "young").await;
             house.pipelines.start(&pipeline, none(), id("waits")).await.unwrap();
             house.pipelines.start(&pipeline, none(), id("called-off")).await.unwrap();
-            assert_eq!(house.pipelines.cancel(&id("called-off")).await.unwrap().status, Cancelled);
+            assert_eq!(house.pipelines.cancel(&id("called-off")).await.unwrap().entry.status, Cancelled);
             // All but one are a day old.
             let age = house.store.rows().unwrap().write("age", |tx, _| {
                 Ok(tx.execute(
@@ -357,7 +357,7 @@ async fn an_old_ended_run_goes_with_its_folder_and_one_that_has_not_ended_stays(
         .wrap(async {
             let left = house.pipelines.list(None, 10).await.unwrap();
             assert_eq!(left.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["young", "waits"]);
-            assert_eq!(house.pipelines.execute(&id("waits")).await.unwrap().status, Succeeded);
+            assert_eq!(house.pipelines.execute(&id("waits")).await.unwrap().entry.status, Succeeded);
         })
         .await;
     assert_eq!((folders(&house).len(), rows(&house).await[3]), (2, 0));

@@ -42,7 +42,7 @@ async fn two_branches_of_one_name_need_a_rule() {
             let both =
                 || parallel([("a", branch([("s", give("x", 1))])), ("b", branch([("s", give("x", 2))]))]);
             let run = house.run(&chain([("both", both())]), none(), "error").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             let why = reason(&house.log("error").await);
             assert!(why.contains("2 branches give `x` a value") && why.contains("merge: last"), "{why}");
 
@@ -93,7 +93,7 @@ async fn nothing_of_a_failed_composite_is_merged() {
                 ]);
                 let given = none().with("x", "outer").with("list", json!([1, 2]));
                 let run = house.run(&pipeline, given, name).await;
-                assert_eq!(run.status, Succeeded, "{name}");
+                assert_eq!(run.entry.status, Succeeded, "{name}");
                 assert_eq!(outputs(&house.log(name).await), json!({"seen": "outer"}), "{name}");
             }
         })
@@ -118,7 +118,7 @@ async fn a_map_gives_lists_in_order_and_its_element_stays_inside() {
             assert_eq!(outputs(&house.log("empty").await), json!({}));
 
             let run = house.run(&chain([("each", see())]), none().with("list", "no list"), "bad").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             assert!(reason(&house.log("bad").await).contains("`list` is no list"));
         })
         .await;
@@ -134,7 +134,7 @@ async fn a_value_without_a_branch_takes_the_default_or_fails() {
             assert_eq!(outputs(&house.log("number").await), json!({"y": "seven"}));
 
             let run = house.run(&chain([("c", choose())]), none().with("x", "private"), "none").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             let why = reason(&house.log("none").await);
             assert!(why.contains("no branch is for the value of `x`") && !why.contains("private"), "{why}");
 
@@ -152,7 +152,7 @@ async fn an_iteration_sees_the_last_one_and_its_number() {
         .wrap(async {
             let inside = branch([("s", function("see").returns(["seen"]))]);
             let run = house.run(&chain([("l", repeat(3, inside).index_as("x"))]), none(), "r").await;
-            assert_eq!(run.status, Succeeded);
+            assert_eq!(run.entry.status, Succeeded);
             assert_eq!(outputs(&house.log("r").await), json!({"seen": 2}), "the number itself stays inside");
         })
         .await;

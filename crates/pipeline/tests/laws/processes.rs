@@ -44,7 +44,7 @@ async fn a_cancelled_run_leaves_no_process() {
             until("the family to be there", || file.exists()).await;
             house.pipelines.cancel(&id("r")).await.unwrap();
             let view = running.await.unwrap().unwrap();
-            assert_eq!(view.status, Cancelled);
+            assert_eq!(view.entry.status, Cancelled);
             assert_eq!(ended(&house.log("r").await), [("s", AttemptStatus::Cancelled)]);
         })
         .await;
@@ -60,7 +60,7 @@ async fn a_timeout_leaves_no_process() {
     tenant("a")
         .wrap(async {
             let step = shell(family(&file, "wait")).timeout(Duration::from_millis(300));
-            assert_eq!(house.run(&chain([("s", step)]), none(), "r").await.status, Failed);
+            assert_eq!(house.run(&chain([("s", step)]), none(), "r").await.entry.status, Failed);
         })
         .await;
     all_gone(&ids(&file)).await;
@@ -83,8 +83,8 @@ async fn a_dropped_executor_leaves_no_process() {
             assert!(running.await.unwrap_err().is_cancelled());
 
             // It stands as after a crash: asked to end now, it ends with whoever takes it next.
-            assert!(house.pipelines.cancel(&id("r")).await.unwrap().cancel_requested);
-            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Cancelled);
+            assert!(house.pipelines.cancel(&id("r")).await.unwrap().entry.cancel_requested);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Cancelled);
             assert_eq!(ended(&house.log("r").await), [("s", AttemptStatus::Lost)]);
         })
         .await;
@@ -98,7 +98,7 @@ async fn what_a_child_leaves_in_the_background_ends_with_it() {
     tenant("a")
         .wrap(async {
             assert_eq!(
-                house.run(&chain([("s", shell(family(&file, "true")))]), none(), "r").await.status,
+                house.run(&chain([("s", shell(family(&file, "true")))]), none(), "r").await.entry.status,
                 Succeeded
             );
         })
@@ -121,10 +121,10 @@ async fn the_callers_cancel_stops_the_executor_and_the_run_goes_on_later() {
             until("the family to be there", || file.exists()).await;
             cancel.cancel();
             assert!(matches!(running.await.unwrap(), Err(PipelineError::Stopped)));
-            assert_eq!(house.pipelines.get(&id("r")).await.unwrap().status, Running);
+            assert_eq!(house.pipelines.get(&id("r")).await.unwrap().entry.status, Running);
             all_gone(&ids(&file)).await;
 
-            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Succeeded);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Succeeded);
             use AttemptStatus::{Cancelled, Succeeded as S};
             assert_eq!(ended(&house.log("r").await), [("s", Cancelled), ("s", S)]);
         })
@@ -143,15 +143,15 @@ async fn a_run_that_is_given_up_ends_once_and_only_in_its_own_try() {
             let running = haversack::spawn(runs.execute(&id("r")));
             until("the family to be there", || file.exists()).await;
             runs.give_up(&id("r"), 2, false, "of another try").await.unwrap();
-            assert_eq!(runs.get(&id("r")).await.unwrap().status, Running);
+            assert_eq!(runs.get(&id("r")).await.unwrap().entry.status, Running);
             runs.give_up(&id("r"), 1, false, "nobody goes on").await.unwrap();
             assert!(matches!(running.await.unwrap(), Err(PipelineError::TakenOver)));
             runs.give_up(&id("r"), 1, true, "too late").await.unwrap();
             let view = runs.get(&id("r")).await.unwrap();
-            assert_eq!((view.status, view.reason.as_deref()), (Failed, Some("nobody goes on")));
+            assert_eq!((view.entry.status, view.reason.as_deref()), (Failed, Some("nobody goes on")));
             runs.retry(&id("r")).await.unwrap();
             runs.give_up(&id("r"), 1, false, "of the try before").await.unwrap();
-            assert_eq!(runs.execute(&id("r")).await.unwrap().status, Succeeded);
+            assert_eq!(runs.execute(&id("r")).await.unwrap().entry.status, Succeeded);
         })
         .await;
     all_gone(&ids(&file)).await;
@@ -163,12 +163,12 @@ async fn a_run_that_nobody_executes_is_cancelled_at_once() {
     tenant("a")
         .wrap(async {
             house.pipelines.start(&chain([("s", shell("true"))]), none(), id("r")).await.unwrap();
-            assert_eq!(house.pipelines.cancel(&id("r")).await.unwrap().status, Cancelled);
-            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Cancelled);
+            assert_eq!(house.pipelines.cancel(&id("r")).await.unwrap().entry.status, Cancelled);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Cancelled);
             assert_eq!(ended(&house.log("r").await), []);
 
             house.pipelines.retry(&id("r")).await.unwrap();
-            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().status, Succeeded);
+            assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Succeeded);
         })
         .await;
 }

@@ -144,7 +144,7 @@ async fn an_executor_that_was_overtaken_writes_nothing_more() {
             let first = haversack::spawn(house.pipelines.execute(&id("r")));
             reached.notified().await;
             let second = house.pipelines.execute(&id("r")).await.unwrap();
-            assert_eq!(second.status, Succeeded);
+            assert_eq!(second.entry.status, Succeeded);
             assert!(matches!(first.await.unwrap(), Err(PipelineError::TakenOver)));
 
             let log = house.log("r").await;
@@ -188,7 +188,7 @@ async fn the_generation_alone_keeps_an_old_executor_out() {
             gates[0].add_permits(1);
             assert!(matches!(old.await.unwrap(), Err(PipelineError::TakenOver)));
             gates[1].add_permits(1);
-            assert_eq!(new.await.unwrap().unwrap().status, Succeeded);
+            assert_eq!(new.await.unwrap().unwrap().entry.status, Succeeded);
             let log = house.log("r").await;
             assert_eq!(outputs(&log), json!({"x": 2}));
             let taken = log.iter().position(|event| event.generation == 2).unwrap();

@@ -45,10 +45,10 @@ async fn an_agent_step_runs_in_the_context_of_its_run() {
         .wrap(async {
             let step = runner("agent", "support").set("tone", "kind").returns(["answer"]);
             let run = house.run(&chain([("ask", step)]), none().with("question", "why"), "r").await;
-            assert_eq!(run.status, Succeeded);
+            assert_eq!(run.entry.status, Succeeded);
             let answer = outputs(&house.log("r").await)["answer"].clone();
             let expected = json!({
-                "agent": "support", "tenant": "a", "step": "ask", "question": "why", "tone": "kind", "trace": run.trace
+                "agent": "support", "tenant": "a", "step": "ask", "question": "why", "tone": "kind", "trace": run.entry.trace
             });
             assert_eq!(answer, expected);
             assert_eq!(house.printed("r", "ask").await, "asked\n");
@@ -87,7 +87,7 @@ async fn a_python_function_is_called_by_the_names_it_has() {
             ]);
             let run = house.run(&pipeline, none().with("a", 1), "r").await;
             let log = house.log("r").await;
-            assert_eq!(run.status, Succeeded, "{log:#?}");
+            assert_eq!(run.entry.status, Succeeded, "{log:#?}");
             let expected = json!({"sum": 11, "x": 1, "y": [1], "names": ["a", "sum", "x", "y"]});
             assert_eq!(outputs(&log), expected);
             assert_eq!(house.printed("r", "add").await, "adding\n");

@@ -47,7 +47,12 @@ async fn who_waits_for_a_seat_uses_up_no_time() {
             tokio::time::sleep(Duration::from_millis(2_500)).await;
             assert!(!waiting.is_finished());
             std::fs::remove_file(&file).unwrap();
-            assert_eq!(waiting.await.unwrap().unwrap().status, Succeeded, "{:?}", house.log("short").await);
+            assert_eq!(
+                waiting.await.unwrap().unwrap().entry.status,
+                Succeeded,
+                "{:?}",
+                house.log("short").await
+            );
             let took = house.log("short").await.into_iter().find_map(|event| match event.what {
                 What::AttemptEnded { ms, .. } => Some(ms),
                 _ => None,
@@ -55,7 +60,7 @@ async fn who_waits_for_a_seat_uses_up_no_time() {
             assert!(took.unwrap() < 2_000, "what it waited is not what it took");
         })
         .await;
-    assert_eq!(holding.await.unwrap().unwrap().status, Succeeded);
+    assert_eq!(holding.await.unwrap().unwrap().entry.status, Succeeded);
 }
 
 #[tokio::test]
@@ -75,7 +80,7 @@ async fn who_waits_for_a_seat_can_be_called_off() {
             // Without being called off it waits until the file goes, and that is below.
             let called_off = tokio::time::timeout(Duration::from_secs(60), waiting).await;
             let called_off = called_off.expect("who waits for a seat hears that it is called off");
-            assert_eq!(called_off.unwrap().unwrap().status, Cancelled);
+            assert_eq!(called_off.unwrap().unwrap().entry.status, Cancelled);
             assert!(file.exists() && !holding.is_finished());
             std::fs::remove_file(&file).unwrap();
             holding.await.unwrap().unwrap();
@@ -113,7 +118,7 @@ async fn a_tenant_has_no_more_than_its_share_of_the_seats() {
         let short = chain([("s", shell("true"))]);
         let run = house.run(&short, none(), "r");
         // Without its share it waits until the file goes, and that is below.
-        tokio::time::timeout(Duration::from_secs(60), run).await.map(|run| run.status)
+        tokio::time::timeout(Duration::from_secs(60), run).await.map(|run| run.entry.status)
     });
     assert_eq!(other.await.ok(), Some(Succeeded), "nobody's share is all of the seats");
     assert_eq!(there(), 2, "no more than its share, though a seat was free");
@@ -161,12 +166,12 @@ async fn a_list_that_is_too_long_is_refused_before_a_branch_runs() {
     tenant("a")
         .wrap(async {
             let xs = |count| Parameters::new().with("xs", vec![json!(0); count]);
-            assert_eq!(house.run(&pipeline, xs(71), "long").await.status, Failed);
+            assert_eq!(house.run(&pipeline, xs(71), "long").await.entry.status, Failed);
             assert_eq!(ended(&house.log("long").await), []);
             let why = reason(&house.log("long").await);
             assert!(why.contains("71 elements") && why.contains("at most 70"), "{why}");
             assert_eq!(ran.available_permits(), 0);
-            assert_eq!(house.run(&pipeline, xs(70), "short").await.status, Succeeded);
+            assert_eq!(house.run(&pipeline, xs(70), "short").await.entry.status, Succeeded);
             assert_eq!(ran.available_permits(), 70);
         })
         .await;

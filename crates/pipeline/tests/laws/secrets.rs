@@ -27,7 +27,7 @@ async fn only_a_step_that_declares_it_has_it() {
                 ("python", python("import os\nprint(len(os.environ['KEY']))").secrets(["KEY"])),
             ]);
             let run = house.run(&pipeline, none(), "r").await;
-            assert_eq!(run.status, Succeeded, "{:#?}", house.log("r").await);
+            assert_eq!(run.entry.status, Succeeded, "{:#?}", house.log("r").await);
             let length = format!("{}\n", CANARY.len());
             assert_eq!(house.printed("r", "with").await, length);
             assert_eq!(house.printed("r", "without").await, "0\n");
@@ -50,7 +50,7 @@ async fn nothing_on_disk_holds_it() {
 
             let gives = shell("printf '{\"x\": \"%s\"}' canary-hunter2 >&2; python3 -c 'import json,os; json.dump({\"x\": [os.environ[\"KEY\"]]}, open(os.environ[\"HAVERSACK_RETURNS\"], \"w\"))'");
             let run = house.run(&chain([("gives", gives.secrets(["KEY"]).returns(["x"]))]), none(), "gives").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             assert!(reason(&house.log("gives").await).contains("the return `x` holds a secret"));
         })
         .await;
@@ -79,7 +79,7 @@ async fn a_step_that_leaves_one_in_the_catalog_fails_and_no_file_of_it_stays() {
                 let step = if hashed { step.no_copy() } else { step };
                 let run = house.run(&chain([("s", step)]), none(), key).await;
                 let (log, why) = (house.log(key).await, run.reason.unwrap());
-                assert_eq!(run.status, Failed, "{key}");
+                assert_eq!(run.entry.status, Failed, "{key}");
                 match key {
                     "failed" => assert_eq!(why, "s: exit code 3", "the first reason is the one to know"),
                     _ => assert!(
@@ -92,7 +92,7 @@ async fn a_step_that_leaves_one_in_the_catalog_fails_and_no_file_of_it_stays() {
             }
             // A file that holds none is kept, also where it nearly holds one.
             let step = shell("printf '%s' \"${KEY%?}\" > x").secrets(["KEY"]).put(["x"]);
-            assert_eq!(house.run(&chain([("s", step)]), none(), "near").await.status, Succeeded);
+            assert_eq!(house.run(&chain([("s", step)]), none(), "near").await.entry.status, Succeeded);
         })
         .await;
     drop(house.store.close().await);
@@ -114,7 +114,7 @@ async fn each_tenant_has_its_own_under_the_same_name() {
             .wrap(async {
                 let step = shell("test \"$KEY\" = \"key of $who\"").parameters(["who"]).secrets(["KEY"]);
                 let run = house.run(&chain([("s", step)]), none().with("who", name), "r").await;
-                assert_eq!(run.status, Succeeded);
+                assert_eq!(run.entry.status, Succeeded);
             })
             .await;
     }
@@ -156,9 +156,9 @@ async fn the_first_provider_that_knows_it_answers_also_with_nothing() {
             let run = house
                 .run(&chain([("s", shell("test \"${KEY-unset}\" = ''").secrets(["KEY"]))]), none(), "r")
                 .await;
-            assert_eq!(run.status, Succeeded);
+            assert_eq!(run.entry.status, Succeeded);
             let run = house.run(&chain([("s", shell("true").secrets(["OTHER"]))]), none(), "s").await;
-            assert_eq!(run.status, Failed);
+            assert_eq!(run.entry.status, Failed);
             assert!(reason(&house.log("s").await).contains("nobody knows the secret `OTHER`"));
         })
         .await;

@@ -57,7 +57,7 @@ async fn every_shape_has_its_outcome() {
             for (name, status, attempts, given) in table() {
                 let run = house.run(&read(name), none(), name).await;
                 let log = house.log(name).await;
-                assert_eq!(run.status, status, "{name}: {log:#?}");
+                assert_eq!(run.entry.status, status, "{name}: {log:#?}");
                 assert_eq!(ended(&log).len(), attempts, "{name}: {log:#?}");
                 assert_eq!(outputs(&log), given, "{name}");
             }
@@ -72,14 +72,14 @@ async fn a_retry_runs_only_what_failed() {
         .wrap(async {
             for (name, before, after) in RETRIED {
                 let run = house.run(&read(name), none(), name).await;
-                assert_eq!(run.status, Failed, "{name}");
-                assert_eq!(run.status.exit_code(), 1);
+                assert_eq!(run.entry.status, Failed, "{name}");
+                assert_eq!(run.entry.status.exit_code(), 1);
                 assert_eq!(ended(&house.log(name).await).len(), *before, "{name}");
 
                 house.pipelines.retry(&id(name)).await.unwrap();
                 let run = house.pipelines.execute(&id(name)).await.unwrap();
-                assert_eq!(run.status, Succeeded, "{name}: {:#?}", house.log(name).await);
-                assert_eq!(run.status.exit_code(), 0);
+                assert_eq!(run.entry.status, Succeeded, "{name}: {:#?}", house.log(name).await);
+                assert_eq!(run.entry.status.exit_code(), 0);
                 assert_eq!(ended(&house.log(name).await).len(), *after, "{name}");
             }
         })

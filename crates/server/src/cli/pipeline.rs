@@ -136,11 +136,11 @@ async fn ended(
     place.close().await?;
     let run = ran?;
     out.value(&run);
-    let mark = match run.status {
-        RunStatus::Succeeded => out.good(run.status.name()),
+    let mark = match run.entry.status {
+        RunStatus::Succeeded => out.good(run.entry.status.name()),
         status => out.bad(status.name()),
     };
-    out.line(&format!("{} {mark}{}", run.run, took(&run)));
+    out.line(&format!("{} {mark}{}", run.entry.run, took(&run)));
     if let Some(reason) = &run.reason {
         out.line(plain(reason).as_ref());
     }
@@ -148,18 +148,18 @@ async fn ended(
     if !rows.is_empty() {
         out.table(&["output", "value"], &rows);
     }
-    if run.status != RunStatus::Succeeded {
+    if run.entry.status != RunStatus::Succeeded {
         out.note(&format!(
             "{}: {}; `haversack pipeline log` has more",
             Code::RunFailed,
             Code::RunFailed.title()
         ));
     }
-    Ok(ExitCode::from(run.status.exit_code()))
+    Ok(ExitCode::from(run.entry.status.exit_code()))
 }
 
 fn took(run: &RunView) -> String {
-    match (run.began_at, run.ended_at) {
+    match (run.entry.began_at, run.entry.ended_at) {
         (Some(began), Some(ended)) => {
             format!(" in {}.{:03} s", (ended - began) / 1000, (ended - began) % 1000)
         }

@@ -221,7 +221,7 @@ pub(super) async fn cancel(State(app): State<App>, RunPath(run): RunPath) -> Res
     let view = app.engine.work().pipelines().cancel(&run).await?;
     // One whose executor died is ended by the next one.
     pipelines::submit(app.engine.work(), &view).await?;
-    match view.status {
+    match view.entry.status {
         RunStatus::Succeeded | RunStatus::Failed => {
             Err(Fault::new(Code::RunRefused, "The run has ended, so there is nothing to cancel."))
         }
@@ -230,8 +230,8 @@ pub(super) async fn cancel(State(app): State<App>, RunPath(run): RunPath) -> Res
 }
 
 fn accepted(view: RunView) -> Response {
-    let status = if view.status.is_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let location = HeaderValue::from_str(&format!("/v1/runs/{}", view.run));
+    let status = if view.entry.status.is_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let location = HeaderValue::from_str(&format!("/v1/runs/{}", view.entry.run));
     let mut response = (status, Json(view)).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(LOCATION, location);

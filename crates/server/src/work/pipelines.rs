@@ -214,9 +214,9 @@ pub(super) fn handlers(
             let id = run.as_str().to_owned();
             let ended = journal.unit(Kind::Run, &id, async { pipelines.execute(&run).await }).await;
             let ended = ended.map_err(failure)?;
-            tracing::debug!(run = %id, status = ended.status.name(), "a run was executed");
-            results.bring(&ended.pipeline, &told(&ended)).await?;
-            match ended.status {
+            tracing::debug!(run = %id, status = ended.entry.status.name(), "a run was executed");
+            results.bring(&ended.entry.pipeline, &told(&ended)).await?;
+            match ended.entry.status {
                 RunStatus::Succeeded => Ok(ended),
                 _ => Err(Failure::permanent(told(&ended)).with_code(Code::RunFailed.id())),
             }
@@ -283,8 +283,8 @@ const MOST: usize = 20;
 
 /// The end of a run in words, for whoever asked for it.
 pub fn told(run: &RunView) -> String {
-    let name = &run.pipeline;
-    match (run.status, &run.reason) {
+    let name = &run.entry.pipeline;
+    match (run.entry.status, &run.reason) {
         (RunStatus::Succeeded, _) => {
             let given =
                 run.outputs.iter().take(MOST).map(|(name, value)| format!(" {name}: {}", short(value)));
@@ -345,7 +345,7 @@ pub async fn begin(
     key: RunId,
 ) -> Result<haversack_pipeline::Started, Fault> {
     let started = work.pipelines().start(pipeline, parameters, key).await?;
-    if started.run.pipeline != pipeline.name() {
+    if started.run.entry.pipeline != pipeline.name() {
         return Err(Fault::new(
             Code::RunRefused,
             "This key names a run of another pipeline; choose another key.",
@@ -360,13 +360,13 @@ pub async fn begin(
 /// # Errors
 /// The jobs' faults.
 pub async fn submit(work: &Work, run: &RunView) -> Result<(), Fault> {
-    if run.status.is_ended() {
+    if run.entry.status.is_ended() {
         return Ok(());
     }
-    let job = RunJob { run: run.run.as_str().to_owned(), asked: run.asked };
+    let job = RunJob { run: run.entry.run.as_str().to_owned(), asked: run.entry.asked };
     // What asked for it tells one try from the next: the job of the one before may still be at its last words, and would
     // take this one for itself.
-    let key = posted::own(&run.principal, &format!("{}.{}", run.run, run.asked));
+    let key = posted::own(&run.entry.principal, &format!("{}.{}", run.entry.run, run.entry.asked));
     work.submit(NewJob::new(RUN, &job)?.key(key)).await?;
     Ok(())
 }
@@ -422,8 +422,8 @@ impl Seat {
             return Err(ToolError::Refused("the session that asked for it is deleted"));
         }
         let started = pipelines.start(pipeline, parameters, key).await.map_err(not_started)?;
-        let id = started.run.run.as_str().to_owned();
-        let running = journal.unit(Kind::Run, &id, async { pipelines.execute(&started.run.run).await });
+        let id = started.run.entry.run.as_str().to_owned();
+        let running = journal.unit(Kind::Run, &id, async { pipelines.execute(&started.run.entry.run).await });
         running.await.map_err(|error| match error {
             PipelineError::TakenOver | PipelineError::UnknownRun => {
                 ToolError::Refused("the run was deleted, or another executor has it")

@@ -66,7 +66,7 @@ impl Place {
                 let pipeline = find(pipeline, work.catalogue())?;
                 let run = async {
                     let started = pipelines::begin(work, &pipeline, parameters, key).await?;
-                    execute(here, &started.run.run, watch).await
+                    execute(here, &started.run.entry.run, watch).await
                 };
                 here.enter()?.wrap(run).await
             }
@@ -171,10 +171,10 @@ async fn execute(here: &InProcess, run: &RunId, watch: &Watch) -> Result<RunView
 
 /// Listens to a run of a server until it ends.
 async fn follow(client: &Client, run: RunView, watch: &Watch) -> Result<RunView, Fault> {
-    if run.status.is_ended() {
+    if run.entry.status.is_ended() {
         return Ok(run);
     }
-    let path = format!("/v1/runs/{}", run.run);
+    let path = format!("/v1/runs/{}", run.entry.run);
     let log = format!("{path}/log");
     let hear = |data: &str| {
         // What this version does not know is left out of the bar, and of nothing else.

@@ -23,13 +23,18 @@ pub(in crate::leakcheck) async fn look(
     data: &Path,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let data = data.to_owned();
-    let store = haversack::spawn_blocking(move || Store::open(&data, StoreOptions::default())).await??;
+    let store = opened(data).await?;
     let memory = Memory::new(store.clone(), MemoryOptions::default());
     exchanged(world, &memory, report).await?;
     session_cache::look(world, &memory, report).await?;
     store.close().await?;
     Ok(())
+}
+
+/// The data folder that the product left.
+pub(super) async fn opened(data: &Path) -> anyhow::Result<Store> {
+    let data = data.to_owned();
+    Ok(haversack::spawn_blocking(move || Store::open(&data, StoreOptions::default())).await??)
 }
 
 /// Enters as a turn of a conversation would.

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
+use haversack_store::StoreError;
 use haversack_store::sqlite::Transaction;
-use haversack_store::{Store, StoreError, StoreOptions};
 
 use super::handles;
 use crate::leakcheck::canary::{Canary, Cell, Disk, Kind};
@@ -21,8 +21,7 @@ pub(in crate::leakcheck) async fn look(
     data: &Path,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let data = data.to_owned();
-    let store = haversack::spawn_blocking(move || Store::open(&data, StoreOptions::default())).await??;
+    let store = handles::opened(data).await?;
     for tenant in 0..world.tenants() {
         let visit = handles::enter(Cell { tenant, session: 0 })?;
         let reading = visit.run(|| Ok::<_, StoreError>(store.tenant()?.write("read an index", words)));
@@ -80,9 +79,7 @@ mod tests {
     async fn told_of(world: &World, extra: &[String]) -> Report {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let path = data.clone();
-        let store = haversack::spawn_blocking(move || Store::open(&path, StoreOptions::default()));
-        let store = store.await.unwrap().unwrap();
+        let store = handles::opened(&data).await.unwrap();
         for tenant in 0..world.tenants() {
             let own = world.cells().filter(|cell| cell.tenant == tenant);
             let mut texts: Vec<String> = own.map(|cell| world.word(cell, Kind::Fact)).collect();

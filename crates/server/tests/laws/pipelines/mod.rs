@@ -8,6 +8,7 @@ use haversack_pipeline::run::RunId;
 use haversack_server::config::{Config, PipelineTool};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::{Key, TestServer, json_of, kims, problem, start_with};
 use crate::program::{lines, run, settled, stderr, stdout};
@@ -22,6 +23,15 @@ fn one(command: &str, returns: &str) -> String {
         "dag:\n  start_at: only\n  steps:\n    only:\n      type: task\n      command_type: shell\n      \
          command: |\n        {command}\n      returns: [{returns}]\n      next: done\n    done: {{type: success}}\n"
     )
+}
+
+/// A folder with a pipeline `slow`, which waits for long unless the mark is there, and makes it.
+fn slow_at_first() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("began");
+    let wait = format!("test -e {0} || {{ touch {0}; exec sleep 600; }}", mark.display());
+    std::fs::write(folder.path().join("slow.yaml"), one(&wait, "")).unwrap();
+    (folder, mark)
 }
 
 /// A server with the pipelines of this folder.
@@ -235,17 +245,14 @@ async fn abandoned(server: &TestServer, folder: &Path, key: &str) {
             executing.abort();
             assert!(executing.await.is_err());
             let left = work.pipelines().get(&run).await.unwrap();
-            assert_eq!((left.status.name(), left.generation), ("running", 1));
+            assert_eq!((left.entry.status.name(), left.entry.generation), ("running", 1));
         })
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_nobody_executes_any_more_is_taken_up_by_a_second_start_and_by_a_cancel() {
-    let folder = tempfile::tempdir().unwrap();
-    let mark = folder.path().join("began");
-    let wait = format!("test -e {0} || {{ touch {0}; exec sleep 600; }}", mark.display());
-    std::fs::write(folder.path().join("slow.yaml"), one(&wait, "")).unwrap();
+    let (folder, mark) = slow_at_first();
     let server = serving(folder.path()).await;
     let kim = server.key("acme", "kim").await;
     abandoned(&server, folder.path(), "again").await;
@@ -492,10 +499,7 @@ async fn a_log_is_read_in_pages_and_as_a_stream_that_goes_on_after_a_break() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_cancelled_with_its_children_and_tried_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let mark = folder.path().join("began");
-    let wait = format!("test -e {0} || {{ touch {0}; exec sleep 600; }}", mark.display());
-    std::fs::write(folder.path().join("slow.yaml"), one(&wait, "")).unwrap();
+    let (folder, mark) = slow_at_first();
     let server = serving(folder.path()).await;
     let kim = server.key("acme", "kim").await;
     begin(&server, &kim, "slow", json!({ "key": "r" })).await;
