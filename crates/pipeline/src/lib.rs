@@ -18,8 +18,8 @@
 //! ")?;
 //! let key = RunId::new("hello-2026-11-25")?;
 //! let started = pipelines.start(&pipeline, Parameters::new().with("name", "Ada"), key).await?;
-//! let ended = pipelines.execute(&started.run.run).await?;
-//! assert_eq!(ended.status.exit_code(), 0);
+//! let ended = pipelines.execute(&started.run.entry.run).await?;
+//! assert_eq!(ended.entry.status.exit_code(), 0);
 //! # Ok(()) }
 //! ```
 //!
