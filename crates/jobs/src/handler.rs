@@ -120,6 +120,8 @@ pub struct Finished {
     pub state: State,
     /// Why, when it failed.
     pub failure: Option<FailureKind>,
+    /// The code that its handler gave the failure.
+    pub code: Option<String>,
     /// The handler's answer as JSON, or its words when it failed. It is the owner's: do not log it.
     pub said: Option<Arc<[u8]>>,
     /// What it was given, as JSON. It is the owner's too.
@@ -133,6 +135,7 @@ impl fmt::Debug for Finished {
             .field("handler", &self.handler)
             .field("state", &self.state)
             .field("failure", &self.failure)
+            .field("code", &self.code)
             .finish_non_exhaustive()
     }
 }

@@ -131,6 +131,7 @@ pub(crate) struct Ended {
     pub(crate) delivery: Delivery,
     pub(crate) state: State,
     pub(crate) failure: Option<FailureKind>,
+    pub(crate) code: Option<String>,
     /// What it answered or why not, sealed.
     pub(crate) outcome: Option<Vec<u8>>,
     /// How often telling was tried, this time included.

@@ -22,7 +22,7 @@ use crate::carried::{ACCESS_TOKEN, AccessToken};
 use crate::current::{ATTEMPT, Attempt, JOB_ID};
 use crate::extract::{CleanUps, Invocation, TimeLimit};
 use crate::failure::Class;
-use crate::handler::Entry;
+use crate::handler::{Entry, Finished};
 use crate::policy::{ExpiredToken, millis, span};
 use crate::progress::Progress;
 use crate::sealed::{Said, seal};
@@ -369,13 +369,16 @@ impl Attempts {
         arguments: Arc<[u8]>,
         said: Option<Arc<[u8]>>,
     ) {
-        let (state, failure) = match report {
+        let (state, ill) = match report {
             Report::Succeeded { .. } => (State::Succeeded, None),
-            Report::Failed(ill) => (State::Failed, Some(ill.kind)),
+            Report::Failed(ill) => (State::Failed, Some(ill)),
             Report::Cancelled => (State::Cancelled, None),
             _ => return,
         };
-        self.tell(delivery, (state, failure), arguments, said, 0).await;
+        let (failure, code) = (ill.map(|ill| ill.kind), ill.and_then(|ill| ill.code.clone()));
+        let (id, handler) = (delivery.lease.id.clone(), delivery.handler.clone());
+        let finished = Finished { id, handler, state, failure, code, said, arguments };
+        self.tell(delivery, finished, 0).await;
     }
 
     fn park(&self, kind: FailureKind, code: Option<String>) -> Report {

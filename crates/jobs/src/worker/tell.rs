@@ -17,12 +17,12 @@ use tokio::sync::watch;
 
 use super::attempt::Attempts;
 use super::outage::Outage;
+use crate::State;
 use crate::backend::{Backend, Delivery, Ended, Report};
 use crate::failure::Class;
 use crate::handler::Finished;
 use crate::policy::{millis, span};
 use crate::sealed::{Said, open};
-use crate::{FailureKind, State};
 
 /// How many are told at the same time.
 const TOGETHER: usize = 8;
@@ -68,7 +68,7 @@ pub(super) async fn untold(attempts: Arc<Attempts>, mut ended: watch::Receiver<b
 impl Attempts {
     /// Tells an end that somebody else wrote down, in the context that the job was submitted in.
     async fn tell_untold(&self, ended: Ended) {
-        let Ended { mut delivery, state, failure, outcome, tries } = ended;
+        let Ended { mut delivery, state, failure, code, outcome, tries } = ended;
         if self.handlers.hook().is_none() {
             self.told(&delivery, false);
             return;
@@ -85,7 +85,9 @@ impl Attempts {
                 let said = outcome
                     .and_then(|said| open(what, &delivery.tenant, &delivery.lease.id, &said, keys).ok())
                     .map(Arc::from);
-                visit.wrap(self.tell(&delivery, (state, failure), arguments, said, tries)).await;
+                let (id, handler) = (delivery.lease.id.clone(), delivery.handler.clone());
+                let finished = Finished { id, handler, state, failure, code, said, arguments };
+                visit.wrap(self.tell(&delivery, finished, tries)).await;
             }
             Err(Report::Failed(_)) => self.give_up(&delivery),
             // A newer program may be able to, or the keys are there again later.
@@ -95,17 +97,8 @@ impl Attempts {
     }
 
     /// Runs the hook in the current context, which is the job's, and notes that the end was told when it was.
-    pub(super) async fn tell(
-        &self,
-        delivery: &Delivery,
-        (state, failure): (State, Option<FailureKind>),
-        arguments: Arc<[u8]>,
-        said: Option<Arc<[u8]>>,
-        tries: u32,
-    ) {
+    pub(super) async fn tell(&self, delivery: &Delivery, finished: Finished, tries: u32) {
         let Some(hook) = self.handlers.hook() else { return };
-        let (id, handler) = (delivery.lease.id.clone(), delivery.handler.clone());
-        let finished = Finished { id, handler, state, failure, said, arguments };
         let hook = AssertUnwindSafe(async { hook(finished).await }.isolated()).catch_unwind();
         let again = match tokio::time::timeout(self.tell_within, hook).await {
             Ok(Ok(Ok(()))) => return self.told(delivery, false),

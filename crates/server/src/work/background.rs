@@ -10,14 +10,15 @@ use haversack_agent::tool::{BackgroundRunner, Started, Starting, ToolError};
 use haversack_gateway::ledger::{Ledger, Say};
 use haversack_gateway::session::REPLY_ROUTE;
 use haversack_jobs::current::{ATTEMPT, JOB_ID};
-use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, Jobs, NewJob, State};
+use haversack_jobs::{Args, Failure, Finished, Handlers, Jobs, NewJob, State};
 use haversack_memory::MemoryError;
 use haversack_pipeline::Pipelines;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Rules;
-use super::pipelines::{RUN, give_up};
+use super::pipelines::{RUN, give_up, said_so};
+use crate::code::Code;
 
 /// The handler of tools.
 pub const TOOL: &str = "tool";
@@ -111,7 +112,8 @@ pub(super) fn handlers(
             if let Some(session) = SESSION_ID.bound()
                 && agents.history()?.is_over(&session).await?
             {
-                return Err(Failure::permanent("the session that this was started in was deleted"));
+                let refused = Failure::permanent("the session that this was started in was deleted");
+                return Err(refused.with_code(Code::JobRefused.id()));
             }
             let output = agents.run_tool(&job.tool, job.arguments).await.map_err(failure)?;
             tracing::debug!("a tool was run in the background");
@@ -125,7 +127,7 @@ pub(super) fn handlers(
 /// What is said of a job that ended without the result that was promised.
 fn unkept(finished: &Finished) -> Option<String> {
     // A run tells its own failures, also when the job that executes it fails of them.
-    let of_a_run = finished.handler == RUN && finished.failure != Some(FailureKind::Handler);
+    let of_a_run = finished.handler == RUN && !said_so(finished);
     let how = match finished.state {
         State::Failed => "failed",
         State::Cancelled => "was cancelled",
@@ -143,7 +145,9 @@ fn failure(error: ToolError) -> Failure {
         | ToolError::Arguments { .. }
         | ToolError::Refused(_)
         | ToolError::Needs { .. }
-        | ToolError::Memory(MemoryError::SessionOver) => Failure::permanent(error.for_model()),
+        | ToolError::Memory(MemoryError::SessionOver) => {
+            Failure::permanent(error.for_model()).with_code(Code::JobRefused.id())
+        }
         other => other.into(),
     }
 }

@@ -227,17 +227,27 @@ pub(super) fn handlers(
 fn failure(error: PipelineError) -> Failure {
     match error {
         // Whoever took over goes on; this attempt has nothing left to do.
-        PipelineError::TakenOver | PipelineError::UnknownRun => Failure::permanent(error.to_string()),
+        PipelineError::TakenOver | PipelineError::UnknownRun => {
+            Failure::permanent(error.to_string()).with_code(Code::RunRefused.id())
+        }
         other => other.into(),
     }
 }
 
+/// Whether a job failed of what it did: its run has ended and says so, it was refused, or another executor has its run. Of
+/// all else, like a store that could not be written, the handler gives no code.
+pub(super) fn said_so(finished: &Finished) -> bool {
+    finished.failure == Some(FailureKind::Handler) && finished.code.is_some()
+}
+
 /// Ends the run of a job that came to no end of its own, so that it is not `running` for ever: its worker died over it, its
-/// time was up at the last attempt, or it was called off. What the handler itself said stays as it is: the run has ended
-/// then, or is another executor's.
+/// time was up at the last attempt, it was called off, or the handler met something that is not the run's.
 pub(super) async fn give_up(pipelines: &Pipelines, finished: &Finished) -> Result<(), Failure> {
+    if said_so(finished) {
+        return Ok(());
+    }
     let reason = match (finished.state, finished.failure) {
-        (_, Some(FailureKind::Handler)) | (State::Succeeded, _) => return Ok(()),
+        (State::Succeeded, _) => return Ok(()),
         (State::Cancelled, _) => "its job was called off; a retry goes on where it stopped",
         (State::Quarantined, _) => {
             "its worker died over it again and again; see what its last step takes, a retry goes on where it stopped"

@@ -37,7 +37,7 @@ pub(super) fn take(
     let mut take = tx.prepare_cached(&format!(
         "UPDATE jobs SET tell_tries = tell_tries + 1, tell_at = ?2 + (?3 << min(tell_tries, {DOUBLINGS}))
          WHERE number = ?1
-         RETURNING {DELIVERY}, state, failure, outcome, tell_tries"
+         RETURNING {DELIVERY}, state, failure, failure_code, outcome, tell_tries"
     ))?;
     let mut jobs = Vec::with_capacity(due.len());
     for (number, ended_at) in due {
@@ -47,8 +47,9 @@ pub(super) fn take(
                 delivery: delivery(row, ended_at.unwrap_or(now))?,
                 state: named(&row.get::<_, String>(14)?)?,
                 failure: failure.map(|kind| FailureKind::named(&kind).unwrap_or(FailureKind::Handler)),
-                outcome: row.get(16)?,
-                tries: row.get(17)?,
+                code: row.get(16)?,
+                outcome: row.get(17)?,
+                tries: row.get(18)?,
             })
         })?);
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use haversack_store::sqlite::Connection;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -63,6 +64,40 @@ async fn a_run_whose_job_has_no_time_left_fails_with_the_reason_and_a_retry_goes
     retry(&server, &kim).await;
     assert_eq!(ended(&server, &kim, "r").await["status"], "succeeded");
     assert_eq!(done(folder.path()), 1, "what was done is not done again");
+    server.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_end_could_not_be_written_by_its_last_attempt_fails_and_a_retry_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    two_steps(folder.path());
+    let server = start_with(
+        |config| {
+            config.pipelines.folder = Some(folder.path().to_owned());
+            config.jobs.max_attempts = 1;
+        },
+        None,
+    )
+    .await;
+    let kim = server.key("acme", "kim").await;
+    json_of(begin(&server, &kim, "slow", json!({ "key": "r" })).await, StatusCode::ACCEPTED).await;
+    settled(async || folder.path().join("began").exists().then_some(())).await;
+
+    // As of a disk that is full for a while: what an executor tells is refused. Who gives a run up is of no generation.
+    let control = Connection::open(server.folder.path().join("data/control.sqlite")).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON pipeline_events WHEN NEW.generation > 0 BEGIN
+                    SELECT RAISE(ABORT, 'full');
+                END";
+    control.execute_batch(full).unwrap();
+    std::fs::write(folder.path().join("gate"), "").unwrap();
+    let view = ended(&server, &kim, "r").await;
+    assert_eq!(view["status"], "failed", "{view}");
+    assert!(view["reason"].as_str().unwrap().contains("before it had ended"), "{view}");
+
+    control.execute_batch("DROP TRIGGER full").unwrap();
+    retry(&server, &kim).await;
+    assert_eq!(ended(&server, &kim, "r").await["status"], "succeeded");
+    assert_eq!(done(folder.path()), 1);
     server.server.shutdown().await.unwrap();
 }
 
