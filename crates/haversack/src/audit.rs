@@ -29,10 +29,12 @@
 //!
 //! # What it does not see
 //!
-//! Closures on the blocking pool and threads: tokio tells of neither. A future that was wrapped by hand before a bare
+//! Closures on the blocking pool, threads, and tasks of a `LocalSet`: tokio tells of none of them. A future that was wrapped by hand before a bare
 //! spawn ([`in_current_context`](crate::FutureExt::in_current_context)) has its context; it is listed all the same,
 //! because the next one at that line may not be wrapped.
 
+#[cfg(tokio_unstable)]
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
@@ -120,7 +122,7 @@ impl Auditor {
 /// One task is being spawned, on this thread.
 #[cfg(tokio_unstable)]
 fn see(seen: &Mutex<Seen>, at: &'static Location<'static>) {
-    let ours = carried::take();
+    let ours = Mark::take();
     let here = Context::current().describe();
     let mut seen = lock(seen);
     seen.tasks += 1;
@@ -141,22 +143,33 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The mark that the carry modules leave on a thread, right before they hand a task to tokio.
 #[cfg(tokio_unstable)]
-pub(crate) mod carried {
-    use std::cell::Cell;
+thread_local! {
+    static MARKED: Cell<bool> = const { Cell::new(false) };
+}
 
-    thread_local! {
-        static CARRIED: Cell<bool> = const { Cell::new(false) };
+/// Stands on a thread while a carry module hands a task to tokio: this task is ours. It goes with the call, also where
+/// nobody is told of the task: a `LocalSet` and an unwatched runtime tell nobody, and a call outside of a runtime panics.
+#[cfg(tokio_unstable)]
+pub(crate) struct Mark(());
+
+#[cfg(tokio_unstable)]
+impl Mark {
+    pub(crate) fn set() -> Self {
+        MARKED.set(true);
+        Self(())
     }
 
-    /// The next task that this thread spawns is ours.
-    pub(crate) fn next() {
-        CARRIED.set(true);
+    /// Whether the task that tokio tells of is ours. One mark is for one task.
+    fn take() -> bool {
+        MARKED.replace(false)
     }
+}
 
-    pub(super) fn take() -> bool {
-        CARRIED.replace(false)
+#[cfg(tokio_unstable)]
+impl Drop for Mark {
+    fn drop(&mut self) {
+        MARKED.set(false);
     }
 }
 

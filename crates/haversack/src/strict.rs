@@ -1,7 +1,7 @@
 //! Strict mode: what a debug build notices and a release build does not pay for.
 //!
-//! Two things are found at run time. A *bare task* that an executor polls inside somebody's frame reads that
-//! frame (known with the `tokio` feature). And work that goes on under a context whose visit ended *outlives
+//! Two things are found at run time. A *bare task* that an executor polls inside somebody's frame reads or changes
+//! that frame (known with the `tokio` feature). And work that goes on under a context whose visit ended *outlives
 //! its entry*. Both are reported, not refused: the report goes to the hook, by default to the log.
 
 use std::cell::Cell;
@@ -24,11 +24,11 @@ use crate::entry::EntryState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Report {
-    /// A task that entered no frame read a variable of the frame inside which it was polled.
+    /// A task that entered no frame read or set a variable of the frame inside which it was polled.
     BareTask {
-        /// The variable that was read.
+        /// The variable.
         variable: &'static str,
-        /// The source line of the read.
+        /// The source line of the read or the set.
         at: &'static Location<'static>,
     },
     /// Work was entered under an entry whose visit has ended. Reported once per entry.
@@ -45,7 +45,7 @@ impl fmt::Display for Report {
         match self {
             Self::BareTask { variable, at } => write!(
                 f,
-                "`{variable}` was read at {at} by a task that has no context of its own and is polled inside \
+                "`{variable}` was used at {at} by a task that has no context of its own and is polled inside \
                  another's; spawn it with `haversack::spawn`"
             ),
             Self::OutlivedEntry { entry, handed_over_at } => write!(
@@ -99,8 +99,8 @@ fn report(report: &Report) {
     hook(report);
 }
 
-/// A variable was read.
-pub(crate) fn read(variable: &'static str, at: &'static Location<'static>) {
+/// A variable was read or set.
+pub(crate) fn used(variable: &'static str, at: &'static Location<'static>) {
     if current::entered_by_another_task() {
         report(&Report::BareTask { variable, at });
     }

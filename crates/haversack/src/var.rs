@@ -266,11 +266,11 @@ impl<T: Send + Sync + 'static, B> ContextVar<T, B> {
         self.key.peek(|_| ()).is_ok()
     }
 
-    /// In debug builds: reports a read by a bare task that an executor polls inside somebody's frame.
+    /// In debug builds: reports a read or a change by a bare task that an executor polls inside somebody's frame.
     #[inline]
     fn observe(&'static self, at: &'static Location<'static>) {
         if cfg!(debug_assertions) {
-            strict::read(self.meta.name, at);
+            strict::used(self.meta.name, at);
         }
     }
 
@@ -322,6 +322,7 @@ impl<T: Send + Sync + 'static> ContextVar<T> {
     #[track_caller]
     pub fn set(&'static self, value: T) -> Result<Token<T>, NoFrame> {
         let at = Location::caller();
+        self.observe(at);
         cell::current(|frame| {
             let Some(frame) = frame else { return Err(NoFrame::new(self.meta.name, at)) };
             Ok(Token::new(frame.set(at, |mark| self.fresh(value, mark))))

@@ -120,3 +120,33 @@ fn the_spawn_after_one_of_ours_is_looked_at_again() {
         assert_eq!(auditor.report().raw.len(), 1);
     }
 }
+
+#[test]
+fn the_spawn_after_one_of_ours_that_tokio_did_not_tell_of_is_looked_at_again() {
+    let unwatched = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let elsewhere = unwatched.handle().clone();
+    let seen = audited(Auditor::new, || {
+        let elsewhere = elsewhere.clone();
+        let work = USER.scope("ada", async move {
+            haversack::spawn_local(async {}).await.unwrap();
+            tokio::spawn(async {}).await.unwrap();
+            let mut set = haversack::JoinSet::new();
+            set.spawn_local(async {});
+            tokio::spawn(async {}).await.unwrap();
+            set.spawn_on(async {}, &elsewhere);
+            tokio::spawn(async {}).await.unwrap();
+            let tracker = haversack::TaskTracker::new();
+            drop(tracker.spawn_local(async {}));
+            tokio::spawn(async {}).await.unwrap();
+            drop(tracker.spawn_on(async {}, &elsewhere));
+            tokio::spawn(async {}).await.unwrap();
+            haversack::spawn_on(async {}, &elsewhere).await.unwrap();
+            tokio::spawn(async {}).await.unwrap();
+        });
+        async move { tokio::task::LocalSet::new().run_until(work).await }
+    });
+    for auditor in seen {
+        let report = auditor.report();
+        assert_eq!((report.raw.len(), report.tasks), (6, 6), "{report}");
+    }
+}

@@ -1,5 +1,5 @@
 //! `cargo xtask library`: what a stranger gets who takes the library alone. Every set of its features compiles, its
-//! interface names no other crate than the feature says, its documentation says which feature brings what, it builds with the
+//! interface names no other crate than the feature says, no build may hold two versions of it, its documentation says which feature brings what, it builds with the
 //! oldest compiler it promises and for machines that are not ours, and its package is whole. Builds go to one folder inside the target folder. `cargo xtask test --deep` runs the same steps.
 
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ mod package;
 mod pages;
 mod sets;
 mod surface;
+mod twice;
 
 const PACKAGE: &str = "haversack";
 
@@ -31,6 +32,7 @@ pub fn run() -> Result<()> {
 pub fn check(steps: &mut Steps, metadata: &Metadata) -> Result<()> {
     let library = Library::find(metadata)?;
     package::check(steps, &library)?;
+    twice::check(steps, &library)?;
     surface::check(steps, &library)?;
     pages::check(steps, &library)?;
     oldest::check(steps, &library)?;

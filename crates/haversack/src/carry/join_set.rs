@@ -77,7 +77,7 @@ impl<T: 'static> JoinSet<T> {
         if crate::mutants::active(crate::mutants::Mutant::SpawnWrapper) {
             return self.0.spawn(future);
         }
-        self.0.spawn(spawned(future, Location::caller()))
+        self.0.spawn(spawned(future, Location::caller()).future)
     }
 
     /// Starts a task on another runtime, in the context of this call.
@@ -87,7 +87,7 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        self.0.spawn_on(spawned(future, Location::caller()), handle)
+        self.0.spawn_on(spawned(future, Location::caller()).future, handle)
     }
 
     /// Starts a task on the current [`LocalSet`], in the context of this call.
@@ -99,7 +99,7 @@ impl<T: 'static> JoinSet<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        self.0.spawn_local(spawned(future, Location::caller()))
+        self.0.spawn_local(spawned(future, Location::caller()).future)
     }
 
     /// Starts a task on that [`LocalSet`], which need not run yet, in the context of this call.
@@ -108,7 +108,7 @@ impl<T: 'static> JoinSet<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        self.0.spawn_local_on(spawned(future, Location::caller()), local_set)
+        self.0.spawn_local_on(spawned(future, Location::caller()).future, local_set)
     }
 
     /// Runs a closure on the blocking pool, in the context of this call.

@@ -50,7 +50,7 @@ impl TaskTracker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.spawn(spawned(future, Location::caller()))
+        self.0.spawn(spawned(future, Location::caller()).future)
     }
 
     /// Starts a task on another runtime, in the context of this call.
@@ -60,7 +60,7 @@ impl TaskTracker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.spawn_on(spawned(future, Location::caller()), handle)
+        self.0.spawn_on(spawned(future, Location::caller()).future, handle)
     }
 
     /// Starts a task on the current [`LocalSet`], in the context of this call.
@@ -73,7 +73,7 @@ impl TaskTracker {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.0.spawn_local(spawned(future, Location::caller()))
+        self.0.spawn_local(spawned(future, Location::caller()).future)
     }
 
     /// Starts a task on that [`LocalSet`], which need not run yet, in the context of this call.
@@ -83,7 +83,7 @@ impl TaskTracker {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.0.spawn_local_on(spawned(future, Location::caller()), local_set)
+        self.0.spawn_local_on(spawned(future, Location::caller()).future, local_set)
     }
 
     /// Runs a closure on the blocking pool, in the context of this call.

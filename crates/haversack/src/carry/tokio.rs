@@ -41,7 +41,7 @@ where
     if crate::mutants::active(crate::mutants::Mutant::SpawnWrapper) {
         return tokio::spawn(future);
     }
-    tokio::spawn(spawned(future, Location::caller()))
+    tokio::spawn(spawned(future, Location::caller()).future)
 }
 
 /// As [`Handle::spawn`], in the context of this call: for a caller that is in no runtime itself.
@@ -51,7 +51,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    handle.spawn(spawned(future, Location::caller()))
+    handle.spawn(spawned(future, Location::caller()).future)
 }
 
 /// A task with nothing bound: for pools, timers and connections, which outlive every request.
@@ -75,7 +75,7 @@ where
     F::Output: Send + 'static,
 {
     #[cfg(all(feature = "audit", tokio_unstable))]
-    crate::audit::carried::next();
+    let _mark = crate::audit::Mark::set();
     tokio::spawn(crate::detached(future))
 }
 
@@ -138,15 +138,23 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    task::spawn_local(spawned(future, Location::caller()))
+    task::spawn_local(spawned(future, Location::caller()).future)
 }
 
-/// What a runtime is given in the place of `future`.
-#[inline]
-pub(crate) fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> WithContext<F> {
+/// What a runtime is given in the place of a future, and the auditor's mark, which stands while it is given.
+pub(crate) struct Spawned<F> {
+    pub(crate) future: WithContext<F>,
     #[cfg(all(feature = "audit", tokio_unstable))]
-    crate::audit::carried::next();
-    WithContext::new(future, Context::carried(at), Hop::Spawned, at)
+    _mark: crate::audit::Mark,
+}
+
+#[inline]
+pub(crate) fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> Spawned<F> {
+    Spawned {
+        future: WithContext::new(future, Context::carried(at), Hop::Spawned, at),
+        #[cfg(all(feature = "audit", tokio_unstable))]
+        _mark: crate::audit::Mark::set(),
+    }
 }
 
 /// As [`Runtime::block_on`], with the context of this call for `future`.

@@ -116,6 +116,25 @@ fn a_half_read_body_is_dropped_inside_its_context() {
 }
 
 #[test]
+fn what_is_confined_does_not_come_along_with_a_body() {
+    static OPEN: ContextVar<u32> = ContextVar::new("open beside a body").confined();
+    on_both(|| async {
+        let handler = async || {
+            drop(OPEN.set(7).unwrap());
+            drop(LOCALE.set("de".to_owned()).unwrap());
+            let line = || Ok::<_, Infallible>(format!("{:?} {:?}\n", OPEN.get().is_ok(), LOCALE.get().ok()));
+            let body = Body::from_stream(futures_util::StreamExt::take(stream::repeat_with(line), 2));
+            assert_eq!(OPEN.get().unwrap(), 7);
+            Ok::<_, Infallible>(Response::new(body))
+        };
+        let service = service_fn(move |_: Request<Body>| handler());
+        let request = Request::builder().header("x-tenant", "acme").body(Body::empty()).unwrap();
+        let response = ContextLayer::new(door).layer(service).oneshot(request).await.unwrap();
+        assert_eq!(text(response).await, "false Some(\"de\")\n".repeat(2));
+    });
+}
+
+#[test]
 fn a_body_polled_under_another_tenant_reads_its_own() {
     on_both(|| async {
         let service = service_fn(|_: Request<Body>| async {

@@ -22,6 +22,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::runtimes::as_task_on_both;
 use crate::server::{arrive, serve, tenant, text};
@@ -55,6 +56,7 @@ struct Connector {
     server: SocketAddr,
     seen: Seen,
     made: Arc<Mutex<usize>>,
+    closed: Arc<Notify>,
     detaches: bool,
 }
 
@@ -69,6 +71,7 @@ impl tower::Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let (server, seen, made) = (self.server, self.seen.clone(), self.made.clone());
+        let closed = self.closed.clone();
         let connect = async move {
             let stream = TcpStream::connect(server).await?;
             let number = {
@@ -76,7 +79,7 @@ impl tower::Service<Uri> for Connector {
                 *made += 1;
                 *made
             };
-            let watched = Watched { io: TokioIo::new(stream), number, seen };
+            let watched = Watched { io: TokioIo::new(stream), number, seen, closed };
             watched.look();
             Ok(watched)
         };
@@ -89,6 +92,7 @@ struct Watched {
     io: TokioIo<TcpStream>,
     number: usize,
     seen: Seen,
+    closed: Arc<Notify>,
 }
 
 impl Watched {
@@ -98,6 +102,13 @@ impl Watched {
         if seen.last() != Some(&now) {
             seen.push(now);
         }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.look();
+        self.closed.notify_one();
     }
 }
 
@@ -138,19 +149,25 @@ impl Write for Watched {
     }
 }
 
-/// Lets three tenants ask, one after another, over one pool; what the connections saw.
-async fn ask<E>(executor: E, detaches: bool) -> Vec<(usize, Option<String>)>
+/// Longer than any test takes.
+const NEVER: Duration = Duration::from_secs(600);
+
+/// Lets three tenants ask, one after another, over one pool; what the connections saw. Where they are closed by the pool's
+/// timer after a while, it is waited for.
+async fn ask<E>(executor: E, detaches: bool, idle: Duration) -> Vec<(usize, Option<String>)>
 where
     E: Executor<Pin<Box<dyn Future<Output = ()> + Send>>> + Clone + Send + Sync + 'static,
 {
     let server = serve(Router::new().route("/", get(|| async { "hello" }))).await;
     let seen = Seen::default();
-    let connector = Connector { server, seen: seen.clone(), made: Arc::default(), detaches };
+    let closed = Arc::new(Notify::new());
+    let connector =
+        Connector { server, seen: seen.clone(), made: Arc::default(), closed: closed.clone(), detaches };
     // The pool is made, and its timer started, inside the first request.
     let client: Client<Connector, Body> = arrive("first").run(|| {
         Client::builder(Boxes(executor))
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(600))
+            .pool_idle_timeout(idle)
             .build(connector)
     });
     for name in ["first", "second", "third"] {
@@ -162,6 +179,9 @@ where
         });
         let (answer, asker) = tokio::spawn(asked).await.unwrap();
         assert_eq!((answer.as_str(), asker.as_deref()), ("hello", Some(name)), "the asker keeps its own");
+    }
+    if idle < NEVER {
+        closed.notified().await;
     }
     seen.lock().unwrap().clone()
 }
@@ -188,16 +208,18 @@ fn under_a_tenant(seen: &[(usize, Option<String>)]) -> Vec<&str> {
 #[test]
 fn the_connections_of_a_detached_pool_work_for_nobody() {
     as_task_on_both(|| async {
-        let seen = ask(Infrastructure, true).await;
-        assert!(!seen.is_empty());
-        assert_eq!(under_a_tenant(&seen), Vec::<&str>::new(), "{seen:?}");
+        for idle in [NEVER, Duration::from_millis(200)] {
+            let seen = ask(Infrastructure, true, idle).await;
+            assert!(!seen.is_empty());
+            assert_eq!(under_a_tenant(&seen), Vec::<&str>::new(), "{seen:?}");
+        }
     });
 }
 
 #[test]
 fn a_pool_that_spawns_bare_works_for_its_first_caller_only_while_that_one_connects() {
     as_task_on_both(|| async {
-        let seen = ask(TokioExecutor::new(), false).await;
+        let seen = ask(TokioExecutor::new(), false, NEVER).await;
         // The caller polls the connecting itself; from then on the connection's own task does.
         assert_eq!(seen[0], (1, Some("first".to_owned())));
         assert!(seen[1..].iter().all(|(_, tenant)| tenant.as_deref() != Some("first")), "{seen:?}");
@@ -208,7 +230,7 @@ fn a_pool_that_spawns_bare_works_for_its_first_caller_only_while_that_one_connec
 fn a_pool_that_carries_works_under_its_first_caller_for_ever() {
     // The control: this is what the laws above would see.
     as_task_on_both(|| async {
-        let seen = ask(Carries, false).await;
+        let seen = ask(Carries, false, NEVER).await;
         assert_eq!(under_a_tenant(&seen).into_iter().filter(|name| *name != "first").count(), 0, "{seen:?}");
         assert_eq!(seen, [(1, Some("first".to_owned()))], "three tenants, one connection, one name");
     });

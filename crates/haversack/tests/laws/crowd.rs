@@ -1,6 +1,9 @@
 //! A crowd: ten thousand tasks at once, each with values of its own.
 
+use std::sync::Arc;
+
 use haversack::{Context, ContextVar, FutureExt, JoinSet};
+use tokio::sync::Barrier;
 
 use crate::runtimes::on_both;
 
@@ -14,14 +17,19 @@ const TASKS: u32 = 10_000;
 fn ten_thousand_tasks_see_their_own_and_leave_nothing() {
     on_both(|| async {
         let mut crowd = JoinSet::new();
+        // All are there at once, in the middle of their work, before any of them ends.
+        let together = Arc::new(Barrier::new(TASKS as usize));
         for own in 0..TASKS {
-            let token = Context::empty().bind(&OWN, own);
+            let (here, together) = (Context::empty().bind(&OWN, own), together.clone());
             crowd.spawn(
                 async move {
                     let mut right = true;
                     for round in 0..5_u64 {
                         let token = DOUBLE.set(u64::from(own) * 2 + round).unwrap();
                         let kept = TEXT.set(format!("{own}/{round}")).unwrap();
+                        if round == 2 {
+                            together.wait().await;
+                        }
                         tokio::task::yield_now().await;
                         right &= OWN.get().unwrap() == own;
                         right &= DOUBLE.get().unwrap() == u64::from(own) * 2 + round;
@@ -32,7 +40,7 @@ fn ten_thousand_tasks_see_their_own_and_leave_nothing() {
                     }
                     right
                 }
-                .with_context(token),
+                .with_context(here),
             );
         }
         let mut right = 0;

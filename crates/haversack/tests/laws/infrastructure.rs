@@ -63,6 +63,43 @@ fn a_pool_started_during_a_request_does_not_work_under_it_for_ever() {
 }
 
 #[test]
+fn a_flush_that_a_request_started_works_for_nobody_when_its_time_comes() {
+    type Seen = (Option<String>, Result<u64, haversack::MissingContext>);
+    // Started in the first request, by the timer's own task; how it is started is the law and its control.
+    let flushes = |start: fn(mpsc::UnboundedSender<Seen>)| async move {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        arrive("first").wrap(async { start(tell) }).await;
+        // Another request is under way when the time comes, and waits for it.
+        let asked = arrive("second").wrap(async move {
+            let mut seen = Vec::new();
+            for _ in 0..3 {
+                seen.push(told.recv().await.unwrap());
+            }
+            (seen, tenant())
+        });
+        let (seen, asker) = tokio::spawn(asked).await.unwrap();
+        assert_eq!(asker.as_deref(), Some("second"));
+        seen
+    };
+    async fn flush(tell: mpsc::UnboundedSender<Seen>) {
+        // The timer is what is looked at.
+        let mut every = tokio::time::interval(std::time::Duration::from_millis(1));
+        loop {
+            every.tick().await;
+            if tell.send((tenant(), Entry::current().map(|entry| entry.number()))).is_err() {
+                return;
+            }
+        }
+    }
+    as_task_on_both(move || async move {
+        let seen = flushes(|tell| drop(haversack::spawn_detached(flush(tell)))).await;
+        assert!(seen.iter().all(|(tenant, entry)| tenant.is_none() && entry.is_err()), "{seen:?}");
+        let seen = flushes(|tell| drop(haversack::spawn(flush(tell)))).await;
+        assert!(seen.iter().all(|(tenant, _)| tenant.as_deref() == Some("first")), "the control: {seen:?}");
+    });
+}
+
+#[test]
 fn what_a_timer_wakes_goes_on_in_its_own_context() {
     as_task_on_both(|| async {
         let waits = |desk: u32| {

@@ -13,7 +13,7 @@ use std::task::{Poll, Wake, Waker};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use haversack::{Context, ContextVar, Entry, FutureExt};
+use haversack::{Context, ContextVar, Entry, Enveloped, FutureExt};
 use tokio::sync::{Barrier, mpsc, oneshot};
 
 use crate::door::{arrive, tenant};
@@ -194,6 +194,36 @@ fn an_actor_runs_each_message_under_its_sender() {
         }
         drop(send);
         assert_eq!(actor.await.unwrap().as_deref(), Some("the one that started the actor"));
+    });
+}
+
+#[test]
+fn a_batcher_works_for_each_sender_under_its_own_whoever_asked_for_the_batch() {
+    type Wanted = (u32, oneshot::Sender<(u32, Option<String>)>);
+    as_task_on_both(|| async {
+        let queue: Arc<Mutex<Vec<Enveloped<Wanted>>>> = Arc::default();
+        let mut answers = Vec::new();
+        for (number, name) in (0..).zip(["a", "b", "c", "d"]) {
+            let (answer, answered) = oneshot::channel();
+            arrive(name).run(|| queue.lock().unwrap().push(Enveloped::new((number, answer))));
+            answers.push((name, answered));
+        }
+        // The last caller fills the batch, and so it is the one whose task polls the whole of it.
+        let last = arrive("the last caller").wrap(async move {
+            let batch = std::mem::take(&mut *queue.lock().unwrap());
+            let batch = batch.into_iter().map(|wanted| {
+                wanted.open_async(|(number, answer)| async move {
+                    tokio::task::yield_now().await;
+                    answer.send((number, tenant())).unwrap();
+                })
+            });
+            futures_util::future::join_all(batch).await;
+            tenant()
+        });
+        assert_eq!(tokio::spawn(last).await.unwrap().as_deref(), Some("the last caller"));
+        for (number, (name, answered)) in (0..).zip(answers) {
+            assert_eq!(answered.await.unwrap(), (number, Some(name.to_owned())));
+        }
     });
 }
 

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context as Waking, Poll};
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use haversack::{Context, ContextVar, FutureExt, StreamExt, StreamWithContext};
+use haversack::{Context, ContextVar, FutureExt, Reason, StreamExt, StreamWithContext};
 
 use crate::door::{arrive, tenant};
 use crate::probe::{MARK, Probe, probe};
@@ -34,6 +34,24 @@ impl Stream for Reading {
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left as usize, Some(self.left as usize))
     }
+}
+
+#[test]
+fn what_is_confined_does_not_come_along_with_a_stream() {
+    static OPEN: ContextVar<u32> = ContextVar::new("open beside a stream").confined();
+    as_task_on_both(|| {
+        async {
+            let reads = stream::repeat_with(|| (OPEN.get(), MARK.get().unwrap()));
+            let mut reads = Box::pin(reads.in_current_context());
+            let line = line!() - 1;
+            let (open, mark) = reads.next().await.unwrap();
+            let error = open.unwrap_err();
+            let Reason::Withheld { at, .. } = error.reason() else { panic!("{error}") };
+            assert_eq!((at.file().ends_with("streams.rs"), at.line(), mark), (true, line, 1));
+            assert_eq!(OPEN.get().unwrap(), 7, "it stays where it was");
+        }
+        .with_context(marked(1).bind(&OPEN, 7))
+    });
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn reports() -> MutexGuard<'static, Vec<Report>> {
     REPORTS.lock().unwrap()
 }
 
-/// The lines of this file in which a bare task read the variable.
+/// The lines of this file in which a bare task read or set the variable.
 fn bare_reads(name: &str) -> Vec<u32> {
     let found = reports();
     let reads = found.iter().filter_map(|report| match report {
@@ -65,6 +65,23 @@ fn a_bare_task_that_reads_somebodys_frame_is_reported() {
     assert_eq!(bare_reads(READ.name()), [line]);
     let text = reports().iter().find(|report| report.to_string().contains(READ.name())).unwrap().to_string();
     assert!(text.contains("strict.rs") && text.contains("haversack::spawn"), "{text}");
+}
+
+#[test]
+fn a_bare_task_that_changes_somebodys_frame_is_reported() {
+    static SET: ContextVar<u32> = ContextVar::new("set by a bare task");
+    drop(reports());
+    let runtime = current_thread();
+    let mut line = 0;
+    SET.sync_scope(1, || {
+        runtime.block_on(async {
+            line = line!() + 1;
+            let bare = tokio::spawn(async { drop(SET.set(2).unwrap()) });
+            bare.await.unwrap();
+        });
+        drop(SET.set(3).unwrap());
+    });
+    assert_eq!(bare_reads(SET.name()), [line], "the task's, and not that of whoever owns the frame");
 }
 
 #[test]

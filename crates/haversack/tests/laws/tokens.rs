@@ -60,8 +60,7 @@ fn an_older_token_is_refused_and_no_stale_value_comes_back() {
 }
 
 #[test]
-fn a_token_is_refused_after_its_binding_was_taken_back_by_another() {
-    // The older reset in order restores the state before the older set: the newer token has nothing left.
+fn tokens_that_are_reset_in_order_leave_nothing() {
     Context::empty().run(|| {
         let first = CITY.set("Bern").unwrap();
         first.reset().unwrap();

@@ -122,3 +122,26 @@ impl InProcess {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // `#[tokio::test]` blocks on its runtime, where no frame is
+mod tests {
+    use haversack::testing::missing_paths;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_without_a_required_variable_is_refused_at_its_door() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("haversack.toml");
+        std::fs::write(&config, "").unwrap();
+        let source = Source { config: Some(config), data: Some(folder.path().join("data")) };
+        let who = Who { tenant: "acme".to_owned(), principal: "kim".to_owned() };
+        let here = InProcess::open(&source, &who, "look", Log::Off).await.unwrap();
+
+        let report = missing_paths(&CLI).run(|| async { here.enter().map(drop) }).await;
+        report.assert_loud();
+        assert_eq!(report.variables(), ["tenant", "principal"]);
+        here.close().await.unwrap();
+    }
+}

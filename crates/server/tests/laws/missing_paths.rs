@@ -2,7 +2,7 @@
 //! of the tenant who was in before is taken in its place.
 //!
 //! The doors of the worker, of MCP and of the gateway have this law in their own crates; here MCP stands behind the door
-//! that feeds it. The door `cli` is a command's own, whose person has a name and a tenant by type.
+//! that feeds it. The door `cli` has it beside the code that enters it, which is no other crate's to call.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

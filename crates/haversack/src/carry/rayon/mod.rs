@@ -3,6 +3,9 @@
 //! A worker that waits for its part of a `join` or a `scope` runs whatever job lies around, also somebody else's.
 //! So each job here has a frame of its own, also when its context is empty, and whoever waits has left its own
 //! frame first: a bare job that is stolen meanwhile sees nobody's.
+//!
+//! A bare `join`, `scope` or iterator inside a job of ours waits in that job's frame, and a bare job that it steals sees
+//! it: both have to be bare, and no library can see the wait. Jobs that go through here are safe in it.
 #![allow(clippy::disallowed_methods)] // this is the replacement
 
 use std::fmt;

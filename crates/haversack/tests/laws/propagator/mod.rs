@@ -184,6 +184,25 @@ fn a_value_that_is_no_header_text_stays_here_and_the_rest_leaves() {
 }
 
 #[test]
+fn a_listed_header_that_is_too_long_or_sent_twice_is_dropped_whole_and_the_rest_is_taken() {
+    let look = |headers: &[(&str, String)]| {
+        let carrier: Vec<(String, Vec<u8>)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())).collect();
+        let arrival = WIRE.extract(&carrier, Caller::Trusted).unwrap();
+        let visit = DOOR.enter(|bindings| arrival.bind(bindings)).unwrap();
+        let bound = visit.run(|| (LOCALE.get().ok().map(|locale| locale.len()), SHELF.get().ok()));
+        (bound, arrival.dropped().to_vec())
+    };
+    let locale = |why| vec![Dropped { header: "x-locale", variable: Some("locale"), why }];
+    let shelf = || ("x-shelf", "7".to_owned());
+    assert_eq!(look(&[("x-locale", "d".repeat(8192)), shelf()]), ((Some(8192), Some(7)), vec![]));
+    let long = Why::TooLong { bytes: 8193, limit: 8192 };
+    assert_eq!(look(&[("x-locale", "d".repeat(8193)), shelf()]), ((None, Some(7)), locale(long)));
+    let twice = [("x-locale", "de".to_owned()), shelf(), ("X-Locale", "fr".to_owned())];
+    assert_eq!(look(&twice), ((None, Some(7)), locale(Why::Repeated)));
+}
+
+#[test]
 fn every_carrier_says_the_same() {
     let trace = TraceContext::parse(THEIRS).unwrap();
     let here = Context::empty()
