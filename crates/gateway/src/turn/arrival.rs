@@ -71,14 +71,21 @@ impl Arrival {
         idempotency_key(account, id)
     }
 
+    /// As [`idempotency_key`](Self::idempotency_key), for a message that was [taken](Self::take_steering).
+    #[must_use]
+    pub fn idempotency_key_of(&self, taken: &Message) -> String {
+        idempotency_key(&taken.account, &taken.id)
+    }
+
     /// Names the answer in the ledger.
     pub(crate) fn reply_id(&self) -> String {
         let Message { account, id, .. } = &self.shared.message;
         reply_id(account, id)
     }
 
-    /// The oldest message that its sender added since and that nobody took, where the account steers. Taking it answers it:
-    /// it gets no turn of its own.
+    /// The oldest message that its sender added since and that nobody took, where the account steers. Taking it answers it: it
+    /// gets no turn of its own and ends as this message does, with its reply or without one. What a crash or a shutdown
+    /// interrupts comes again, each message by itself.
     ///
     /// # Errors
     /// As [`check`](Self::check).
