@@ -91,7 +91,7 @@ async fn words_added_during_a_turn_are_read_by_its_next_call_and_answered_by_its
     let history = turns(&house).await;
     assert_eq!(
         said(&history[0]),
-        ["user: Paint it.", "assistant: ", "tool: \"worked\"", "user: And in blue.", "assistant: Both done."]
+        ["user: Paint it.", "assistant: ", "tool: worked", "user: And in blue.", "assistant: Both done."]
     );
     // The next turn reads both, with the reply to both.
     ask(&house, request("Next."), &added).await.unwrap();
