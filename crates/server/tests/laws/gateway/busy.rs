@@ -163,12 +163,18 @@ async fn a_message_steers_the_turn_of_its_sender_and_one_reply_answers_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_steers_the_turn_of_somebody_else_in_their_group() {
+async fn nobody_steers_the_turn_of_somebody_else_or_of_another_conversation() {
     let ((model, mut calls), inbox) = (Asked::new(), Inbox::open().await);
     let server = start("steer", model).await;
     accepted(&in_group(post("m-1", "Paint it.", &inbox), "u-1"), &server).await;
     let first = calls.recv().await.unwrap();
     accepted(&in_group(post("m-2", "In red!", &inbox), "u-2"), &server).await;
+    // The same person elsewhere has a turn beside it.
+    accepted(&post("m-3", "Elsewhere.", &inbox), &server).await;
+    let elsewhere = calls.recv().await.unwrap();
+    assert_eq!(elsewhere.request.messages, [user("Elsewhere.")]);
+    elsewhere.say("There.");
+    assert_eq!(inbox.has(1).await[0]["in_reply_to"], "m-3");
     first.use_a_tool();
     let second = calls.recv().await.unwrap();
     assert_eq!(second.newest(), "Paint it.", "{:?}", second.request.messages);
@@ -177,8 +183,8 @@ async fn nobody_steers_the_turn_of_somebody_else_in_their_group() {
     let third = calls.recv().await.unwrap();
     assert_eq!(third.newest(), "In red!");
     third.say("Painted red.");
-    let answers = inbox.has(2).await;
-    let told: Vec<_> = answers.iter().map(|answer| (&answer["in_reply_to"], &answer["text"])).collect();
+    let answers = inbox.has(3).await;
+    let told: Vec<_> = answers[1..].iter().map(|answer| (&answer["in_reply_to"], &answer["text"])).collect();
     assert_eq!(told, [(&json!("m-1"), &json!("Painted.")), (&json!("m-2"), &json!("Painted red."))]);
     server.server.shutdown().await.unwrap();
 }
