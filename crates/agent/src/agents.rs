@@ -22,7 +22,7 @@ use crate::specialist::{Desk, Specialist};
 use crate::tool::dispatch::{Dispatch, caught};
 use crate::tool::knowledge::Knowledge;
 use crate::tool::{self, BackgroundRunner, Tool, ToolError, ToolOutput, Toolbox, missing_for};
-use crate::turn::{Turn, TurnId, TurnRequest};
+use crate::turn::{FurtherWords, Turn, TurnId, TurnRequest};
 
 /// The agents. Cheap to clone.
 #[derive(Clone)]
@@ -164,6 +164,7 @@ impl Agents {
             id: TurnId::mint()?,
             entry,
             request,
+            further: FurtherWords::none(),
             agents: self.clone(),
             book,
             session: self.shared.memory.session()?,

@@ -26,7 +26,7 @@
 //! `turn` records the message and checks the owner of the session, `supervisor` reads the session-learning
 //! cache, recalls and chooses, `specialist` asks the model and runs tools in parallel, and the reply is
 //! committed with the messages that led to it and the manifest of what the model read. Every step is a span
-//! below the turn's own.
+//! below the turn's own. Words that are added meanwhile ([`FurtherWords`]) are taken between the model calls.
 //!
 //! # Map
 //! - [`agent`]: the configuration, with a JSON schema and embedded defaults;
@@ -64,4 +64,6 @@ pub use error::TurnError;
 pub use event::{EventSink, TurnEvent};
 pub use history::History;
 pub use learning::Promoted;
-pub use turn::{InvalidTurnId, Late, MemoryReport, Reply, ToolUse, Turn, TurnId, TurnRequest};
+pub use turn::{
+    FurtherWords, InvalidTurnId, Late, MOST_FURTHER, MemoryReport, Reply, ToolUse, Turn, TurnId, TurnRequest,
+};

@@ -58,7 +58,7 @@ pub(crate) struct Material {
 pub(crate) struct Prompt<'a> {
     pub(crate) instructions: &'a str,
     pub(crate) material: &'a Material,
-    /// What happened in this turn: each step an assistant message and its tool results.
+    /// What happened in this turn: each step an assistant message and its tool results, or words that were added.
     pub(crate) steps: &'a [Vec<Message>],
     pub(crate) tools: Vec<ToolSpec>,
     pub(crate) choice: ToolChoice,
@@ -73,8 +73,11 @@ impl Prompt<'_> {
         self.offer(&mut buffer);
         let assembled = buffer.assemble();
         let fits: HashSet<&str> = assembled.parts.iter().map(|part| part.id.as_str()).collect();
-        let newest = self.steps.len().checked_sub(1).map(step_id);
-        let needed = ["instructions".to_owned(), "message".to_owned()].into_iter().chain(newest);
+        // What was added to the turn is needed as its message is.
+        let newest = self.steps.iter().rposition(|step| !is_users(step));
+        let added = (0..self.steps.len()).filter(|at| is_users(&self.steps[*at]));
+        let steps = newest.into_iter().chain(added).map(step_id);
+        let needed = ["instructions".to_owned(), "message".to_owned()].into_iter().chain(steps);
         for id in needed {
             if !fits.contains(id.as_str()) {
                 return Err(TurnError::TooLong { budget: tokens });
@@ -114,7 +117,8 @@ impl Prompt<'_> {
         for (at, step) in self.steps.iter().enumerate() {
             let parts = step.iter().enumerate().map(|(inner, message)| {
                 let id = if inner == 0 { step_id(at) } else { format!("{}: result {inner}", step_id(at)) };
-                part(Layer::Message, id, cost_text(message), STEPS.saturating_add_unsigned(at as u32))
+                let priority = if is_users(step) { MUST } else { STEPS.saturating_add_unsigned(at as u32) };
+                part(Layer::Message, id, cost_text(message), priority)
             });
             buffer.push_together(parts.collect());
         }
@@ -188,6 +192,11 @@ fn one_line(text: &str) -> String {
         .filter(|piece| !piece.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Whether a step is words that were added.
+fn is_users(step: &[Message]) -> bool {
+    matches!(step, [Message::User { .. }])
 }
 
 fn step_id(at: usize) -> String {

@@ -18,7 +18,7 @@ use crate::model::{ChatModel, Message, ModelError, ToolCall, ToolChoice, complet
 use crate::prompt::{Material, Prompt};
 use crate::tool::Toolbox;
 use crate::tool::dispatch::Dispatch;
-use crate::turn::{MemoryReport, Reply, ToolUse, TurnId};
+use crate::turn::{MemoryReport, Reply, ToolUse, Turn, TurnId};
 
 /// A configured specialist with its tools.
 #[derive(Debug, Clone)]
@@ -60,23 +60,43 @@ impl Answer {
         let Self { agent, model, memory, worked } = self;
         let Worked { text, tools, manifest, steps } = worked;
         let session = session.as_str().to_owned();
-        let reply = Reply { turn, session, text, agent, model, tools, memory, manifest, replayed: false };
+        let reply = Reply {
+            turn,
+            session,
+            text,
+            agent,
+            model,
+            tools,
+            memory,
+            manifest,
+            replayed: false,
+            added: false,
+        };
         (reply, steps)
     }
 }
 
 impl Desk {
-    /// Works until there is an answer or a limit is reached.
+    /// Works until there is an answer or a limit is reached. What is added to `turn` meanwhile is heard before each call.
     pub(crate) async fn work(
         &self,
         entry: Entry,
         specialist: &Specialist,
         material: &Material,
         events: &EventSink,
+        turn: Option<&Turn>,
     ) -> Result<Worked, TurnError> {
         let limits = &self.limits;
         let (mut steps, mut tools) = (Vec::new(), Vec::new());
-        for _ in 0..limits.steps {
+        let mut left = limits.steps;
+        while left > 0 {
+            if let Some(turn) = turn
+                && turn.hear(&mut steps).await?
+            {
+                // Words are worth as many steps as they would have had in a turn of their own.
+                left = limits.steps;
+            }
+            left -= 1;
             let prompt = Prompt {
                 instructions: &specialist.prompt,
                 material,

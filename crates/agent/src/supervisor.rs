@@ -30,7 +30,8 @@ pub(crate) async fn lead(turn: &Turn, past: Past, events: &EventSink) -> Result<
     let (material, memory, specialist) = prepared.await?;
     events.emit(TurnEvent::Agent { name: specialist.name.clone() })?;
     let span = tracing::info_span!("specialist", name = %specialist.name);
-    let worked = turn.agents.desk().work(turn.entry, specialist, &material, events).instrument(span).await?;
+    let desk = turn.agents.desk();
+    let worked = desk.work(turn.entry, specialist, &material, events, Some(turn)).instrument(span).await?;
     Ok(Answer {
         agent: specialist.name.clone(),
         model: turn.agents.model().name().to_owned(),

@@ -3,7 +3,10 @@
 //! It is plain data in bounded sizes: what is too long is refused here, once, for all platforms. Adapters make messages;
 //! the gateway turns one into an [`Arrival`](crate::Arrival), and nothing else of a message reaches an agent.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::GatewayError;
 
@@ -97,6 +100,59 @@ pub struct Sender {
     pub id: String,
     /// What people call them; empty when unknown.
     pub name: String,
+}
+
+/// An id as platforms write it: text, or an integer of up to 64 bits, which is read as its decimal digits. Other numbers have
+/// more than one spelling and are refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Id(String);
+
+impl Id {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Id {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        id.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl Visitor<'_> for Either {
+            type Value = Id;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id: text or an integer")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Id, E> {
+                Ok(Id(text.to_owned()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Id, E> {
+                Ok(Id(number.to_string()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Id, E> {
+                Ok(Id(number.to_string()))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A file that came with a message.

@@ -157,7 +157,8 @@ impl Member {
                 let TaskInput { message, context: results, .. } = input;
                 let material = Material { attempts, results, message, ..Material::default() };
                 let span = tracing::info_span!("specialist", name = %told.name);
-                let worked = desk.work(entry, &told, &material, &EventSink::none()).instrument(span).await?;
+                let worked =
+                    desk.work(entry, &told, &material, &EventSink::none(), None).instrument(span).await?;
                 Ok(worked.text)
             }
         }

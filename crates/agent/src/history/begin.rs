@@ -9,6 +9,7 @@ use haversack_store::sqlite::{Connection, OptionalExtension, Row, Transaction, p
 use haversack_store::{StoreError, now_millis};
 use sha2::{Digest, Sha256};
 
+use super::added;
 use super::commit::StoredReply;
 use super::past::{self, Past};
 use crate::error::TurnError;
@@ -64,6 +65,8 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<String, TurnError> {
 pub(super) enum Found {
     New(Past),
     Replay(StoredRow),
+    /// The words were added to this turn.
+    Added(StoredRow),
     Conflict,
     Taken,
 }
@@ -81,6 +84,9 @@ impl Found {
         match self {
             Self::New(past) => Ok(Begun::New { past }),
             Self::Replay(stored) => stored.reply().map(|reply| Begun::Replay(Box::new(reply))),
+            Self::Added(stored) => {
+                stored.reply().map(|reply| Begun::Replay(Box::new(Reply { added: true, ..reply })))
+            }
             Self::Conflict => Err(TurnError::IdempotencyConflict),
             Self::Taken => Err(TurnError::SessionTaken),
         }
@@ -154,13 +160,15 @@ fn repeated(tx: &Transaction<'_>, new: &Opening) -> Result<Option<Found>, StoreE
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let earlier: Option<(String, Option<Vec<u8>>, String)> =
         tx.prepare_cached(sql)?.query_row(params![new.session.as_str(), key], read).optional()?;
-    let Some((turn, hash, status)) = earlier else { return Ok(None) };
+    let Some((turn, hash, status)) = earlier else {
+        return added::repeated(tx, &new.session, key, &new.hash);
+    };
     if hash.as_deref() != Some(&new.hash) {
         return Ok(Some(Found::Conflict));
     }
     if status != "completed" {
         tx.prepare_cached("UPDATE turns SET idempotency_key = NULL WHERE turn_id = ?1")?.execute([turn])?;
-        return Ok(None);
+        return added::repeated(tx, &new.session, key, &new.hash);
     }
     let stored = committed(tx, &new.session, turn)?;
     Ok(Some(Found::Replay(stored)))

@@ -1,12 +1,13 @@
 //! The writing half of the history: a turn begins, and is committed or fails.
 //!
-//! A book is a handle to one session of one principal, made with the turn from the context; each of its four
+//! A book is a handle to one session of one principal, made with the turn from the context; each of its five
 //! writes is one transaction. Only turns hold books.
 
 use haversack::well_known::{PRINCIPAL, Principal, SESSION_ID, SessionId};
 use haversack_store::sqlite::OptionalExtension;
 use haversack_store::{Store, TenantDb, now_millis};
 
+use super::added::{self, Added, Addition};
 use super::begin::{self, Begun, Opening};
 use super::{TurnStatus, commit};
 use crate::error::TurnError;
@@ -51,6 +52,21 @@ impl Book {
         let opening = Opening::new(turn, &self.session, &self.principal, request, history_turns)?;
         let begun = self.db.write("begin a turn", move |tx| begin::begin(tx, &opening)).await?;
         begun.settle()
+    }
+
+    /// Records words that were added to the turn, as the message of this number; false when they were answered before.
+    pub(crate) async fn add(
+        &self,
+        turn: TurnId,
+        place: usize,
+        words: &TurnRequest,
+    ) -> Result<bool, TurnError> {
+        let addition = Addition::new(turn, &self.session, place, words)?;
+        match self.db.write("add to a turn", move |tx| added::add(tx, &addition)).await? {
+            Added::Recorded => Ok(true),
+            Added::Known => Ok(false),
+            Added::Over => Err(TurnError::Interrupted(turn)),
+        }
     }
 
     /// Appends what was said since the message, and the reply.

@@ -1,4 +1,4 @@
-//! Committing a turn, in one transaction: the messages since the first, the reply, its manifest, the end.
+//! Committing a turn, in one transaction: what was said since the first message, the reply, its manifest, the end.
 //!
 //! The last message of a completed turn is its reply, stored with all that a repetition must give back. A
 //! turn that was interrupted meanwhile, or whose session is deleted, commits nothing. Only the book calls it.
@@ -41,7 +41,7 @@ impl StoredReply {
     pub(super) fn into_reply(self, turn: TurnId, session: &SessionId, manifest: Manifest) -> Reply {
         let Self { role: Assistant::Assistant, text, agent, model, tools, memory } = self;
         let session = session.as_str().to_owned();
-        Reply { turn, session, text, agent, model, tools, memory, manifest, replayed: true }
+        Reply { turn, session, text, agent, model, tools, memory, manifest, replayed: true, added: false }
     }
 }
 
@@ -49,22 +49,24 @@ impl StoredReply {
 pub(super) struct Rows {
     session: SessionId,
     turn: String,
-    messages: Vec<(&'static str, String)>,
+    messages: Vec<(i64, &'static str, String)>,
     manifest: String,
 }
 
 impl Rows {
     pub(super) fn new(session: &SessionId, reply: &Reply, steps: &[Vec<Message>]) -> Result<Self, TurnError> {
         let mut messages = Vec::new();
-        for message in steps.iter().flatten() {
+        for (seq, message) in (1..).zip(steps.iter().flatten()) {
             let role = match message {
-                Message::User { .. } => "user",
+                // Recorded when it was heard.
+                Message::User { .. } => continue,
                 Message::Assistant { .. } => "assistant",
                 Message::Tool { .. } => "tool",
             };
-            messages.push((role, json(message)?));
+            messages.push((seq, role, json(message)?));
         }
-        messages.push(("assistant", json(&StoredReply::of(reply))?));
+        let last = i64::try_from(steps.iter().map(Vec::len).sum::<usize>()).unwrap_or(i64::MAX);
+        messages.push((last.saturating_add(1), "assistant", json(&StoredReply::of(reply))?));
         let (turn, manifest) = (reply.turn.to_string(), json(&reply.manifest)?);
         Ok(Self { session: session.clone(), turn, messages, manifest })
     }
@@ -81,8 +83,7 @@ pub(super) fn commit(tx: &Transaction<'_>, rows: &Rows) -> Result<bool, StoreErr
     let insert =
         "INSERT INTO messages (session_id, turn_id, seq, role, content, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut insert = tx.prepare_cached(insert)?;
-    for (at, (role, content)) in rows.messages.iter().enumerate() {
-        let seq = i64::try_from(at).unwrap_or(i64::MAX).saturating_add(1);
+    for (seq, role, content) in &rows.messages {
         insert.execute(params![rows.session.as_str(), rows.turn, seq, role, content, now])?;
     }
     let insert = "INSERT INTO manifests (turn_id, json) VALUES (?1, ?2)";

@@ -5,6 +5,7 @@
 //! that is not there, except that its name cannot be used for a turn. The server and the command line hold
 //! histories.
 
+mod added;
 mod begin;
 mod book;
 mod close;

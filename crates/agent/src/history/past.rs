@@ -50,7 +50,12 @@ pub(super) fn read(db: &Connection, session: &SessionId, turns: i64) -> Result<P
     let through = row.as_ref().map_or(0, |(_, _, through)| *through);
     past.summary = row.map(|(id, text, _)| Aside { id, source: "summary".to_owned(), text });
 
-    let sql = "SELECT t.turn_id, u.content ->> '$.text', a.content ->> '$.text', u.content ->> '$.source'
+    // What was added to a turn is read with its message: its reply answered both.
+    let sql = "SELECT t.turn_id,
+                      concat_ws(char(10), u.content ->> '$.text',
+                                (SELECT group_concat(f.content ->> '$.text', char(10) ORDER BY f.seq)
+                                 FROM messages f WHERE f.turn_id = t.turn_id AND f.role = 'user' AND f.seq > 0)),
+                      a.content ->> '$.text', u.content ->> '$.source'
                FROM turns t
                JOIN messages u ON u.turn_id = t.turn_id AND u.seq = 0
                JOIN messages a ON a.turn_id = t.turn_id

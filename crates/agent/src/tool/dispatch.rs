@@ -153,7 +153,7 @@ impl Dispatch {
     }
 }
 
-fn is_cancelled() -> bool {
+pub(crate) fn is_cancelled() -> bool {
     CANCEL.bound().is_some_and(|cancel| cancel.is_cancelled())
 }
 

@@ -4,6 +4,7 @@
 //! supervisor, and commits the reply before anybody gets it. The server and the command line run turns; the
 //! turn names no tenant, session or principal, they come from the context it was made in.
 
+mod further;
 mod id;
 mod late;
 mod reply;
@@ -14,6 +15,7 @@ use haversack::FutureExt;
 use haversack_memory::{Recall, SessionCache};
 use tracing::Instrument;
 
+pub use further::{FurtherWords, MOST_FURTHER};
 pub use id::{InvalidTurnId, TurnId};
 pub use late::Late;
 pub use reply::{MemoryReport, Reply, ToolUse};
@@ -38,6 +40,7 @@ pub struct Turn {
     pub(crate) id: TurnId,
     pub(crate) entry: Entry,
     pub(crate) request: TurnRequest,
+    pub(crate) further: FurtherWords,
     pub(crate) agents: Agents,
     pub(crate) book: Book,
     pub(crate) session: SessionCache,
@@ -49,6 +52,12 @@ impl Turn {
     #[must_use]
     pub fn id(&self) -> TurnId {
         self.id
+    }
+
+    /// The same turn, which takes words that are added while it runs: at most [`MOST_FURTHER`] requests, before each call of its
+    /// specialist's model. Its reply answers them too.
+    pub fn with_further(self, further: FurtherWords) -> Self {
+        Self { further, ..self }
     }
 
     /// What ends the turn when whoever runs it gives up and drops it.

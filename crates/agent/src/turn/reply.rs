@@ -30,6 +30,10 @@ pub struct Reply {
     pub manifest: Manifest,
     /// True when this reply was given before, to the same request.
     pub replayed: bool,
+    /// True when the words of the request were added to this turn while it ran: its reply went to whoever began it. Known in the
+    /// process alone, and no part of what is stored or sent.
+    #[serde(skip)]
+    pub added: bool,
 }
 
 /// One tool call of a turn.

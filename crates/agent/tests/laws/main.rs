@@ -13,6 +13,7 @@ mod crew_config;
 mod crew_order;
 mod crew_run;
 mod crew_task;
+mod further;
 mod history;
 mod house;
 mod isolation;

@@ -71,14 +71,21 @@ impl Arrival {
         idempotency_key(account, id)
     }
 
+    /// As [`idempotency_key`](Self::idempotency_key), for a message that was [taken](Self::take_steering).
+    #[must_use]
+    pub fn idempotency_key_of(&self, taken: &Message) -> String {
+        idempotency_key(&taken.account, &taken.id)
+    }
+
     /// Names the answer in the ledger.
     pub(crate) fn reply_id(&self) -> String {
         let Message { account, id, .. } = &self.shared.message;
         reply_id(account, id)
     }
 
-    /// The oldest message that its sender added since and that nobody took, where the account steers. Taking it answers it:
-    /// it gets no turn of its own.
+    /// The oldest message that its sender added since and that nobody took, where the account steers. Taking it answers it: it
+    /// gets no turn of its own and ends as this message does, with its reply or without one. What a crash or a shutdown
+    /// interrupts comes again, each message by itself.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -120,4 +127,41 @@ pub(crate) fn message_hash(account: &str, id: &str) -> [u8; 32] {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a broken law ends its test")]
+mod tests {
+    use haversack_store::now_millis;
+
+    use super::*;
+    use crate::message::{Chat, ChatKind, Sender};
+
+    fn message() -> Message {
+        Message {
+            account: "shop".to_owned(),
+            id: format!("m{}", now_millis()),
+            chat: Chat { id: "c1".to_owned(), name: String::new(), kind: ChatKind::Direct },
+            thread: None,
+            scope: String::new(),
+            sender: Sender { id: "u-kim".to_owned(), name: String::new() },
+            text: "hello".to_owned(),
+            attachments: Vec::new(),
+            callback: None,
+        }
+    }
+
+    /// Keys have no `set`, so no code outside of this crate can bring a message and another key under one entry.
+    #[test]
+    fn a_turn_that_runs_under_another_key_than_its_message_was_queued_for_is_refused() {
+        let visit = haversack::testing::enter(|bind| bind.bind(&SESSION_KEY, "key of c1".to_owned()));
+        let arrival = |key: &str| Arrival::new(key.to_owned(), message(), Steering::default()).unwrap();
+        visit.run(|| {
+            assert!(arrival("key of c1").check().is_ok());
+            let other = arrival("key of c2");
+            assert!(matches!(other.check(), Err(GatewayError::KeyMismatch)));
+            assert!(matches!(other.message(), Err(GatewayError::KeyMismatch)));
+            assert!(matches!(other.take_steering(), Err(GatewayError::KeyMismatch)));
+        });
+    }
 }

@@ -59,20 +59,27 @@ pub(crate) struct Steering {
 struct Added {
     waiting: VecDeque<Work>,
     taken: Vec<Work>,
+    /// The turn has ended and takes no more.
+    over: bool,
 }
 
 impl Steering {
     pub(super) fn take(&self) -> Option<Message> {
         let mut added = hold(&self.shared);
+        if added.over {
+            return None;
+        }
         let work = added.waiting.pop_front()?;
         let message = work.message.clone();
         added.taken.push(work);
         Some(message)
     }
 
-    /// What the turn took. Those are answered with it.
-    pub(super) fn taken(&self) -> Vec<Work> {
-        std::mem::take(&mut hold(&self.shared).taken)
+    /// What the turn took, at its end: those are answered with it, and it takes no more.
+    pub(super) fn close(&self) -> Vec<Work> {
+        let mut added = hold(&self.shared);
+        added.over = true;
+        std::mem::take(&mut added.taken)
     }
 }
 

@@ -70,11 +70,17 @@ impl Runner {
             || matches!(outcome, Err(GatewayError::Interrupted))
                 && self.lanes.is_closing()
                 && !overtaken.is_cancelled();
-        for taken in steering.taken() {
+        for taken in steering.close() {
             if !stopped {
                 self.arrivals.finish(&taken.identity.tenant, &taken.message).await;
             }
-            taken.answer(Ok(Reply::default()));
+            // It shares the end of the turn: whoever waits for it is not told of an answer that nobody gave.
+            taken.answer(match &outcome {
+                Ok(_) => Ok(Reply::default()),
+                Err(GatewayError::ShuttingDown) => Err(GatewayError::ShuttingDown),
+                Err(GatewayError::Interrupted) => Err(GatewayError::Interrupted),
+                Err(_) => Err(GatewayError::NotAnswered),
+            });
         }
         if !stopped {
             self.arrivals.finish(&work.identity.tenant, &work.message).await;

@@ -130,6 +130,90 @@ async fn a_dead_place_is_remembered_probed_and_healed() {
     assert_eq!(dead(&house).await, 0, "the place is healed");
 }
 
+/// Makes everything due that waits, places that are held back excepted, and has the ledger look.
+async fn look(house: &House, callbacks: &mut Callbacks, id: &str) {
+    crate::lost::execute(house, "UPDATE gateway_deliveries SET due_at = 0 WHERE state = 'pending'").await;
+    Post::new("shop", id, "look").in_chat("other").calling(callbacks.url("/other")).send(house).await;
+}
+
+/// What is heard in a place until the ledger has looked once: what comes elsewhere then says that it has.
+async fn heard_in(callbacks: &mut Callbacks, house: &House, place: &str) -> Vec<String> {
+    let mut heard = Vec::new();
+    loop {
+        let next = callbacks.next().await;
+        if next.path != place {
+            // What began in the same look is settled with it.
+            crate::lost::until(
+                house,
+                "SELECT count(*) FROM gateway_deliveries WHERE state = 'attempting'",
+                0,
+            )
+            .await;
+            heard.extend(callbacks.rest().into_iter().map(|more| more.text));
+            return heard;
+        }
+        heard.push(next.text);
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_fails_again_and_again_is_dead_held_back_but_for_one_probe_and_remembered() {
+    let mut callbacks = Callbacks::start().await;
+    callbacks.script("/in", (0..100).map(|_| Say::Status(503)));
+    let mut options = options();
+    (options.ledger.dead_after, options.ledger.attempts) = (3, 100);
+    // Nothing is due again by itself.
+    (options.ledger.first_wait, options.ledger.longest_wait) =
+        (Duration::from_secs(3600), Duration::from_secs(3600));
+    let (folder, accounts) =
+        (Arc::new(tempfile::tempdir().unwrap()), vec![account("shop", "acme", &callbacks.origin)]);
+    let house = House::in_folder(folder, accounts.clone(), options.clone(), |_| echo()).await;
+    let say = |id: &str| Post::new("shop", id, id).calling(callbacks.url("/in"));
+    let (m1, m2, m3) = (say("m1"), say("m2"), say("m3"));
+    m1.send(&house).await;
+    assert_eq!(callbacks.next().await.text, "echo m1");
+    let failed = |times: u32| {
+        move |all: &[Delivery]| all.iter().any(|d| d.attempts == times && d.state == DeliveryState::Pending)
+    };
+    deliveries(&house, failed(1)).await;
+    for times in [2, 3] {
+        assert_eq!(dead(&house).await, 0, "{} failures", times - 1);
+        look(&house, &mut callbacks, &format!("look{times}")).await;
+        assert_eq!(heard_in(&mut callbacks, &house, "/in").await, ["echo m1"]);
+        deliveries(&house, failed(times)).await;
+    }
+    assert_eq!(dead(&house).await, 1, "after three failures in a row");
+
+    // What is said there now waits, also when it is due.
+    m2.send(&house).await;
+    m3.send(&house).await;
+    look(&house, &mut callbacks, "look4").await;
+    assert_eq!(heard_in(&mut callbacks, &house, "/in").await, [""; 0], "it is held back");
+    // In time it is probed, by the oldest alone.
+    crate::lost::execute(&house, "UPDATE gateway_targets SET probe_at = 0").await;
+    look(&house, &mut callbacks, "look5").await;
+    assert_eq!(heard_in(&mut callbacks, &house, "/in").await, ["echo m1"], "one probe");
+    deliveries(&house, failed(4)).await;
+
+    // A restart forgets nothing of it.
+    let house = House::in_folder(house.close().await, accounts, options, |_| echo()).await;
+    callbacks.rest();
+    assert_eq!(dead(&house).await, 1);
+    look(&house, &mut callbacks, "look6").await;
+    assert_eq!(heard_in(&mut callbacks, &house, "/in").await, [""; 0], "it is still held back");
+    // When a probe is answered everything goes out, in order.
+    callbacks.script("/in", []);
+    crate::lost::execute(&house, "UPDATE gateway_targets SET probe_at = 0").await;
+    look(&house, &mut callbacks, "look7").await;
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        let next = callbacks.next().await;
+        heard.extend((next.path == "/in").then_some(next.text));
+    }
+    assert_eq!(heard, ["echo m1", "echo m2", "echo m3"]);
+    assert_eq!(dead(&house).await, 0);
+}
+
 /// How many places are dead, as the file says.
 async fn dead(house: &House) -> i64 {
     let engine = house.store.control().engine();

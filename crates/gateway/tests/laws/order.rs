@@ -217,36 +217,109 @@ async fn a_queue_is_bounded_and_a_refused_message_may_come_again() {
 }
 
 #[tokio::test]
-async fn a_mismatch_of_key_and_context_is_loud() {
-    let caught = Arc::new(Mutex::new(None::<Arrival>));
-    let keep = caught.clone();
+async fn a_message_in_the_hands_of_another_handler_is_foreign_while_its_own_runs_and_over_afterwards() {
+    let (caught, go) = (Arc::new(Mutex::new(None::<Arrival>)), Arc::new(Notify::new()));
+    let (keep, wait) = (caught.clone(), go.clone());
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let mut callbacks = Callbacks::start().await;
+    let mut shop = account("shop", "acme", &callbacks.origin);
+    shop.busy = Busy::Steer;
     let house = House::open(
-        vec![account("shop", "acme", "https://hooks.example.com")],
+        vec![shop],
         Arc::new(Answers(move |arrival: Arrival| {
-            let keep = keep.clone();
+            let (keep, wait, begun) = (keep.clone(), wait.clone(), begun.clone());
             async move {
-                // A message that another message's handler got hold of.
-                let first = keep.lock().unwrap().replace(arrival.clone());
-                if let Some(first) = first {
-                    let error = first.message().unwrap_err();
-                    assert!(
-                        matches!(error, GatewayError::HandlerEnded | GatewayError::Foreign(_)),
-                        "{error}"
-                    );
-                    return Ok(Reply::new("refused"));
-                }
-                // The same entry with another key bound over it cannot be made: the variables have no `set`. What is left
-                // is work that runs under another door.
-                let visit = haversack::testing::enter(|bind| bind.bind(&SESSION_KEY, "another".to_owned()));
-                let error = visit.run(|| arrival.message().map(|_| ()).unwrap_err());
-                assert!(matches!(error, GatewayError::Foreign(_)), "{error}");
-                Ok(Reply::new("loud"))
+                // Locked for the look alone.
+                let first = keep.lock().unwrap().clone();
+                let Some(first) = first else {
+                    // Work under another door is another's, whatever it has bound.
+                    let key = SESSION_KEY.get().unwrap();
+                    let visit = haversack::testing::enter(|bind| bind.bind(&SESSION_KEY, key));
+                    let error = visit.run(|| arrival.message().map(|_| ()).unwrap_err());
+                    assert!(matches!(error, GatewayError::Foreign(_)), "{error}");
+                    keep.lock().unwrap().replace(arrival);
+                    begun.send(()).unwrap();
+                    wait.notified().await;
+                    return Ok(Reply::new("first"));
+                };
+                let errors = [first.message().map(|_| ()), first.take_steering().map(|_| ()), first.check()];
+                let kinds = errors.map(|error| match error.unwrap_err() {
+                    GatewayError::Foreign(_) => "foreign",
+                    GatewayError::HandlerEnded => "ended",
+                    other => panic!("{other}"),
+                });
+                Ok(Reply::new(kinds.join(" ")))
             }
         })),
     )
     .await;
-    assert_eq!(Post::new("shop", "m1", "x").send(&house).await.1["text"], "loud");
-    assert_eq!(Post::new("shop", "m2", "x").in_chat("c2").send(&house).await.1["text"], "refused");
+    Post::new("shop", "m1", "x").calling(callbacks.url("/first")).send(&house).await;
+    begins.recv().await.unwrap();
+    // It would be there to be taken.
+    Post::new("shop", "m1b", "more").calling(callbacks.url("/first")).send(&house).await;
+    let told = Post::new("shop", "m2", "x").in_chat("c2").send(&house).await;
+    assert_eq!(told.1["text"], "foreign foreign foreign");
+    go.notify_one();
+    assert_eq!(callbacks.next().await.text, "first");
+    let told = Post::new("shop", "m3", "x").in_chat("c3").send(&house).await;
+    assert_eq!(told.1["text"], "ended ended ended");
+}
+
+/// A turn that a shutdown stops had taken a message: nobody was answered, so both come again, and who waits on the line is not
+/// told of an answer.
+#[tokio::test]
+async fn what_a_stopped_turn_had_taken_is_left_to_the_next_start_and_each_is_answered() {
+    let mut callbacks = Callbacks::start().await;
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let takes = Answers(move |arrival: Arrival| {
+        let begun = begun.clone();
+        async move {
+            begun.send("began").unwrap();
+            let added = loop {
+                match arrival.take_steering().unwrap() {
+                    Some(added) => break added,
+                    None => tokio::task::yield_now().await,
+                }
+            };
+            assert!(!added.text.is_empty());
+            begun.send("took").unwrap();
+            CANCEL.get().unwrap().cancelled().await;
+            Err(Unanswered::Stopped)
+        }
+    });
+    let takes = Arc::new(takes);
+    let mut shop = account("shop", "acme", &callbacks.origin);
+    shop.busy = Busy::Steer;
+    let house = House::open(vec![shop.clone()], takes).await;
+    let post = |id: &str| Post::new("shop", id, id).calling(callbacks.url("/in"));
+    post("m1").send(&house).await;
+    assert_eq!(begins.recv().await.unwrap(), "began");
+    post("m2").send(&house).await;
+    assert_eq!(begins.recv().await.unwrap(), "took");
+    // The same without a way back: in another chat, where the line is held.
+    let line = [Post::new("shop", "n1", "n1").in_chat("c2"), Post::new("shop", "m2", "m2").in_chat("c2")];
+    let line = line.map(|post| Post { id: format!("line-{}", post.id), ..post });
+    let drained = async {
+        assert_eq!(begins.recv().await.unwrap(), "began");
+        assert_eq!(begins.recv().await.unwrap(), "took");
+        house.gateway.drain(std::time::Duration::ZERO).await;
+    };
+    let second = async {
+        // It is added when the first has its turn, and waits for nothing then.
+        line[1].send(&house).await
+    };
+    let (first, second, ()) = tokio::join!(line[0].send(&house), second, drained);
+    for (status, told) in [first, second] {
+        assert_ne!(status, 200, "nobody was answered: {told}");
+    }
+    let folder = house.close().await;
+    let house = House::in_folder(folder, vec![shop], options(), |_| crate::house::echo()).await;
+    for id in ["m1", "m2"] {
+        let heard = callbacks.next().await;
+        assert_eq!((heard.text, &heard.body["in_reply_to"]), (format!("echo {id}"), &serde_json::json!(id)));
+    }
+    house.close().await;
+    assert!(callbacks.rest().is_empty());
 }
 
 #[tokio::test]

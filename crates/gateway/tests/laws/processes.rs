@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use haversack_agent::tool::{Tool, Toolbox};
 use haversack_gateway::process::{Environment, ProcessOptions};
-use haversack_gateway::session::{CAN_DELIVER_LATER, THREAD_ID};
-use haversack_gateway::{Account, Arrival, Desk, GatewayError, GatewayOptions, Reply, Responder};
+use haversack_gateway::session::{
+    CAN_DELIVER_LATER, CHAT_ID, MESSAGE_ID, PLATFORM, SESSION_KEY, THREAD_ID, USER_ID,
+};
+use haversack_gateway::{Account, Arrival, Desk, GatewayError, GatewayOptions, Hooks, Reply, Responder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::callbacks::Callbacks;
+use crate::callbacks::{Callbacks, Say};
 use crate::house::{Answers, House, Post, account, options};
+use crate::lost::{ask, until};
 
 /// What the gateway of these tests says that its own environment holds.
 fn inherited() -> Vec<(String, String)> {
@@ -112,6 +115,147 @@ async fn a_child_gets_the_allow_list_and_the_session_and_nothing_else() {
         "{others:?}"
     );
     assert!(!told.to_string().contains("canary-4711"));
+}
+
+#[tokio::test]
+async fn a_child_in_the_background_gets_the_same() {
+    let mut callbacks = Callbacks::start().await;
+    let house = open(vec![account("shop", "acme", &callbacks.origin)]).await;
+    let post = |id: &str, text: &str| {
+        Post::new("shop", id, text).in_group("g7").in_thread("t9").calling(callbacks.url("/in"))
+    };
+    post("m1", &start("env", json!({}))).send(&house).await;
+    assert!(callbacks.next().await.text.contains("process"));
+    let ended = callbacks.next().await.text;
+    let lines = ended.lines().filter_map(|line| line.split_once('='));
+    let seen: BTreeMap<_, _> = lines.collect();
+    let session = |name: &str| seen[format!("HAVERSACK_SESSION_{name}").as_str()];
+    assert_eq!(["PLATFORM", "SOURCE", "CHAT_TYPE"].map(session), ["webhook", "shop", "group"]);
+    assert_eq!(["CHAT_ID", "THREAD_ID", "USER_ID", "MESSAGE_ID"].map(session), ["g7", "t9", "u-kim", "m1"]);
+    assert_eq!(session("SCOPE_ID"), "", "what is bound to nothing is there, and empty");
+    assert_eq!(session("CAN_DELIVER_LATER"), "true");
+    assert!(session("KEY").ends_with("/chat=2:g7/thread=2:t9") && session("ID") == session("KEY"));
+    assert_eq!(seen["LANG"], "C");
+    let others: Vec<_> = seen.keys().filter(|name| !name.starts_with("HAVERSACK_SESSION_")).collect();
+    assert!(
+        others.iter().all(|name| ["PATH", "LANG", "PWD", "SHLVL", "_", "OLDPWD"].contains(*name)),
+        "{others:?}"
+    );
+    assert!(!ended.contains("canary-4711") && !ended.contains("of the process"), "{ended}");
+}
+
+/// What is bound where a delivery is made, by the name of the delivery.
+type Bound = Arc<std::sync::Mutex<Vec<(String, [String; 6])>>>;
+
+fn notes_what_is_bound(bound: &Bound) -> Hooks {
+    let bound = bound.clone();
+    Hooks::default().around(move |id, work| {
+        let here = [&PLATFORM, &CHAT_ID, &THREAD_ID, &USER_ID, &MESSAGE_ID, &SESSION_KEY];
+        let here = here.map(|variable| variable.bound().unwrap_or_else(|| "unbound".to_owned()));
+        bound.lock().unwrap().push((id.to_owned(), here));
+        work
+    })
+}
+
+#[tokio::test]
+async fn an_end_is_told_as_the_conversation_that_started_it() {
+    let (mut callbacks, bound) = (Callbacks::start().await, Bound::default());
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut options = with_commands(options(), folder.path());
+    options.hooks = notes_what_is_bound(&bound);
+    let accounts = vec![account("shop", "acme", &callbacks.origin)];
+    let house = House::in_folder(folder, accounts, options, runs_what_is_said).await;
+    let go = house.folder.path().join("go");
+    let command = format!("until [ -e {} ]; do sleep 0.02; done", go.display());
+    let post = Post::new("shop", "m1", &start(&command, json!({}))).in_group("family").in_thread("t9");
+    post.calling(callbacks.url("/family")).send(&house).await;
+    callbacks.next().await;
+    Post::new("shop", "m2", "say hi").from("u-lee").calling(callbacks.url("/dm")).send(&house).await;
+    assert_eq!(callbacks.next().await.path, "/dm");
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(callbacks.next().await.path, "/family");
+    let bound = bound.lock().unwrap();
+    let (_, ended) = bound.iter().find(|(id, _)| id.starts_with("process-")).unwrap();
+    let key = "gateway/platform=7:webhook/account=4:shop/type=5:group/chat=6:family/thread=2:t9";
+    assert_eq!(*ended, ["webhook", "family", "t9", "u-kim", "m1", key]);
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_asked_for_is_not_told() {
+    let mut callbacks = Callbacks::start().await;
+    let house = open(vec![account("shop", "acme", &callbacks.origin)]).await;
+    let process = started(&house, &mut callbacks, "m1", "echo over", json!({ "notify": false })).await;
+    until(&house, "SELECT count(*) FROM gateway_processes WHERE state = 'ended'", 1).await;
+    let polled = tell(&house, &mut callbacks, "m2", "poll", &process).await;
+    assert!(polled.contains("\"ended\"") && polled.contains("over"), "who asks is told: {polled}");
+    let told = "SELECT count(*) FROM gateway_deliveries WHERE id LIKE 'process-%'";
+    assert_eq!(ask::<i64>(&house, told).await, 0);
+    assert!(callbacks.rest().is_empty());
+}
+
+#[tokio::test]
+async fn who_waits_takes_back_an_end_that_is_queued_already() {
+    let mut callbacks = Callbacks::start().await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut options = with_commands(options(), folder.path());
+    (options.ledger.attempts, options.ledger.dead_after) = (100_000, 100_000);
+    let accounts = vec![account("shop", "acme", &callbacks.origin)];
+    let house = House::in_folder(folder, accounts, options, runs_what_is_said).await;
+    let go = house.folder.path().join("go");
+    let command = format!("until [ -e {} ]; do sleep 0.02; done; echo over", go.display());
+    let process = started(&house, &mut callbacks, "m1", &command, json!({})).await;
+    // What is said first does not arrive, so what is said next waits behind it.
+    callbacks.script("/in", (0..100_000).map(|_| Say::Status(503)));
+    Post::new("shop", "m2", "say first").calling(callbacks.url("/in")).send(&house).await;
+    callbacks.next().await;
+    std::fs::write(&go, "").unwrap();
+    let queued = "SELECT count(*) FROM gateway_deliveries WHERE id LIKE 'process-%' AND state = 'pending'";
+    until(&house, queued, 1).await;
+    let text = format!("process {}", json!({ "action": "wait", "id": process }));
+    Post::new("shop", "m3", &text).calling(callbacks.url("/in")).send(&house).await;
+    let withdrawn = "SELECT count(*) FROM gateway_deliveries WHERE id LIKE 'process-%'
+                     AND state = 'abandoned' AND reason = 'withdrawn' AND sealed IS NULL";
+    until(&house, withdrawn, 1).await;
+    callbacks.script("/in", []);
+    let told = loop {
+        let heard = callbacks.next().await.text;
+        assert!(!heard.contains("ended with exit code"), "it is told by the one who waited: {heard}");
+        if heard != "first" {
+            break heard;
+        }
+    };
+    assert!(told.contains("\"ended\"") && told.contains("over"), "{told}");
+    Post::new("shop", "m4", "say last").calling(callbacks.url("/in")).send(&house).await;
+    assert_eq!(callbacks.next().await.text, "last");
+}
+
+/// An orderly stop ends no command: the next gateway tells that it was lost, when it is over, and once.
+#[tokio::test]
+async fn a_process_that_outlives_an_orderly_stop_is_told_by_the_next_gateway_once() {
+    let mut callbacks = Callbacks::start().await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let house = open_in(folder, vec![account("shop", "acme", &callbacks.origin)]).await;
+    let process = started(&house, &mut callbacks, "m1", "echo $$ > pid; exec sleep 600", json!({})).await;
+    let pid = loop {
+        let number: i64 = ask(&house, "SELECT pid FROM gateway_processes").await;
+        if number > 0 {
+            break number.to_string();
+        }
+    };
+    let house = open_in(house.close().await, vec![account("shop", "acme", &callbacks.origin)]).await;
+    // It runs, and nothing is said of it: it may yet do what it was started for.
+    Post::new("shop", "m2", "say meanwhile").in_chat("c2").calling(callbacks.url("/dm")).send(&house).await;
+    assert_eq!(callbacks.next().await.text, "meanwhile");
+    assert!(tell(&house, &mut callbacks, "m3", "poll", &process).await.contains("running"));
+    assert!(callbacks.rest().is_empty());
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    let lost = callbacks.next().await;
+    assert_eq!((lost.path.as_str(), &lost.body["in_reply_to"]), ("/in", &json!("m1")));
+    assert!(lost.text.contains("was lost"), "{}", lost.text);
+    let house = open_in(house.close().await, vec![account("shop", "acme", &callbacks.origin)]).await;
+    Post::new("shop", "m4", "say last").in_chat("c2").calling(callbacks.url("/dm")).send(&house).await;
+    assert_eq!(callbacks.next().await.text, "last");
+    assert!(callbacks.rest().is_empty());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use haversack::well_known::PRINCIPAL;
 use haversack_gateway::ledger::Say;
 use haversack_gateway::message::ChatKind;
 use haversack_gateway::policy::{Participants, Place, Threads};
@@ -209,4 +210,62 @@ fn a_policy_says_why() {
     );
     assert!(explained.shared);
     assert_eq!(explained.key, policy.key(&place(ChatKind::Group, "c1", Some("t1"), "kim")).as_str());
+}
+
+#[test]
+fn a_chat_of_another_workspace_is_another_conversation() {
+    let policy = policy(Participants::Each, Threads::Shared);
+    for kind in [ChatKind::Direct, ChatKind::Group] {
+        let place = |scope| Place { scope, ..place(kind, "c1", Some("t1"), "kim") };
+        assert_ne!(policy.key(&place("one")), policy.key(&place("two")));
+        assert_ne!(policy.key(&place("one")), policy.key(&place("")));
+        assert_eq!(policy.key(&place("one")), policy.key(&place("one")));
+        let said = policy.explain(&place("one")).to_string();
+        assert!(said.contains("/scope=3:one/") && said.contains("unique within a workspace"), "{said}");
+        assert!(!policy.explain(&place("")).to_string().contains("scope"));
+    }
+}
+
+/// The keys of the messages of one account, by who wrote them and in which thread.
+async fn keys(sessions: serde_json::Value) -> impl AsyncFn(&str, Option<&str>) -> (String, String) {
+    let mut shop = account("shop", "acme", "https://hooks.example.com");
+    // As a configuration has it.
+    shop.sessions = serde_json::from_value(sessions).unwrap();
+    let tells = Answers(|_| async {
+        let told = [SESSION_KEY.get().unwrap(), PRINCIPAL.get().unwrap().as_str().to_owned()];
+        Ok(Reply::new(told.join(" ")))
+    });
+    let house = House::open(vec![shop], Arc::new(tells)).await;
+    let sent = std::sync::atomic::AtomicUsize::new(0);
+    async move |user: &str, thread: Option<&str>| {
+        let number = sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut post = Post::new("shop", &format!("m{number}"), "x").in_group("g").from(user);
+        post.thread = thread.map(str::to_owned);
+        let (status, told) = post.send(&house).await;
+        assert_eq!(status, 200, "{told}");
+        let (key, principal) = told["text"].as_str().unwrap().rsplit_once(' ').unwrap();
+        (key.to_owned(), principal.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn threads_are_what_the_account_says_that_they_are() {
+    let base = "gateway/platform=7:webhook/account=4:shop/type=5:group/chat=1:g";
+    // By default a thread is shared, and belongs to nobody who writes in it.
+    let shared = keys(serde_json::json!({})).await;
+    let key = format!("{base}/thread=1:t");
+    assert_eq!(shared("u-kim", Some("t")).await, (key.clone(), format!("group:{key}")));
+    assert_eq!(shared("u-lee", Some("t")).await, (key.clone(), format!("group:{key}")));
+    let per_user = keys(serde_json::json!({ "threads": "per_user" })).await;
+    for (user, who) in [("u-kim", "kim"), ("u-lee", "lee")] {
+        let key = format!("{base}/thread=1:t/user=5:{user}");
+        assert_eq!(per_user(user, Some("t")).await, (key, who.to_owned()));
+    }
+    let ignored = keys(serde_json::json!({ "threads": "ignored" })).await;
+    for (user, who) in [("u-kim", "kim"), ("u-lee", "lee")] {
+        let key = format!("{base}/user=5:{user}");
+        for thread in [Some("t"), Some("t2"), None] {
+            assert_eq!(ignored(user, thread).await, (key.clone(), who.to_owned()));
+        }
+    }
 }

@@ -35,8 +35,8 @@ fn responder(desk: &Desk) -> Arc<dyn Responder> {
                 "chat": CHAT_ID.get().unwrap(),
                 "message": MESSAGE_ID.get().unwrap(),
                 "schedule": SCHEDULE_ID.get().unwrap(),
-                "origin": ORIGIN.get().unwrap().chat(),
-                "to": REPLY_ROUTE.get().unwrap().chat(),
+                "origin": ORIGIN.get().unwrap(),
+                "to": REPLY_ROUTE.get().unwrap(),
                 "allowed": allowed == Decision::Approve,
             });
             Ok(Reply::new(told.to_string()))
@@ -66,8 +66,11 @@ async fn due(house: &House) {
 #[tokio::test]
 async fn a_schedule_runs_as_itself_and_its_origin_is_data() {
     let mut callbacks = Callbacks::start().await;
-    let house = open(Arc::default_folder(), vec![account("shop", "acme", &callbacks.origin)]).await;
-    let post = Post::new("shop", "m1", &create(json!({}))).in_group("family");
+    let mut shop = account("shop", "acme", &callbacks.origin);
+    shop.cross_post = serde_json::from_value(json!([{ "chat": "announcements" }])).unwrap();
+    let house = open(Arc::default_folder(), vec![shop]).await;
+    let target = json!({ "deliver_to": { "chat": "announcements", "thread": "daily" } });
+    let post = Post::new("shop", "m1", &create(target)).in_group("family");
     post.calling(callbacks.url("/family")).send(&house).await;
     let made: Value = serde_json::from_str(&callbacks.next().await.text).unwrap();
     // The last message of all comes from elsewhere.
@@ -82,14 +85,20 @@ async fn a_schedule_runs_as_itself_and_its_origin_is_data() {
     );
     due(&house).await;
     let run = callbacks.next().await;
-    assert_eq!((run.path.as_str(), &run.body["chat"]), ("/family", &json!("family")));
+    assert_eq!((&run.body["chat"], &run.body["thread"]), (&json!("announcements"), &json!("daily")));
     let run: Value = serde_json::from_str(&run.text).unwrap();
     let id = made["id"].as_str().unwrap();
     assert_eq!(run["principal"], format!("cron:{id}"));
     assert_eq!(run["session"], format!("cron/{id}"));
     assert_eq!((&run["tenant"], &run["schedule"]), (&json!("acme"), &json!(id)));
     assert_eq!((&run["platform"], &run["user"], &run["chat"]), (&json!("cron"), &json!(""), &json!("")));
-    assert_eq!((&run["origin"], &run["to"]), (&json!("family"), &json!("family")));
+    let url = callbacks.url("/family");
+    let origin = json!({ "platform": "webhook", "account": "shop", "chat": "family", "message": "m1",
+                         "callback": url });
+    let to = json!({ "platform": "webhook", "account": "shop", "chat": "announcements", "thread": "daily",
+                     "callback": url });
+    assert_eq!(run["origin"], origin, "where it was asked for");
+    assert_eq!(run["to"], to, "where its answers go");
     assert_eq!(run["message"], format!("{id}@1"));
     assert_eq!(run["prompt"], "water the plants");
     assert_eq!(run["allowed"], false, "there is nobody to ask");

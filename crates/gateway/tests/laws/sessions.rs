@@ -3,16 +3,18 @@
 use std::sync::{Arc, Mutex};
 
 use haversack::well_known::{PRINCIPAL, SESSION_ID, TENANT_ID};
-use haversack::{AtDoor, ContextVar};
+use haversack::{AtDoor, ContextVar, MissingContext};
+use haversack_gateway::platform::webhook::{SigningSecret, sign};
 use haversack_gateway::session::{
     CAN_DELIVER_LATER, CHAT_ID, CHAT_NAME, CHAT_TYPE, MESSAGE_ID, PLATFORM, PROFILE, REPLY_ROUTE, SCOPE_ID,
     SESSION_KEY, SOURCE, THREAD_ID, USER_ID, USER_NAME,
 };
 use haversack_gateway::{Arrival, GatewayError, Reply};
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::callbacks::Callbacks;
-use crate::house::{Answers, House, Post, account};
+use crate::house::{Answers, House, Post, account, principal};
 
 const ALL: [&ContextVar<String, AtDoor>; 12] = [
     &PLATFORM,
@@ -57,6 +59,69 @@ async fn a_message_binds_every_variable_and_what_is_absent_is_the_empty_string()
         "webhook|shop|c1|the chat c1|direct|||u-kim|the user u-kim|m1|\
          gateway/platform=7:webhook/account=4:shop/chat=2:c1|"
     );
+}
+
+/// Says back everything that is bound.
+fn tells_everything() -> Arc<dyn haversack_gateway::Responder> {
+    Arc::new(Answers(|_| async { Ok(Reply::new(everything())) }))
+}
+
+#[tokio::test]
+async fn a_message_of_a_group_binds_its_kind_thread_scope_and_the_profile_of_its_account() {
+    let mut shop = account("shop", "acme", "https://hooks.example.com");
+    shop.profile = "night".to_owned();
+    let house = House::open(vec![shop], tells_everything()).await;
+    let mut post = Post::new("shop", "m1", "hello").in_group("g").in_thread("t7");
+    post.extra = json!({ "scope": "guild-9" });
+    let (status, told) = post.send(&house).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(
+        told["text"],
+        "webhook|shop|g|the chat g|group|t7|guild-9|u-kim|the user u-kim|m1|\
+         gateway/platform=7:webhook/account=4:shop/scope=7:guild-9/type=5:group/chat=1:g/thread=2:t7|night"
+    );
+}
+
+#[tokio::test]
+async fn ids_that_are_numbers_become_strings() {
+    let user = "9007199254740993";
+    let shop = account("shop", "acme", "https://hooks.example.com").with_user(user, principal("kim"));
+    let house = House::open(vec![shop], tells_everything()).await;
+    let body = |chat: &str, user: &str, thread: &str, scope: &str| {
+        let text = format!(
+            r#"{{"chat":{{"id":{chat},"type":"group"}},"sender":{{"id":{user}}},"thread":{thread},"scope":{scope},"text":"x"}}"#
+        );
+        text.into_bytes()
+    };
+    let send = async |id: &str, body: Vec<u8>| {
+        let (post, time) = (Post::new("shop", id, ""), haversack_store::now_millis() / 1000);
+        let secret = SigningSecret::parse(crate::house::SECRET).unwrap();
+        let signature = sign::sign(&secret, &post.id, time, &body);
+        post.send_raw(&house, time, &signature, body).await
+    };
+    let (status, told) = send("m1", body("-1001234567890", user, "18446744073709551615", "0")).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(
+        told["text"],
+        "webhook|shop|-1001234567890||group|18446744073709551615|0|9007199254740993||m1|\
+         gateway/platform=7:webhook/account=4:shop/scope=1:0/type=5:group/chat=14:-1001234567890/thread=20:18446744073709551615|"
+    );
+    // The number and its digits are one sender; the same chat as text is the same chat.
+    let (_, as_text) = send(
+        "m1t",
+        body(r#""-1001234567890""#, &format!("\"{user}\""), r#""18446744073709551615""#, r#""0""#),
+    )
+    .await;
+    assert_eq!(as_text["text"], told["text"].as_str().unwrap().replace("|m1|", "|m1t|"));
+    // What has no one spelling, or none that is exact, is nobody's id.
+    for (n, odd) in ["1.5", "1e3", "18446744073709551616", "true", "null", "[1]", "{}"].iter().enumerate() {
+        for body in [body(odd, user, "null", "0"), body("1", odd, "null", "0")] {
+            let (status, told) = send(&format!("o{n}"), body).await;
+            assert_eq!(status, 422, "{odd}: {told}");
+        }
+    }
+    let (status, told) = send("m3", body("1", user, "1.5", "0")).await;
+    assert_eq!(status, 422, "{told}");
 }
 
 #[tokio::test]
@@ -131,37 +196,66 @@ async fn an_error_of_the_responder_is_told_and_a_panic_is_not_the_end_of_the_gat
     assert_eq!(Post::new("shop", "m3", "fine").send(&house).await.1["text"], "fine", "the same lane goes on");
 }
 
+/// What somebody finds who still reads when the handler is over.
+struct Late {
+    message: Result<String, GatewayError>,
+    added: Result<bool, GatewayError>,
+    platform: Result<String, MissingContext>,
+    chat: Result<String, MissingContext>,
+}
+
 #[tokio::test]
-async fn after_the_handler_everything_is_unbound_and_a_late_reader_is_told() {
-    type Late = Arc<Mutex<Option<oneshot::Sender<Result<String, GatewayError>>>>>;
+async fn after_the_handler_a_late_reader_is_told_and_nothing_is_bound_where_it_ran() {
     let (told, late) = oneshot::channel();
-    let told: Late = Arc::new(Mutex::new(Some(told)));
-    let (over, is_over) = oneshot::channel::<()>();
-    let is_over = Arc::new(Mutex::new(Some(is_over)));
+    let (alone, detached) = oneshot::channel();
+    let (over, is_over) = tokio::sync::watch::channel(false);
+    let held = Arc::new(Mutex::new(Some((told, alone))));
     let house = House::open(
         vec![account("shop", "acme", "https://hooks.example.com")],
         Arc::new(Answers(move |arrival: Arrival| {
-            let (told, is_over) =
-                (told.lock().unwrap().take().unwrap(), is_over.lock().unwrap().take().unwrap());
+            let (first, mut end) = (held.lock().unwrap().take(), is_over.clone());
             async move {
-                // Work that outlives its handler and still holds the message.
+                let Some((told, alone)) = first else { return Ok(Reply::new("another")) };
+                // Work that outlives its handler, still holds the message, and goes where its context goes.
+                let mut ends = end.clone();
                 haversack::spawn(async move {
-                    let _ = is_over.await;
-                    let _ = told.send(arrival.message().map(|message| message.text.clone()));
+                    ends.wait_for(|over| *over).await.unwrap();
+                    let _ = told.send(Late {
+                        message: arrival.message().map(|message| message.text.clone()),
+                        added: arrival.take_steering().map(|more| more.is_some()),
+                        platform: PLATFORM.get(),
+                        chat: CHAT_ID.get(),
+                    });
                 });
-                Ok(Reply::new("done"))
+                // Work that was begun for nobody has nothing of it, and is told what is missing.
+                haversack::spawn_detached(async move {
+                    end.wait_for(|over| *over).await.unwrap();
+                    let _ = alone.send((PLATFORM.get(), REPLY_ROUTE.get().map(|_| ())));
+                });
+                Ok(Reply::new(format!("{:?}", std::thread::current().id())))
             }
         })),
     )
     .await;
-    Post::new("shop", "m1", "hello").send(&house).await;
-    let missing = PLATFORM.get().unwrap_err();
+    let (_, ran) = Post::new("shop", "m1", "hello").send(&house).await;
+    // The handler ran on this very thread, and left nothing on it.
+    assert_eq!(ran["text"], format!("{:?}", std::thread::current().id()));
+    assert!(ALL.iter().all(|variable| !variable.is_bound()));
+    assert!(!REPLY_ROUTE.is_bound() && !CAN_DELIVER_LATER.is_bound() && !SESSION_ID.is_bound());
+    // Meanwhile the next message is worked on.
+    Post::new("shop", "m2", "hello").in_chat("c2").send(&house).await;
+    over.send(true).unwrap();
+    let late = late.await.unwrap();
+    for error in [late.message.unwrap_err(), late.added.unwrap_err()] {
+        assert!(matches!(error, GatewayError::HandlerEnded), "{error}");
+        assert!(error.to_string().contains("has ended"), "{error}");
+    }
+    // Its facts are those of its own message, as long as it holds them, and never those of the next.
+    assert_eq!((late.platform.unwrap().as_str(), late.chat.unwrap().as_str()), ("webhook", "c1"));
+    let (platform, route) = detached.await.unwrap();
+    let missing = platform.unwrap_err();
     assert_eq!(missing.variable(), "gateway.platform");
-    assert!(REPLY_ROUTE.get().is_err() && !CAN_DELIVER_LATER.is_bound());
-    over.send(()).unwrap();
-    let late = late.await.unwrap().unwrap_err();
-    assert!(matches!(late, GatewayError::HandlerEnded), "{late}");
-    assert!(late.to_string().contains("has ended"), "{late}");
+    assert!(missing.to_string().contains("gateway.platform") && route.is_err(), "{missing}");
 }
 
 #[tokio::test]

@@ -106,3 +106,113 @@ async fn a_command_that_is_not_approved_does_not_run() {
     let made = std::fs::read_dir(&work).map(|tenants| tenants.flatten().count()).unwrap_or_default();
     assert_eq!(made, 0, "not even a folder was made");
 }
+
+/// Every file of this name below `folder`.
+fn made(folder: &std::path::Path, name: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let of = |entry: std::fs::DirEntry| match entry.path() {
+        path if path.is_dir() => made(&path, name),
+        path => usize::from(path.ends_with(name)),
+    };
+    entries.flatten().map(of).sum()
+}
+
+#[tokio::test]
+async fn a_command_that_is_approved_runs_and_not_before() {
+    let mut callbacks = Callbacks::start().await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut options = with_commands(options(), folder.path());
+    options.processes.as_mut().unwrap().ask = true;
+    options.patience = std::time::Duration::from_secs(600);
+    let accounts = vec![account("shop", "acme", &callbacks.origin)];
+    let house = House::in_folder(folder, accounts, options, crate::processes::runs_what_is_said).await;
+    let work = house.folder.path().join("work");
+    for (n, arguments) in
+        [json!({ "command": "touch ran-0" }), json!({ "command": "touch ran-1", "background": true })]
+            .into_iter()
+            .enumerate()
+    {
+        let post = |id: String, text: String| Post::new("shop", &id, &text).calling(callbacks.url("/in"));
+        post(format!("m{n}"), format!("terminal {arguments}")).send(&house).await;
+        let question = callbacks.next().await.text;
+        assert!(question.contains(&format!("touch ran-{n}")), "the person sees what it is: {question}");
+        assert_eq!(made(&work, &format!("ran-{n}")), 0, "not before");
+        let (_, rest) = question.split_once("/approve ").unwrap();
+        let id = rest.split('`').next().unwrap();
+        let post =
+            Post::new("shop", &format!("a{n}"), &format!("/approve {id}")).calling(callbacks.url("/in"));
+        assert_eq!(post.send(&house).await.1["text"], "Approved.");
+        let told = callbacks.next().await.text;
+        assert!(!told.contains("refused"), "{told}");
+        if n == 1 {
+            assert!(callbacks.next().await.text.contains("ended with exit code 0"));
+        }
+        assert_eq!(made(&work, &format!("ran-{n}")), 1);
+    }
+}
+
+const DECOY: &str = "HAVERSACK_LAWS_DECOY";
+
+/// This law runs once more as a process of its own, whose environment names another conversation and which may read it.
+#[test]
+fn tools_read_the_conversation_and_not_the_environment() {
+    let mut law = std::process::Command::new(std::env::current_exe().unwrap());
+    law.args(["--exact", "tools::where_tools_are_is_said_by_the_context", "--nocapture"]).env(DECOY, "1");
+    for name in
+        ["PLATFORM", "SOURCE", "CHAT_ID", "CHAT_TYPE", "THREAD_ID", "USER_ID", "KEY", "MESSAGE_ID", "ID"]
+    {
+        law.env(format!("HAVERSACK_SESSION_{name}"), "decoy");
+    }
+    law.env("HAVERSACK_SESSION_CAN_DELIVER_LATER", "false");
+    let ended = law.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("1 passed") && said.contains("the decoy was there"), "{said}");
+}
+
+#[tokio::test]
+async fn where_tools_are_is_said_by_the_context() {
+    if std::env::var_os(DECOY).is_some() {
+        haversack::env::allow(|name| std::env::var(name).ok()).unwrap();
+        assert_eq!(haversack_gateway::session::CHAT_ID.get().unwrap(), "decoy");
+        println!("the decoy was there");
+    }
+    let mut callbacks = Callbacks::start().await;
+    let house = open(vec![account("shop", "acme", &callbacks.origin)]).await;
+    let url = callbacks.url("/in");
+    let post =
+        |id: &str, text: &str| Post::new("shop", id, text).in_group("g").in_thread("t").calling(url.clone());
+    post("m1", &send(json!({ "text": "working on it" }))).send(&house).await;
+    let create = json!({ "action": "create", "expression": "0 6 * * *", "prompt": "say hello" });
+    let heard = [callbacks.next().await, callbacks.next().await];
+    post("m2", &format!("schedule {create}")).send(&house).await;
+    let made = callbacks.next().await;
+    assert!(!made.text.contains("refused"), "{}", made.text);
+    crate::lost::execute(&house, "UPDATE gateway_schedules SET next_at = 1").await;
+    let run = callbacks.next().await;
+    assert_eq!(run.text, "hello");
+    for heard in heard.iter().chain([&made, &run]) {
+        assert_eq!(
+            (&heard.body["chat"], &heard.body["thread"]),
+            (&json!("g"), &json!("t")),
+            "{}",
+            heard.text
+        );
+        assert!(!heard.body.to_string().contains("decoy"), "{}", heard.body);
+    }
+    // An empty thread is an answer, and nothing falls through to the environment.
+    Post::new("shop", "m3", &send(json!({ "text": "here" })))
+        .calling(callbacks.url("/in"))
+        .send(&house)
+        .await;
+    let plain = callbacks.next().await;
+    assert_eq!(plain.text, "here");
+    assert_eq!((&plain.body["chat"], plain.body["thread"].as_str()), (&json!("c1"), None));
+    // Nor does an environment make a conversation where there is none.
+    let tools = Toolbox::new(haversack_gateway::tool::tools(&house.desk));
+    for (name, arguments) in [("send_message", json!({ "text": "x" })), ("schedule", create)] {
+        let tool = tools.get(name).unwrap().clone();
+        let error = house.inside("acme", "kim", tool.call(arguments)).await.unwrap_err();
+        assert!(matches!(error, haversack_agent::tool::ToolError::Unbound(_)), "{name}: {error}");
+    }
+}

@@ -1,8 +1,10 @@
-//! Messages become turns: what the gateway takes in is answered by the same turns as a request. Tenant, principal, session
+//! Messages become turns: what the gateway takes in is answered by the same turns as a request, and what a sender adds meanwhile,
+//! where the account steers, is given to the turn that runs. Tenant, principal, session
 //! and reply route were bound at the gateway's door, and go through the turn's own; nothing of them is chosen here. The gateway calls
 //! it, once a message.
 
 use haversack::well_known::{CANCEL, SESSION_ID};
+use haversack_agent::{FurtherWords, TurnRequest};
 use haversack_gateway::message::Message;
 use haversack_gateway::{Arrival, Reply, Responder, Responding, Unanswered};
 
@@ -29,6 +31,7 @@ async fn answer(turns: &Turns, arrival: &Arrival) -> Result<Reply, Fault> {
         message: message.map_err(Fault::from)?,
         // The same message again, after a crash, is the same turn.
         idempotency_key: Some(arrival.idempotency_key()),
+        further: further(arrival),
     };
     let (turn, cancel) = (turns.submit_accepted(new)?, CANCEL.get()?);
     // Its sender waits elsewhere: whoever looks at it here and leaves does not stop it.
@@ -40,7 +43,23 @@ async fn answer(turns: &Turns, arrival: &Arrival) -> Result<Reply, Fault> {
             turn.outcome().await
         }
     };
-    Ok(Reply::new(outcome?.text.clone()))
+    let reply = outcome?;
+    // What was added to a turn before a crash was answered there, and is not said again.
+    Ok(if reply.added { Reply::default() } else { Reply::new(reply.text.clone()) })
+}
+
+/// What the sender adds while the turn runs. It is taken in the context of the message, which the turn's own is not; when its
+/// handler has ended there is nothing more to take.
+fn further(arrival: &Arrival) -> FurtherWords {
+    let arrival = arrival.clone();
+    let take = haversack::wrap_fn(move |()| {
+        let added = arrival.take_steering().unwrap_or_else(|error| {
+            tracing::debug!(%error, "nothing more is added to a turn");
+            None
+        })?;
+        Some(TurnRequest { message: said(&added), idempotency_key: Some(arrival.idempotency_key_of(&added)) })
+    });
+    FurtherWords::new(move || take(()))
 }
 
 /// What the turn is told. Attachments are named: the models here read text, and whoever sent one is not left to wonder.

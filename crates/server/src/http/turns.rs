@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use haversack::well_known::REQUEST_ID;
+use haversack_agent::FurtherWords;
 use http::header::{CONTENT_LOCATION, HeaderName, LOCATION, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -61,7 +62,12 @@ pub(super) async fn start(
     }
     let message = body.checked(app.limits.message_bytes)?;
     let idempotency_key = prefer::idempotency_key(&headers)?;
-    let live = app.engine.turns().submit(NewTurn { session, message, idempotency_key })?;
+    let live = app.engine.turns().submit(NewTurn {
+        session,
+        message,
+        idempotency_key,
+        further: FurtherWords::none(),
+    })?;
     let mut response = match prefer::answer(&headers) {
         Answer::Later => later(&live)?,
         Answer::Events => sse::events(&live, 0, app.limits.heartbeat()),

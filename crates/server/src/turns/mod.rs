@@ -14,7 +14,7 @@ use std::time::Duration;
 use haversack::well_known::{
     CANCEL, Cancel, PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId,
 };
-use haversack_agent::{Agents, TurnRequest};
+use haversack_agent::{Agents, FurtherWords, TurnRequest};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -58,6 +58,8 @@ pub struct NewTurn {
     pub message: String,
     /// Names the request, so that a retry does not start a second turn.
     pub idempotency_key: Option<String>,
+    /// What is added while the turn runs.
+    pub further: FurtherWords,
 }
 
 /// Who a turn belongs to.
@@ -129,7 +131,7 @@ impl Turns {
                 .bind(&CANCEL, cancel.clone())
         })?;
         let request = TurnRequest { message: new.message, idempotency_key: new.idempotency_key.clone() };
-        let turn = visit.run(|| self.inner.agents.turn(request))?;
+        let turn = visit.run(|| self.inner.agents.turn(request))?.with_further(new.further);
         let live = Arc::new(LiveTurn::new(
             turn.id().to_string(),
             owner,

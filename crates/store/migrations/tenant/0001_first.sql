@@ -76,6 +76,19 @@ WHEN EXISTS (SELECT 1 FROM messages m
              WHERE m.session_id = new.session_id AND m.turn_id = new.turn_id AND m.seq = new.seq)
 BEGIN SELECT RAISE(ABORT, 'messages are append-only'); END;
 
+-- Words that were added to a turn while it ran, by the key of their request: its reply answers them, once.
+CREATE TABLE added_words (
+    session_id      TEXT NOT NULL REFERENCES sessions (session_id)
+                         ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    idempotency_key TEXT NOT NULL,
+    request_hash    BLOB NOT NULL,
+    turn_id         TEXT NOT NULL REFERENCES turns (turn_id)
+                         ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    PRIMARY KEY (session_id, idempotency_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX added_words_of_turn ON added_words (turn_id);
+
 -- What entered the prompt of a turn, from which layer, at what cost.
 CREATE TABLE manifests (
     turn_id TEXT PRIMARY KEY NOT NULL REFERENCES turns (turn_id)

@@ -30,6 +30,8 @@ mod value;
 mod verbs;
 mod vocabulary;
 
+use std::borrow::Cow;
+
 use futures_util::stream;
 use serde_json::{Value, json};
 
@@ -80,32 +82,69 @@ fn step(request: &ChatRequest) -> Step {
     if let Some(text) = handed.as_ref().filter(|_| request.tools.is_empty()) {
         return Step::Say(text.clone());
     }
-    let plan = Plan::of(request);
-    let results = results(request);
-    // First what is to be kept, then what is to be found, so that a question finds what its own message told.
-    for round in [writes(&plan), reads(&plan)] {
-        let open: Vec<ToolCall> = round.into_iter().filter(|call| is_open(call, request, &results)).collect();
-        if !open.is_empty() {
-            return Step::Call(open);
+    let mut answers: Vec<String> = Vec::new();
+    // Each message has a plan of its own, and what was added to the turn is answered behind what began it.
+    for (number, at) in heard(request).into_iter().enumerate() {
+        let told = up_to(request, at);
+        let plan = Plan::of(&told);
+        let results = results(request, at, number);
+        // First what is to be kept, then what is to be found, so that a question finds what its own message told.
+        for round in [writes(&plan), reads(&plan)] {
+            let open = round.into_iter().filter(|call| is_open(call, request, &results));
+            let named = open.map(|call| ToolCall { id: format!("{}{}", added(number), call.id), ..call });
+            let calls: Vec<ToolCall> = named.collect();
+            if !calls.is_empty() {
+                return Step::Call(calls);
+            }
+        }
+        let answer = compose(&plan, &results);
+        if !answers.contains(&answer) {
+            answers.push(answer);
         }
     }
-    let answer = compose(&plan, &results);
-    Step::Say([answer].into_iter().chain(handed).collect::<Vec<_>>().join("\n\n"))
+    Step::Say(answers.into_iter().chain(handed).collect::<Vec<_>>().join("\n\n"))
+}
+
+/// Where the messages of this turn's caller stand: the one that began it, and those that were added. An answer without calls
+/// ended the turn before.
+fn heard(request: &ChatRequest) -> Vec<usize> {
+    let ended = |message: &Message| matches!(message, Message::Assistant { calls, .. } if calls.is_empty());
+    let begins = request.messages.iter().rposition(ended).map_or(0, |at| at + 1);
+    let said = |at: &usize| matches!(request.messages[*at], Message::User { .. });
+    let heard: Vec<usize> = (begins..request.messages.len()).filter(said).collect();
+    if heard.is_empty() { vec![request.messages.len().saturating_sub(1)] } else { heard }
+}
+
+/// The request as it was when its newest message was this one.
+fn up_to(request: &ChatRequest, at: usize) -> Cow<'_, ChatRequest> {
+    if request.messages[at..].iter().skip(1).all(|message| !matches!(message, Message::User { .. })) {
+        return Cow::Borrowed(request);
+    }
+    let messages = request.messages[..=at].to_vec();
+    let ChatRequest { system, tools, choice, .. } = request;
+    Cow::Owned(ChatRequest { system: system.clone(), messages, tools: tools.clone(), choice: *choice })
 }
 
 fn is_open(call: &ToolCall, request: &ChatRequest, results: &Results<'_>) -> bool {
     request.tools.iter().any(|tool| tool.name == call.name) && !results.contains_key(call.id.as_str())
 }
 
-/// The results of this turn: those behind the newest message of the caller.
-fn results(request: &ChatRequest) -> Results<'_> {
-    let last =
-        request.messages.iter().rposition(|message| matches!(message, Message::User { .. })).unwrap_or(0);
-    let tools = request.messages[last..].iter().filter_map(|message| match message {
-        Message::Tool { call, ok, content, .. } => Some((call.as_str(), (*ok, content.as_str()))),
+/// The results for one message of the caller, behind it, by the names that its plan gives.
+fn results(request: &ChatRequest, at: usize, number: usize) -> Results<'_> {
+    let prefix = added(number);
+    let behind = request.messages.get(at..).unwrap_or_default();
+    let tools = behind.iter().filter_map(|message| match message {
+        Message::Tool { call, ok, content, .. } => {
+            Some((call.strip_prefix(prefix.as_str())?, (*ok, content.as_str())))
+        }
         _ => None,
     });
     tools.collect()
+}
+
+/// What the names of calls begin with that are made for the message of this number.
+fn added(number: usize) -> String {
+    if number == 0 { String::new() } else { format!("added{number}_") }
 }
 
 fn writes(plan: &Plan) -> Vec<ToolCall> {

@@ -24,7 +24,7 @@ use super::{WEBHOOK, sign};
 use crate::GatewayError;
 use crate::account::Account;
 use crate::gateway::{Gateway, Incoming, Receipt};
-use crate::message::{Attachment, Chat, ChatKind, Message, Sender};
+use crate::message::{Attachment, Chat, ChatKind, Id, Message, Sender};
 
 /// `POST /gateway/webhook/{account}`. A refusal carries its [`GatewayError`] in an `Arc` among the extensions of the response.
 pub fn router(gateway: Gateway) -> Router {
@@ -65,9 +65,9 @@ async fn look_first(
 struct Body {
     chat: BodyChat,
     #[serde(default)]
-    thread: Option<String>,
+    thread: Option<Id>,
     #[serde(default)]
-    scope: String,
+    scope: Id,
     sender: BodySender,
     text: String,
     #[serde(default)]
@@ -78,7 +78,7 @@ struct Body {
 
 #[derive(Deserialize)]
 struct BodyChat {
-    id: String,
+    id: Id,
     #[serde(default)]
     name: String,
     #[serde(default, rename = "type")]
@@ -87,7 +87,7 @@ struct BodyChat {
 
 #[derive(Deserialize)]
 struct BodySender {
-    id: String,
+    id: Id,
     #[serde(default)]
     name: String,
 }
@@ -208,10 +208,10 @@ fn read(account: &Account, id: String, body: &[u8]) -> Result<Message, GatewayEr
     Ok(Message {
         account: account.name.clone(),
         id,
-        chat: Chat { id: body.chat.id, name: body.chat.name, kind: body.chat.kind },
-        thread: body.thread.filter(|thread| !thread.is_empty()),
-        scope: body.scope,
-        sender: Sender { id: body.sender.id, name: body.sender.name },
+        chat: Chat { id: body.chat.id.into(), name: body.chat.name, kind: body.chat.kind },
+        thread: body.thread.map(String::from).filter(|thread| !thread.is_empty()),
+        scope: body.scope.into(),
+        sender: Sender { id: body.sender.id.into(), name: body.sender.name },
         text: body.text,
         attachments: attachments.collect::<Result<_, GatewayError>>()?,
         callback: body.callback,

@@ -2,6 +2,7 @@
 //! holds the data folder while it talks.
 
 use futures_util::StreamExt;
+use haversack_agent::FurtherWords;
 
 use crate::auth::name::session_name;
 use crate::cli::client::{Event, Reply};
@@ -34,8 +35,12 @@ impl Local {
         text: &str,
         on_event: impl FnMut(&Event),
     ) -> Result<Reply, Fault> {
-        let new =
-            NewTurn { session: session_name(session)?, message: text.to_owned(), idempotency_key: None };
+        let new = NewTurn {
+            session: session_name(session)?,
+            message: text.to_owned(),
+            idempotency_key: None,
+            further: FurtherWords::none(),
+        };
         self.0.enter()?.wrap(self.turn(new, on_event)).await
     }
 

@@ -1,7 +1,7 @@
 //! `gateway explain`: the policy of an account, applied to one place, with the reason of each part. It reads the configuration and
 //! nothing else: no secret, no data, no server.
 
-use haversack_gateway::message::ChatKind;
+use haversack_gateway::message::{ChatKind, Id};
 use haversack_gateway::policy::Place;
 use serde::Deserialize;
 
@@ -44,21 +44,21 @@ struct Written {
     chat: Chat,
     sender: Sender,
     #[serde(default)]
-    thread: Option<String>,
+    thread: Option<Id>,
     #[serde(default)]
-    scope: String,
+    scope: Id,
 }
 
 #[derive(Deserialize)]
 struct Chat {
-    id: String,
+    id: Id,
     #[serde(default, rename = "type")]
     kind: ChatKind,
 }
 
 #[derive(Deserialize)]
 struct Sender {
-    id: String,
+    id: Id,
 }
 
 pub(super) fn run(args: Args, out: &Output) -> Result<(), Fault> {
@@ -71,22 +71,22 @@ pub(super) fn run(args: Args, out: &Output) -> Result<(), Fault> {
         })?,
         None => Written {
             chat: Chat {
-                id: args.chat.unwrap_or_default(),
+                id: args.chat.unwrap_or_default().into(),
                 kind: if args.group { ChatKind::Group } else { ChatKind::Direct },
             },
-            sender: Sender { id: args.user.unwrap_or_default() },
-            thread: args.thread,
-            scope: args.scope,
+            sender: Sender { id: args.user.unwrap_or_default().into() },
+            thread: args.thread.map(Id::from),
+            scope: args.scope.into(),
         },
     };
     let explained = account.sessions.explain(&Place {
         platform: &account.platform,
         account: &account.name,
-        scope: &message.scope,
+        scope: message.scope.as_str(),
         kind: message.chat.kind,
-        chat: &message.chat.id,
-        thread: message.thread.as_deref().filter(|thread| !thread.is_empty()),
-        user: &message.sender.id,
+        chat: message.chat.id.as_str(),
+        thread: message.thread.as_ref().map(Id::as_str).filter(|thread| !thread.is_empty()),
+        user: message.sender.id.as_str(),
     });
     out.value(&explained);
     out.line(plain(explained.to_string().trim_end()).as_ref());

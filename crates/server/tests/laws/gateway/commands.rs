@@ -1,7 +1,7 @@
 //! The command `gateway`, and what `config check` says of accounts.
 
-use super::accounts;
-use crate::program::{lines, run, run_with, stderr, stdout};
+use super::{accounts, with_export};
+use crate::program::{Program, command, lines, run, run_with, stderr, stdout};
 
 #[test]
 fn the_command_says_to_which_conversation_a_message_belongs_and_why() {
@@ -82,4 +82,33 @@ fn a_bad_account_is_found_before_anything_starts() {
         let said = stderr(&checked);
         assert!(!checked.status.success() && said.contains("HV0101") && said.contains(why), "{why}: {said}");
     }
+}
+
+/// The real program: whoever runs a command line may say in its environment what no door bound, and a server, whose environment
+/// is everybody's, reads none of it.
+#[test]
+fn a_command_line_may_be_told_of_its_session_by_its_environment_and_a_server_may_not() {
+    const LATER: &str = "HAVERSACK_SESSION_CAN_DELIVER_LATER";
+    let here = tempfile::tempdir().unwrap();
+    // A tool that is begun in the background, unless nothing can be told later where it was asked for.
+    std::fs::write(here.path().join("haversack.toml"), with_export(here.path(), false)).unwrap();
+    std::fs::write(here.path().join("go"), "").unwrap();
+    let chat = |environment: &[(&str, &str)]| {
+        let mut chat = command(here.path());
+        chat.args(["chat", "--tenant", "northwind", "-m", "Please run the export."]);
+        let ended = chat.envs(environment.iter().copied()).output().unwrap();
+        assert!(ended.status.success(), "{}", stderr(&ended));
+        stdout(&ended)
+    };
+    let background = |told: &str| told.contains("job_");
+    let told = chat(&[]);
+    assert!(background(&told), "{told}");
+    let told = chat(&[(LATER, "false")]);
+    assert!(!background(&told), "the environment is asked for what no door bound: {told}");
+    assert!(background(&chat(&[(LATER, "true"), ("HAVERSACK_SESSION_KEY", "decoy")])));
+
+    let environment = [("HAVERSACK_SERVER__DEMO_KEYS", "true"), (LATER, "false")];
+    let server = Program::serve(here.path(), &["--bind", "127.0.0.1:0"], &environment);
+    let reply = server.say("northwind", "s", "Please run the export.");
+    assert!(background(reply["text"].as_str().unwrap()), "{reply}");
 }

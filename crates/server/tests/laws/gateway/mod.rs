@@ -1,6 +1,7 @@
 //! The gateway of a server: what a person writes on another platform is answered there, by the same turns as a request, and
 //! nowhere else. Messages are signed and answers arrive at a real listener; servers and workers are killed for real.
 
+mod busy;
 mod commands;
 mod stop;
 
