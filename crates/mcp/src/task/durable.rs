@@ -108,7 +108,9 @@ impl Tasks for JobTasks {
             let job = found.await?;
             let state = match job.state {
                 State::Queued | State::Running | State::Retrying | State::Parked => TaskState::Working,
-                State::Failed | State::Quarantined => TaskState::Failed,
+                State::Failed | State::Quarantined => {
+                    TaskState::Failed { reason: job.failure, code: job.failure_code }
+                }
                 State::Cancelled => TaskState::Cancelled,
                 State::Succeeded => match answered.map_err(|_| TaskError::Unknown)?.await? {
                     Outcome::Succeeded { result } => TaskState::Completed(read(result)?),

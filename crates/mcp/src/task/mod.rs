@@ -11,6 +11,7 @@ pub(crate) mod wire;
 use std::pin::Pin;
 
 use haversack::{ForeignContext, MissingContext};
+use haversack_jobs::FailureKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -72,7 +73,12 @@ pub enum TaskState {
     /// The tool answered, well or not.
     Completed(Finished),
     /// It could not be run to an answer.
-    Failed,
+    Failed {
+        /// Why, where the store knows. It names no content.
+        reason: Option<FailureKind>,
+        /// The code that the failure was given, if it was: a constant of the program.
+        code: Option<String>,
+    },
     /// It was cancelled.
     Cancelled,
 }

@@ -3,6 +3,7 @@
 //! A task past its time to live is as gone for the client as if the store had dropped it already. Only the handler comes
 //! here.
 
+use haversack_jobs::FailureKind;
 use haversack_store::now_millis;
 use jiff::Timestamp;
 use rmcp::ErrorData;
@@ -22,7 +23,7 @@ pub(crate) fn task(task: &Task, options: &McpOptions) -> Result<model::Task, Tas
     let status = match &task.state {
         TaskState::Working => TaskStatus::Working,
         TaskState::Completed(_) => TaskStatus::Completed,
-        TaskState::Failed => TaskStatus::Failed,
+        TaskState::Failed { .. } => TaskStatus::Failed,
         TaskState::Cancelled => TaskStatus::Cancelled,
     };
     let mut wired = model::Task::new(task.id.clone(), status, iso(task.created_at)?, iso(task.updated_at)?);
@@ -39,12 +40,31 @@ pub(crate) fn detailed(one: Task, options: &McpOptions) -> Result<DetailedTask, 
         TaskState::Working => TaskPayload::Working,
         TaskState::Cancelled => TaskPayload::Cancelled,
         TaskState::Completed(finished) => TaskPayload::Completed { result: object(&finished.into_result())? },
-        TaskState::Failed => {
-            let text = "the task could not be run to an answer; the server's log has more under its id";
-            TaskPayload::Failed { error: object(&ErrorData::new(ErrorCode::INTERNAL_ERROR, text, None))? }
+        TaskState::Failed { reason, code } => {
+            let error = ErrorData::new(ErrorCode::INTERNAL_ERROR, why(reason), Some(facts(reason, code)));
+            TaskPayload::Failed { error: object(&error)? }
         }
     };
     Ok(DetailedTask::new(wired, payload))
+}
+
+/// Why a task has no answer, in words, where its client can do something about it.
+fn why(reason: Option<FailureKind>) -> &'static str {
+    match reason {
+        Some(FailureKind::TokenExpired) => {
+            "the access token expired before the task ran; call the tool again with a new one"
+        }
+        Some(FailureKind::TimedOut | FailureKind::Deadline) => "the time of the task was up",
+        _ => "the task could not be run to an answer; the server's log has more under its id",
+    }
+}
+
+/// The same for a program: names that say nothing of the task itself.
+fn facts(reason: Option<FailureKind>, code: Option<String>) -> Value {
+    let mut facts = JsonObject::new();
+    facts.extend(reason.map(|reason| ("reason".to_owned(), reason.as_str().into())));
+    facts.extend(code.map(|code| ("code".to_owned(), code.into())));
+    Value::Object(facts)
 }
 
 /// Fails as for an unknown task when its time is up.

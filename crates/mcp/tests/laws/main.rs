@@ -6,6 +6,7 @@
 // `unwrap` ends a test wherever it stands, and `#[tokio::test]` blocks on its runtime where no frame is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod arguments;
 mod context;
 mod house;
 mod missing_paths;

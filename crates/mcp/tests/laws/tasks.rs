@@ -1,5 +1,6 @@
 //! Tasks: durable from the first moment, their owner's alone, and run in the context of their call.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use haversack_mcp::{JobTasks, McpOptions, McpServer, OWNER, Offer, Progress, Tas
 use haversack_store::{KeyFile, Store, StoreOptions, now_millis};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::house::{Client, House, TOKEN, whoami};
 
@@ -24,11 +25,13 @@ use super::house::{Client, House, TOKEN, whoami};
 static OUT: Manifest = manifest![TENANT_ID, PRINCIPAL; SESSION_ID, REQUEST_ID, HEADERS, ACCESS_TOKEN];
 
 /// A server with a store of tasks, and a worker when it is told to.
-struct Office {
-    house: House,
+pub(crate) struct Office {
+    pub(crate) house: House,
     jobs: Jobs,
     offer: Offer,
     worker: Option<Arc<Notify>>,
+    /// What a cancelled task has left to end by itself.
+    grace: Duration,
     _folder: Option<TempDir>,
 }
 
@@ -39,31 +42,31 @@ impl Office {
         Self { _folder: Some(folder), ..office }
     }
 
-    async fn at(folder: &TempDir, options: McpOptions, offer: Offer) -> Self {
+    pub(crate) async fn at(folder: &TempDir, options: McpOptions, offer: Offer) -> Self {
         let data = folder.path().join("data");
         let store = Store::open(&data, StoreOptions::default()).unwrap();
         let keys = KeyFile::open(&folder.path().join("keys"), &data).unwrap();
         let jobs = Jobs::new(store, keys, &OUT, JobOptions::default());
         let tasks = Arc::new(JobTasks::new(jobs.clone()).timeout(Duration::from_secs(60)));
         let house = House::of(McpServer::with_tasks(offer.clone(), options, tasks)).await;
-        Self { house, jobs, offer, worker: None, _folder: None }
+        Self { house, jobs, offer, worker: None, grace: Duration::from_secs(60), _folder: None }
     }
 
     /// Starts a worker that does one job at a time, so that it is used again and again.
-    fn work(&mut self) {
+    pub(crate) fn work(&mut self) {
         let stop = Arc::new(Notify::new());
         self.worker = Some(stop.clone());
-        let options = WorkerOptions { concurrency: 1, ..WorkerOptions::default() };
+        let options = WorkerOptions { concurrency: 1, cancel_grace: self.grace, ..WorkerOptions::default() };
         let worker = Worker::new(self.jobs.clone(), JobTasks::on(Handlers::new(), &self.offer), options);
         haversack::spawn_detached(worker.run(async move { stop.notified().await }));
     }
 
-    fn client(&self, tenant: &str, principal: &str) -> Client {
+    pub(crate) fn client(&self, tenant: &str, principal: &str) -> Client {
         speaks_tasks(self.house.client(tenant, principal))
     }
 
     /// Waits until the task of this caller is over, and gets it as a client does.
-    async fn done(&self, client: &Client, id: &str) -> Value {
+    pub(crate) async fn done(&self, client: &Client, id: &str) -> Value {
         let (tenant, principal) = client.who.split_once(' ').unwrap();
         let visitor = Isolated::new().tenant(tenant).principal(principal);
         let (jobs, id) = (self.jobs.clone(), id.parse::<JobId>().unwrap());
@@ -154,6 +157,10 @@ async fn the_tool_of_a_task_runs_in_the_context_of_its_call() {
     let owner = format!("slow ({})", options.version);
     let mut office = Office::at(&folder, options, offer()).await;
     let (mut kim, lou) = (office.client("acme", "kim"), office.client("globex", "lou"));
+    // One of the transport beside those that are named.
+    let mut old = office.house.client("globex", "lou");
+    old.tasks = true;
+    old.initialize().await;
     kim.headers = vec![
         (TOKEN, format!("kims-token {}", now_millis() + 3_600_000)),
         ("x-tracking", "7".to_owned()),
@@ -165,9 +172,10 @@ async fn the_tool_of_a_task_runs_in_the_context_of_its_call() {
     for _ in 0..3 {
         begun.push((&kim, begin(&kim, "slow").await, "acme", "kim"));
         begun.push((&lou, begin(&lou, "slow").await, "globex", "lou"));
+        begun.push((&old, begin(&old, "slow").await, "globex", "lou"));
     }
     office.work();
-    let mut sessions = Vec::new();
+    let mut sessions = HashSet::new();
     for (client, id, tenant, principal) in begun {
         let seen = office.done(client, &id).await["result"]["structuredContent"].clone();
         assert_eq!((&seen["tenant"], &seen["principal"]), (&json!(tenant), &json!(principal)));
@@ -179,13 +187,15 @@ async fn the_tool_of_a_task_runs_in_the_context_of_its_call() {
         };
         assert_eq!((&seen["token"], &seen["tracking"]), (&token, &tracking));
         assert_eq!(seen["headers"], headers, "a credential is no header");
-        sessions.push(seen["session"].clone());
+        let at_once = client.call("whoami", json!({})).await.result()["structuredContent"].clone();
+        assert_eq!(seen["session"], at_once["session"], "the session of the call");
+        sessions.insert(seen["session"].as_str().unwrap().to_owned());
     }
-    assert_ne!(sessions[0], sessions[1]);
+    assert_eq!(sessions.len(), 3, "each client has its own");
 }
 
 #[tokio::test]
-async fn a_task_whose_token_expired_fails_before_its_tool_runs() {
+async fn a_task_whose_token_expired_while_it_waited_fails_before_its_tool_runs_and_says_why() {
     static RAN: AtomicUsize = AtomicUsize::new(0);
     let counts = mcp_tool("counts", "Counts.", |_: Progress| async {
         RAN.fetch_add(1, Ordering::SeqCst);
@@ -195,10 +205,27 @@ async fn a_task_whose_token_expired_fails_before_its_tool_runs() {
     let offer = Offer::new().with(Arc::new(counts)).in_background("counts", TaskMode::Optional).unwrap();
     let mut office = Office::at(&folder, McpOptions::default(), offer).await;
     let mut client = office.client("acme", "kim");
-    client.headers = vec![(TOKEN, format!("old {}", now_millis() - 1))];
-    let id = begin(&client, "counts").await;
+    // A slow machine may need longer until the task is submitted; the token must end after that and before its start.
+    let mut lives = 100;
+    let (id, end) = loop {
+        let end = now_millis() + lives;
+        client.headers = vec![(TOKEN, format!("brief {end}"))];
+        let id = begin(&client, "counts").await;
+        if now_millis() < end {
+            break (id, end);
+        }
+        lives *= 2;
+    };
+    assert_eq!(get(&client, &id).await["result"]["status"], "working");
+    while now_millis() <= end {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     office.work();
-    assert_eq!(office.done(&client, &id).await["status"], "failed");
+    let failed = office.done(&client, &id).await;
+    assert_eq!(failed["status"], "failed");
+    assert_eq!(failed["error"]["data"], json!({ "reason": "token_expired" }));
+    let told = failed["error"]["message"].as_str().unwrap();
+    assert!(told.contains("the access token expired") && !told.contains("brief"), "{told}");
     assert_eq!(RAN.load(Ordering::SeqCst), 0);
 }
 
@@ -262,31 +289,57 @@ async fn another_job_of_the_caller_is_no_task() {
     assert!(get(&office.client("acme", "kim"), id.as_str()).await.get("error").is_some());
 }
 
+/// What was said when the tool of a task was dropped, and in whose context.
+struct Dropped(mpsc::UnboundedSender<Option<String>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(TENANT_ID.get().ok().map(String::from));
+    }
+}
+
 #[tokio::test]
-async fn a_cancelled_task_tells_its_tool() {
-    let (began, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (inner_began, inner_told) = (began.clone(), told.clone());
-    let wait = mcp_tool("wait", "Waits.", move |cancel: haversack::well_known::Cancel| {
-        let (began, told) = (inner_began.clone(), inner_told.clone());
-        async move {
-            began.notify_one();
-            cancel.cancelled().await;
-            told.notify_one();
-            ToolOutput::json(&"stopped")
-        }
-    });
+async fn a_cancelled_task_tells_its_tool_and_is_cancelled_whatever_the_tool_answers() {
+    let (began, told, dropped) =
+        (Arc::new(Notify::new()), Arc::new(Notify::new()), mpsc::unbounded_channel());
+    let (started, heard, gone) = (began.clone(), told.clone(), dropped.0);
+    // One answers when it is told; one waits for what never comes.
+    let wait = |name: &str, answers: bool| -> Arc<dyn Tool> {
+        let (began, told, gone) = (started.clone(), heard.clone(), gone.clone());
+        Arc::new(mcp_tool(name, "Waits.", move |cancel: haversack::well_known::Cancel| {
+            let (began, told, dropped) = (began.clone(), told.clone(), Dropped(gone.clone()));
+            async move {
+                let _dropped = dropped;
+                began.notify_one();
+                cancel.cancelled().await;
+                told.notify_one();
+                if !answers {
+                    std::future::pending::<()>().await;
+                }
+                ToolOutput::json(&"stopped")
+            }
+        }))
+    };
+    let mut dropped = dropped.1;
+    let offer = Offer::new().with(wait("answers", true)).with(wait("stays", false));
+    let offer = offer.in_background("answers", TaskMode::Required).unwrap();
+    let offer = offer.in_background("stays", TaskMode::Required).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let offer = Offer::new().with(Arc::new(wait)).in_background("wait", TaskMode::Required).unwrap();
     let mut office = Office::at(&folder, McpOptions::default(), offer).await;
+    office.grace = Duration::from_millis(50);
     office.work();
     let client = office.client("acme", "kim");
-    let id = begin(&client, "wait").await;
-    began.notified().await;
-    assert_eq!(client.ask("tasks/cancel", json!({ "taskId": id })).await.status, 200);
-    told.notified().await;
-    // Whether an answer in the time that was left still counts is up to the worker.
-    let status = office.done(&client, &id).await["status"].clone();
-    assert!(status == "cancelled" || status == "completed", "{status}");
+    for tool in ["answers", "stays"] {
+        let id = begin(&client, tool).await;
+        began.notified().await;
+        assert_eq!(get(&client, &id).await["result"]["status"], "working", "it waits");
+        assert_eq!(client.ask("tasks/cancel", json!({ "taskId": id })).await.status, 200);
+        told.notified().await;
+        let done = office.done(&client, &id).await;
+        assert_eq!(done["status"], "cancelled", "{tool}");
+        assert!(done.get("result").is_none(), "{done}");
+        assert_eq!(dropped.recv().await, Some(Some("acme".to_owned())), "dropped inside its own context");
+    }
 }
 
 #[tokio::test]
@@ -364,6 +417,7 @@ async fn a_refusal_completes_a_task_and_a_failure_of_the_house_does_not() {
     let broken = office.done(&client, &broken).await;
     assert_eq!(broken["status"], "failed");
     assert_eq!(broken["error"]["code"], -32603);
+    assert_eq!(broken["error"]["data"], json!({ "reason": "handler", "code": "mcp_tool" }));
     assert!(!broken.to_string().contains("unbound"), "{broken}");
 }
 

@@ -1,6 +1,7 @@
 //! Tools: what is shown, how they answer, how they fail.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -60,10 +61,12 @@ async fn a_tool_that_the_gate_hides_looks_like_none() {
 
 #[tokio::test]
 async fn the_context_is_hidden_from_the_schema_and_made_for_each_call() {
-    struct Doubled(i64);
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    struct Doubled(i64, usize);
     impl FromCall for Doubled {
         fn from_call(call: &Call) -> Result<Self, ToolError> {
-            Ok(Self(call.arguments()["a"].as_i64().unwrap_or_default() * 2))
+            let doubled = call.arguments()["a"].as_i64().unwrap_or_default() * 2;
+            Ok(Self(doubled, MADE.fetch_add(1, Ordering::SeqCst)))
         }
     }
     let sum = mcp_tool(
@@ -77,20 +80,25 @@ async fn the_context_is_hidden_from_the_schema_and_made_for_each_call() {
          cancel: Cancel| async move {
             assert!(!cancel.is_cancelled());
             ToolOutput::json(&json!({
-                "sum": sum.a + sum.b, "own": own.0, "for": format!("{tenant}/{who}/{id}"),
+                "sum": sum.a + sum.b, "own": own.0, "nth": own.1, "for": format!("{tenant}/{who}/{id}"),
             }))
         },
     );
     let house = House::offering([Arc::new(sum) as _]).await;
-    for (tenant, principal, request) in [("acme", "kim", "r1"), ("globex", "lou", "r2")] {
+    // The last two are the same but for their request.
+    let calls = [("acme", "kim", "r1", 1), ("globex", "lou", "r2", 20), ("globex", "lou", "r3", 20)];
+    let mut made = HashSet::new();
+    for (tenant, principal, request, a) in calls {
         let client = house.client(tenant, principal);
         let list = client.ask("tools/list", json!({})).await;
         let schema = &list.result()["tools"][0]["inputSchema"];
         let written: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
         assert_eq!(written, ["a", "b"]);
-        let answer = client.call_as("sum", json!({ "a": 1, "b": 2 }), request).await;
+        let answer = client.call_as("sum", json!({ "a": a, "b": 2 }), request).await;
         let seen = &answer.result()["structuredContent"];
-        assert_eq!(*seen, json!({ "sum": 3, "own": 2, "for": format!("{tenant}/{principal}/{request}") }));
+        assert_eq!((&seen["sum"], &seen["own"]), (&json!(a + 2), &json!(a * 2)));
+        assert_eq!(seen["for"], format!("{tenant}/{principal}/{request}"));
+        assert!(made.insert(seen["nth"].as_u64().unwrap()), "made for another call: {seen}");
         // A model cannot write what is hidden.
         let forged = client.call("sum", json!({ "a": 1, "b": 2, "tenant": "other" })).await;
         assert_eq!(forged.result()["isError"], true);
