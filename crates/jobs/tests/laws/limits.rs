@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use haversack::well_known::{DEADLINE, Deadline};
+use haversack::well_known::{Cancel, DEADLINE, Deadline};
 use haversack_jobs::{Failure, FailureKind, Handlers, Jobs, NewJob, Outcome, TimeLimit};
 
-use crate::{Place, caller, submit_and_wait, succeeded};
+use crate::{Place, caller, options, submit, submit_and_wait, succeeded};
+
+/// What an attempt has here, unless it asks for more.
+const TIME: Duration = Duration::from_millis(100);
 
 async fn for_ever() -> Result<(), Failure> {
     std::future::pending().await
@@ -29,19 +32,38 @@ async fn an_attempt_ends_when_its_time_is_up() {
 #[tokio::test]
 async fn the_job_may_extend_its_time() {
     let place = Place::fresh();
-    let work = |limit: TimeLimit| async move {
+    // Past its first time and all the grace after it. A timer that did not hear of the extension calls the job off before
+    // that, and the job answers to it.
+    let work = |limit: TimeLimit, cancel: Cancel| async move {
         let before = DEADLINE.get()?;
         limit.extend(Duration::from_secs(60));
         let after = DEADLINE.get()?;
-        tokio::time::sleep_until((before.instant() + Duration::from_millis(20)).into()).await;
-        Ok(after > before && after == limit.deadline())
+        assert!(after > before && after == limit.deadline());
+        let past = before.instant() + 2 * options().cancel_grace;
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Failure::permanent("called off in the time that it was given")),
+            () = tokio::time::sleep_until(past.into()) => Ok(before.expired() && !DEADLINE.get()?.expired()),
+        }
     };
-    let worker = place.work(Handlers::new().on("work", work));
+    // The time that it was given ends as well.
+    let longer = |limit: TimeLimit| async move {
+        limit.extend(TIME + Duration::from_millis(50));
+        for_ever().await
+    };
+    let worker = place.work(Handlers::new().on("work", work).on("longer", longer));
     let jobs = place.jobs.clone();
     caller("acme", "ada")
         .wrap(async {
-            let job = NewJob::new("work", &()).unwrap().timeout(Duration::from_millis(100)).max_attempts(1);
-            assert_eq!(submit_and_wait(&jobs, job).await, succeeded(true));
+            let job = |handler| NewJob::new(handler, &()).unwrap().timeout(TIME).max_attempts(1);
+            let id = submit(&jobs, job("work")).await;
+            assert_eq!(jobs.wait(&id).await.unwrap(), succeeded(true));
+            let ran = jobs.get(&id).await.unwrap();
+            let took = ran.finished_at.unwrap() - ran.started_at.unwrap();
+            assert!(took >= (TIME + options().cancel_grace).as_millis() as i64, "{took} ms, so nothing was past");
+
+            let outcome = submit_and_wait(&jobs, job("longer")).await;
+            assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::TimedOut, .. }), "{outcome:?}");
         })
         .await;
     worker.stop().await;
@@ -105,10 +127,10 @@ async fn the_deadline_shrinks_from_hop_to_hop() {
 #[tokio::test]
 async fn a_result_that_is_too_large_is_a_failure() {
     let place = Place::fresh();
-    let options = haversack_jobs::JobOptions { max_result: 10, ..Default::default() };
-    let jobs = Jobs::new(place.store.clone(), place.keys.clone(), &crate::OUT, options);
+    let small = haversack_jobs::JobOptions { max_result: 10, ..Default::default() };
+    let jobs = Jobs::new(place.store.clone(), place.keys.clone(), &crate::OUT, small);
     let handlers = Handlers::new().on("work", || async { Ok("x".repeat(20)) });
-    let worker = crate::AtWork::start(jobs.clone(), handlers, crate::options());
+    let worker = crate::AtWork::start(jobs.clone(), handlers, options());
     let outcome = caller("acme", "ada")
         .wrap(async move { submit_and_wait(&jobs, NewJob::new("work", &()).unwrap()).await })
         .await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use haversack::testing::tenant;
-use haversack_pipeline::builder::{function, parallel, shell, stub};
+use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, function, parallel, shell, stub};
 use haversack_pipeline::run::RunStatus::{Failed, Succeeded};
 use haversack_pipeline::run_log::AttemptStatus;
 use haversack_pipeline::{Functions, PipelineError, StepCall, StepFailure, StepOutput};
@@ -30,6 +30,33 @@ async fn a_step_is_tried_as_often_as_it_says() {
             assert_eq!(run.entry.status, Failed);
             assert_eq!(ended(&house.log("never").await).len(), 2);
             assert_eq!(reason(&house.log("never").await), "s: exit code 7");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_is_the_runs_failure() {
+    let house = House::new();
+    tenant("a")
+        .wrap(async {
+            let handled = |handler: &str, end: &str| {
+                let dag = DagBuilder::new()
+                    .then("breaks", shell("exit 3").on_failure("mend"))
+                    .aside("mend", shell(handler).next(end))
+                    .then("after", stub());
+                PipelineBuilder::new("handled", dag).build().unwrap()
+            };
+            let run = house.run(&handled("exit 4", "after"), none(), "fails").await;
+            assert_eq!((run.entry.status, run.entry.status.exit_code()), (Failed, 1));
+            let log = house.log("fails").await;
+            use AttemptStatus::{Failed as F, Succeeded as S};
+            assert_eq!(ended(&log), [("breaks", F), ("mend", F)], "nothing comes after it");
+            assert_eq!(reason(&log), "mend: exit code 4", "and it is the one to know");
+
+            let run = house.run(&handled("true", "after"), none(), "mends").await;
+            assert_eq!((run.entry.status, run.entry.status.exit_code()), (Succeeded, 0));
+            assert_eq!(ended(&house.log("mends").await), [("breaks", F), ("mend", S), ("after", S)]);
+            assert_eq!(run.reason, None, "what was mended is no reason");
         })
         .await;
 }

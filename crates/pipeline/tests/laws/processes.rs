@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use haversack::testing::tenant;
 use haversack_pipeline::PipelineError;
-use haversack_pipeline::builder::shell;
+use haversack_pipeline::builder::{python, shell};
 use haversack_pipeline::run::RunStatus::{Cancelled, Failed, Running, Succeeded};
 use haversack_pipeline::run_log::AttemptStatus;
+use haversack_pipeline::secrets::{self, Secret};
 
-use crate::{House, chain, ended, id, none, until};
+use crate::{House, chain, ended, id, none, started, until};
 
 /// A command that starts a grandchild, writes both ids into `file`, and goes on as `then` says.
 pub(crate) fn family(file: &Path, then: &str) -> String {
@@ -127,6 +128,59 @@ async fn the_callers_cancel_stops_the_executor_and_the_run_goes_on_later() {
             assert_eq!(house.pipelines.execute(&id("r")).await.unwrap().entry.status, Succeeded);
             use AttemptStatus::{Cancelled, Succeeded as S};
             assert_eq!(ended(&house.log("r").await), [("s", Cancelled), ("s", S)]);
+        })
+        .await;
+}
+
+/// Both kinds of children, with and without secrets that the filter looks for, and also words of a line that has no end yet.
+#[tokio::test]
+async fn what_a_child_prints_is_read_while_it_runs() {
+    let known = secrets::from_map([("KEY".to_owned(), Secret::new("canary-hunter2"))]);
+    let house = House::with(|options| options.secrets(known));
+    let gate = |key: &str| house.dir.path().join(format!("{key}.gate"));
+    let in_shell = |key: &str| {
+        let wait = format!("while ! test -e {}; do sleep 0.02; done", gate(key).display());
+        shell(format!("echo one >&2; printf 'two without an end'; {wait}; echo '; three'"))
+    };
+    let script = "import os, time\nprint('one')\nprint('two without an end', end='')\n\
+                  while not os.path.exists(parameters['gate']): time.sleep(0.02)\nprint('; three')";
+    let steps = [
+        ("shell", in_shell("shell")),
+        ("secret", in_shell("secret").secrets(["KEY"])),
+        ("python", python(script)),
+        ("secret-python", python(script).secrets(["KEY"])),
+    ];
+    tenant("a")
+        .wrap(async {
+            for (key, step) in steps {
+                let given = none().with("gate", gate(key).to_str().unwrap());
+                house.pipelines.start(&chain([("s", step)]), given, id(key)).await.unwrap();
+                let running = haversack::spawn(house.pipelines.execute(&id(key)));
+                let printed = async {
+                    loop {
+                        let started = started(&house.log(key).await, "s");
+                        if let Some(started) = started.first()
+                            && let Ok(bytes) = house.pipelines.output(&id(key), *started, u64::MAX).await
+                        {
+                            let text = String::from_utf8(bytes).unwrap();
+                            if text.contains("an end") && text.contains("one") {
+                                return text;
+                            }
+                        }
+                        // A file tells nobody that it grew.
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                };
+                let printed = tokio::time::timeout(Duration::from_secs(60), printed).await;
+                let printed = printed.unwrap_or_else(|_| panic!("{key}: what is printed is not to be read yet"));
+                assert!(!printed.contains("three"), "{key}: {printed}");
+                assert_eq!(house.pipelines.get(&id(key)).await.unwrap().entry.status, Running, "{key}");
+                assert!(ended(&house.log(key).await).is_empty() && !running.is_finished(), "{key}");
+                std::fs::write(gate(key), "").unwrap();
+                assert_eq!(running.await.unwrap().unwrap().entry.status, Succeeded, "{key}");
+                let all = house.printed(key, "s").await;
+                assert_eq!(all.strip_prefix(&printed), Some("; three\n"), "{key}: {all}");
+            }
         })
         .await;
 }

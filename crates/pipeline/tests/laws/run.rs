@@ -34,6 +34,47 @@ async fn a_second_start_returns_the_first_run() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_starts_of_one_key_at_once_one_is_the_run() {
+    const STARTS: usize = 32;
+    let functions = Functions::new().on("which", |call: StepCall| async move {
+        Ok(StepOutput::value(call.parameter("x").cloned().unwrap_or_default()))
+    });
+    let house = House::with(|options| options.functions(functions.clone()));
+    // Others over the same file, as of another process.
+    let options = PipelineOptions::new(house.catalog()).functions(functions);
+    let elsewhere = Pipelines::new(house.store.clone(), house.keys.clone(), options);
+    tenant("a")
+        .wrap(async {
+            let pipeline = chain([("s", function("which").returns(["y"]))]);
+            let ready = Arc::new(tokio::sync::Barrier::new(STARTS));
+            let mut starts = haversack::JoinSet::new();
+            for number in 0..STARTS {
+                let pipelines = if number % 2 == 0 { house.pipelines.clone() } else { elsewhere.clone() };
+                let (pipeline, ready) = (pipeline.clone(), Arc::clone(&ready));
+                starts.spawn(async move {
+                    ready.wait().await;
+                    (number, pipelines.start(&pipeline, none().with("x", number), id("r")).await.unwrap())
+                });
+            }
+            let mut all = Vec::new();
+            while let Some(start) = starts.join_next().await {
+                all.push(start.unwrap());
+            }
+            let firsts: Vec<_> = all.iter().filter(|(_, start)| !start.existing).collect();
+            assert_eq!(firsts.len(), 1, "one of them began it");
+            let (winner, first) = firsts[0];
+            assert!(all.iter().all(|(_, start)| start.run == first.run), "and all are told of that one");
+            assert_eq!(house.pipelines.list(None, 100).await.unwrap().len(), 1);
+            let ran = house.pipelines.execute(&id("r")).await.unwrap();
+            assert_eq!(ran.outputs["y"], *winner, "what the others brought changes nothing");
+            let log = house.log("r").await;
+            assert_eq!(log.iter().filter(|event| matches!(event.what, What::Created { .. })).count(), 1);
+            assert_eq!(ended(&log), [("s", AttemptStatus::Succeeded)]);
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_run_is_its_tenants_alone() {
     let house = House::new();

@@ -1,11 +1,13 @@
 //! The run log: append-only, numbered, followed from any number on, and a constant effort a step.
 
 use haversack::testing::tenant;
-use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, function, stub};
+use haversack_pipeline::builder::{DagBuilder, PipelineBuilder, function, parallel, stub};
 use haversack_pipeline::run_log::{Event, What};
 use haversack_pipeline::{Functions, StepOutput};
+use haversack_store::now_millis;
+use serde_json::json;
 
-use crate::{House, chain, id, none};
+use crate::{House, branch, chain, id, none};
 
 #[tokio::test]
 async fn rows_are_added_and_never_changed() {
@@ -80,6 +82,80 @@ async fn inputs_are_named_by_their_hash() {
             });
             let inputs = inputs.unwrap();
             assert_eq!((inputs.count, inputs.parameters.len(), inputs.parameters["x"].len()), (1, 1, 64));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn metrics_are_told_from_other_outputs() {
+    let functions = Functions::new().on("train", |_| async {
+        let given = [("model", json!("m")), ("loss", json!(0.25)), ("rounds", json!(3))];
+        Ok(StepOutput::named(given.map(|(name, value)| (name.to_owned(), value))))
+    });
+    let house = House::with(|options| options.functions(functions));
+    tenant("a")
+        .wrap(async {
+            let train = function("train").returns(["model"]).metric("loss").metric("rounds");
+            let run = house.run(&chain([("train", train), ("s", stub())]), none(), "r").await;
+            let log = house.log("r").await;
+            let told: Vec<_> = log
+                .iter()
+                .filter_map(|event| match &event.what {
+                    What::AttemptEnded { step, metrics, outputs, .. } => Some((step.as_str(), metrics, outputs.len())),
+                    _ => None,
+                })
+                .collect();
+            let metrics = vec!["loss".to_owned(), "rounds".to_owned()];
+            assert_eq!(told, [("train", &metrics, 3), ("s", &Vec::new(), 0)]);
+            assert_eq!(run.outputs["loss"], 0.25, "and they are values like the others");
+            let failing = function("train").returns(["absent"]).metric("loss");
+            house.run(&chain([("train", failing)]), none(), "failed").await;
+            let log = house.log("failed").await;
+            assert!(log.iter().any(|event| matches!(
+                &event.what, What::AttemptEnded { outputs, .. } if outputs.is_empty()
+            )));
+        })
+        .await;
+}
+
+/// Times of the system's clock: none before the run was started, none after it ended, and none before the one that it follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_have_the_time_at_which_they_happened() {
+    let functions = Functions::new().on("work", |_| async {
+        // So that a later time is another one.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        Ok(StepOutput::nothing())
+    });
+    let house = House::with(|options| options.functions(functions));
+    tenant("a")
+        .wrap(async {
+            let work = |name: &str| branch([(name, function("work")), ("more", function("work"))]);
+            let both = parallel([("left", work("one")), ("right", work("two"))]);
+            let pipeline = chain([("first", function("work")), ("both", both), ("last", function("work"))]);
+            let before = now_millis();
+            house.run(&pipeline, none(), "r").await;
+            let after = now_millis();
+            let log = house.log("r").await;
+            assert!(log.iter().all(|event| (before..=after).contains(&event.at)), "{before} {after} {log:#?}");
+            let numbers: Vec<u64> = log.iter().map(|event| event.number).collect();
+            assert_eq!(numbers, (1..=log.len() as u64).collect::<Vec<_>>());
+            // Branches write beside each other, each in its own order.
+            for aside in ["both/right", "both/left"] {
+                let one: Vec<i64> = log
+                    .iter()
+                    .filter(|event| !event.what.step().is_some_and(|step| step.starts_with(aside)))
+                    .map(|event| event.at)
+                    .collect();
+                assert!(one.is_sorted(), "{aside} left out: {one:?}");
+                assert!(one.last().unwrap() - one[0] >= 4 * 5, "four steps in a row: {one:?}");
+            }
+            // What an attempt says that it took lies between its two events.
+            for event in &log {
+                let What::AttemptEnded { started, ms, .. } = &event.what else { continue };
+                let started = &log[usize::try_from(*started).unwrap() - 1];
+                let between = event.at - started.at;
+                assert!((5..=between).contains(&(*ms as i64)), "{ms} of {between}");
+            }
         })
         .await;
 }

@@ -14,6 +14,9 @@ fn table() -> Vec<(&'static str, RunStatus, usize, serde_json::Value)> {
         ("step_fails", Failed, 1, json!({})),
         ("on_failure_succeeds", Succeeded, 2, json!({})),
         ("on_failure_fails", Failed, 2, json!({})),
+        ("on_failure_handler_fails", Failed, 2, json!({})),
+        ("on_failure_in_branch", Succeeded, 5, json!({"mended": true, "squared": [1, 0]})),
+        ("on_failure_in_branch_fails", Succeeded, 5, json!({"mended": true})),
         (
             "parameters",
             Succeeded,
@@ -26,7 +29,7 @@ fn table() -> Vec<(&'static str, RunStatus, usize, serde_json::Value)> {
             3,
             json!({"word": "two\nlines = [/x]", "wrapped": "<two\nlines = [/x]>", "length": 18}),
         ),
-        ("catalog", Succeeded, 3, json!({"content": "content"})),
+        ("catalog", Succeeded, 4, json!({"content": "content"})),
         ("failing_step_puts", Succeeded, 2, json!({"content": "half done"})),
         ("parallel", Succeeded, 10, json!({})),
         ("one_branch_fails", Failed, 7, json!({})),
@@ -37,6 +40,18 @@ fn table() -> Vec<(&'static str, RunStatus, usize, serde_json::Value)> {
         ("conditional", Succeeded, 3, json!({"side": "heads", "prize": "a cup"})),
         ("loop", Succeeded, 4, json!({"sum": 6, "enough": true})),
         ("loop_maximum", Succeeded, 3, json!({"count": 3})),
+        (
+            "map_conditional_loop",
+            Succeeded,
+            8,
+            json!({"parity": ["odd", "even", "odd"], "sum": [1, 100, 9], "enough": [true, null, true]}),
+        ),
+        (
+            "loop_conditional_map",
+            Succeeded,
+            11,
+            json!({"side": "even", "parts": [2, 3], "squared": [4, 9], "total": 14, "enough": true}),
+        ),
     ]
 }
 
@@ -58,6 +73,7 @@ async fn every_shape_has_its_outcome() {
                 let run = house.run(&read(name), none(), name).await;
                 let log = house.log(name).await;
                 assert_eq!(run.entry.status, status, "{name}: {log:#?}");
+                assert_eq!(run.entry.status.exit_code(), u8::from(status == Failed), "{name}");
                 assert_eq!(ended(&log).len(), attempts, "{name}: {log:#?}");
                 assert_eq!(outputs(&log), given, "{name}");
             }
