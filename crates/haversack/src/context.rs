@@ -17,6 +17,7 @@ use crate::error::Reason;
 use crate::origin::{Hop, Mark, Origin};
 use crate::policy::Crossing;
 use crate::span::Captured;
+use crate::strict;
 use crate::{ContextVar, Entry};
 
 /// Every binding of one moment, with the entry it belongs to and the tracing span it was captured in.
@@ -47,7 +48,11 @@ impl Context {
     /// What a hand-over to another task or thread takes along: the current context without what is confined.
     #[inline]
     pub(crate) fn carried(at: &'static Location<'static>) -> Self {
-        Self::current().handed_over(at)
+        let here = Self::current();
+        if cfg!(debug_assertions) {
+            strict::handed_over(&here.slots, at);
+        }
+        here.handed_over(at)
     }
 
     /// This context without what is confined, as another task or thread sees it.

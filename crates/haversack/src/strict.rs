@@ -1,7 +1,7 @@
 //! Strict mode: what a debug build notices and a release build does not pay for.
 //!
 //! Two things are found at run time. A *bare task* that an executor polls inside somebody's frame reads or changes
-//! that frame (known with the `tokio` feature). And work that goes on under a context whose visit ended *outlives
+//! that frame, or hands work over that takes it along (known with the `tokio` feature). And work that goes on under a context whose visit ended *outlives
 //! its entry*. Both are reported, not refused: the report goes to the hook, by default to the log.
 
 use std::cell::Cell;
@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use crate::Entry;
 #[cfg(debug_assertions)]
 use crate::cell;
+use crate::cell::Slots;
 use crate::current;
 #[cfg(debug_assertions)]
 use crate::entry::EntryState;
@@ -29,6 +30,11 @@ pub enum Report {
         /// The variable.
         variable: &'static str,
         /// The source line of the read or the set.
+        at: &'static Location<'static>,
+    },
+    /// A task that entered no frame handed work over, which took along the context of the frame inside which it was polled.
+    BareHandOver {
+        /// Where the work was handed over.
         at: &'static Location<'static>,
     },
     /// Work was entered under an entry whose visit has ended. Reported once per entry.
@@ -47,6 +53,11 @@ impl fmt::Display for Report {
                 f,
                 "`{variable}` was used at {at} by a task that has no context of its own and is polled inside \
                  another's; spawn it with `haversack::spawn`"
+            ),
+            Self::BareHandOver { at } => write!(
+                f,
+                "work was handed over at {at} by a task that has no context of its own and is polled inside another's, \
+                 and took the other's along; spawn the task with `haversack::spawn`"
             ),
             Self::OutlivedEntry { entry, handed_over_at } => write!(
                 f,
@@ -103,6 +114,13 @@ fn report(report: &Report) {
 pub(crate) fn used(variable: &'static str, at: &'static Location<'static>) {
     if current::entered_by_another_task() {
         report(&Report::BareTask { variable, at });
+    }
+}
+
+/// Work is handed over with this context.
+pub(crate) fn handed_over(slots: &Slots, at: &'static Location<'static>) {
+    if current::entered_by_another_task() && slots.bindings().next().is_some() {
+        report(&Report::BareHandOver { at });
     }
 }
 

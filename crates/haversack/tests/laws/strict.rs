@@ -37,6 +37,16 @@ fn bare_reads(name: &str) -> Vec<u32> {
     reads.collect()
 }
 
+/// The lines of this file in which a bare task handed work over.
+fn bare_hand_overs() -> Vec<u32> {
+    let found = reports();
+    let places = found.iter().filter_map(|report| match report {
+        Report::BareHandOver { at } if at.file().ends_with("strict.rs") => Some(at.line()),
+        _ => None,
+    });
+    places.collect()
+}
+
 /// Where work was handed over that went on after `entry` ended.
 fn outlived(entry: Entry) -> Vec<u32> {
     let found = reports();
@@ -85,6 +95,23 @@ fn a_bare_task_that_changes_somebodys_frame_is_reported() {
 }
 
 #[test]
+fn work_that_a_bare_task_hands_over_with_somebodys_context_is_reported() {
+    static TAKEN: ContextVar<u32> = ContextVar::new("taken along by a bare task");
+    drop(reports());
+    let runtime = current_thread();
+    let mut line = 0;
+    let taken = TAKEN.sync_scope(1, || {
+        runtime.block_on(async {
+            line = line!() + 1;
+            let bare = tokio::spawn(async { haversack::spawn(async { TAKEN.get() }).await.unwrap() });
+            bare.await.unwrap()
+        })
+    });
+    assert_eq!((taken.unwrap(), bare_reads(TAKEN.name())), (1, vec![]), "the work has a frame of its own");
+    assert_eq!(bare_hand_overs().iter().filter(|at| **at == line).count(), 1);
+}
+
+#[test]
 fn what_the_hook_reads_is_not_reported() {
     drop(reports());
     let runtime = current_thread();
@@ -115,6 +142,7 @@ fn a_bare_local_task_that_borrows_somebodys_frame_is_reported() {
 fn work_that_keeps_to_the_rules_is_not_reported() {
     static QUIET: ContextVar<u32> = ContextVar::new("quiet");
     drop(reports());
+    let begins = line!();
     let entries = Mutex::new(Vec::new());
     as_task_on_both(|| {
         let visit = arrive("acme");
@@ -152,6 +180,8 @@ fn work_that_keeps_to_the_rules_is_not_reported() {
         })
     });
     assert_eq!(bare_reads(QUIET.name()), Vec::<u32>::new());
+    let here = begins..line!();
+    assert_eq!(bare_hand_overs().into_iter().filter(|at| here.contains(at)).count(), 0);
     for entry in entries.into_inner().unwrap() {
         assert_eq!(outlived(entry), Vec::<u32>::new());
     }
