@@ -2,6 +2,7 @@
 
 mod given_up;
 mod progress;
+mod spans;
 
 use std::path::{Path, PathBuf};
 
