@@ -312,7 +312,8 @@ mod tests {
         let ids: HashSet<JobId> = (0..1_000).map(|_| JobId::fresh().unwrap()).collect();
         assert_eq!(ids.len(), 1_000);
         for at in 0..32 {
-            let digits: HashSet<char> = ids.iter().filter_map(|id| id.as_str()[4..].chars().nth(at)).collect();
+            let digits: HashSet<char> =
+                ids.iter().filter_map(|id| id.as_str()[4..].chars().nth(at)).collect();
             assert_eq!(digits.len(), 16, "digit {at}: {digits:?}");
         }
         // Nor is one digit another's copy. Of a thousand, some sixty are the same by chance.

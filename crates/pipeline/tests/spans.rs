@@ -92,7 +92,8 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("data"), StoreOptions::default()).unwrap();
         let keys = KeyFile::open(&dir.path().join("keys"), &dir.path().join("data")).unwrap();
-        let options = PipelineOptions::new(dir.path().join("pipelines")).functions(functions(dispatch.clone()));
+        let options =
+            PipelineOptions::new(dir.path().join("pipelines")).functions(functions(dispatch.clone()));
         Self { seen, dispatch, pipelines: Pipelines::new(store, keys, options), _dir: dir }
     }
 }
@@ -152,7 +153,8 @@ fn every_span_stands_under_its_own_run_also_on_threads() {
             let _default = tracing::dispatcher::set_default(&dispatch);
             see(place(&call));
             let (dispatch, place) = (dispatch.clone(), format!("{} thread", place(&call)));
-            let thread = haversack::thread::spawn(move || tracing::dispatcher::with_default(&dispatch, || see(place)));
+            let thread =
+                haversack::thread::spawn(move || tracing::dispatcher::with_default(&dispatch, || see(place)));
             thread.join().map_err(|_| StepFailure::new("the thread panicked"))?;
             Ok(StepOutput::nothing())
         })
@@ -209,7 +211,8 @@ async fn a_run_inside_a_run_hangs_under_the_attempt_and_children_are_told_the_tr
     });
     let _default = tracing::dispatcher::set_default(&stage.dispatch);
     known.set(stage.pipelines.clone()).unwrap();
-    let again = shell("printf '{\"again\": \"%s\"}' \"$TRACEPARENT\" > \"$HAVERSACK_RETURNS\"").returns(["again"]);
+    let again =
+        shell("printf '{\"again\": \"%s\"}' \"$TRACEPARENT\" > \"$HAVERSACK_RETURNS\"").returns(["again"]);
     let dag = DagBuilder::new()
         .then("nest", function("nest").returns(["trace", "inner_told"]))
         .then("child", tell())

@@ -331,9 +331,8 @@ async fn each_attempt_has_a_dependency_of_its_own() {
         })
         .await;
     worker.stop().await;
-    let each = |attempt| {
-        [format!("made for acme in {attempt}"), format!("down for acme of {attempt}, used 1")]
-    };
+    let each =
+        |attempt| [format!("made for acme in {attempt}"), format!("down for acme of {attempt}, used 1")];
     assert_eq!(notes.all(), [1, 2, 3].map(each).concat(), "each is down before the next is made");
 }
 

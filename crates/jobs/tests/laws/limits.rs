@@ -63,7 +63,10 @@ async fn the_job_may_extend_its_time() {
             assert_eq!(jobs.wait(&id).await.unwrap(), succeeded(true));
             let ran = jobs.get(&id).await.unwrap();
             let took = ran.finished_at.unwrap() - ran.started_at.unwrap();
-            assert!(took >= (TIME + options().cancel_grace).as_millis() as i64, "{took} ms, so nothing was past");
+            assert!(
+                took >= (TIME + options().cancel_grace).as_millis() as i64,
+                "{took} ms, so nothing was past"
+            );
 
             let outcome = submit_and_wait(&jobs, job("longer")).await;
             assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::TimedOut, .. }), "{outcome:?}");

@@ -81,7 +81,9 @@ async fn a_retry_waits_as_long_as_its_backoff_says_and_none_as_long_as_another()
             };
             let mut ids = Vec::new();
             for _ in 0..JOBS {
-                ids.push(submit(&jobs, NewJob::new("work", &()).unwrap().max_attempts(3).backoff(backoff)).await);
+                ids.push(
+                    submit(&jobs, NewJob::new("work", &()).unwrap().max_attempts(3).backoff(backoff)).await,
+                );
             }
             for id in &ids {
                 let (run_at, seen_at) = retrying(id, 2).await;

@@ -73,8 +73,7 @@ async fn nothing_that_a_job_carries_or_says_is_readable_on_the_disk() {
         heard.recv().await.unwrap();
 
         let all = [waiting, done, failed, retrying, running.clone()];
-        let states =
-            [State::Queued, State::Succeeded, State::Failed, State::Retrying, State::Running];
+        let states = [State::Queued, State::Succeeded, State::Failed, State::Retrying, State::Running];
         for (id, state) in all.iter().zip(states) {
             assert_eq!(jobs.get(id).await.unwrap().state, state);
         }
@@ -145,10 +144,8 @@ async fn tampered(sql: String, other: (&str, &str)) -> (FailureKind, Option<Stri
     change.await.unwrap();
     // A worker that would say so if it ran, and that may take all of them.
     let queues = ["default", "slow"].map(str::to_owned).into();
-    let worker = place.work_with(
-        Handlers::new().on("work", || async { Ok(()) }),
-        WorkerOptions { queues, ..options() },
-    );
+    let worker = place
+        .work_with(Handlers::new().on("work", || async { Ok(()) }), WorkerOptions { queues, ..options() });
     let found = place.store.control().engine().read("whose is it", move |conn| {
         Ok(conn.query_row("SELECT tenant FROM jobs WHERE id = ?1", [id.as_str()], |row| {
             Ok((row.get::<_, String>(0)?, id.clone()))
@@ -158,7 +155,8 @@ async fn tampered(sql: String, other: (&str, &str)) -> (FailureKind, Option<Stri
     let outcome = failed(&place, &owner, id).await;
     // What was not touched runs.
     let jobs = place.jobs.clone();
-    let outcome_of_theirs = caller(tenant, "ada").wrap(async move { jobs.wait(&theirs).await.unwrap() }).await;
+    let outcome_of_theirs =
+        caller(tenant, "ada").wrap(async move { jobs.wait(&theirs).await.unwrap() }).await;
     assert_eq!(outcome_of_theirs, succeeded(()));
     worker.stop().await;
     outcome
@@ -178,8 +176,16 @@ async fn each_way_of_tampering_fails_the_job_with_its_own_error() {
     let here = ("acme", "default");
     let swap = format!("UPDATE job_requests SET sealed = ?2 {OF}");
     for (sql, other, code) in [
-        (format!("UPDATE job_requests SET sealed = CAST('{{\"plain\":1}}' AS BLOB) {OF}"), here, "not_sealed"),
-        (format!("UPDATE job_requests SET sealed = substr(sealed, 1, length(sealed) - 9) {OF}"), here, "truncated"),
+        (
+            format!("UPDATE job_requests SET sealed = CAST('{{\"plain\":1}}' AS BLOB) {OF}"),
+            here,
+            "not_sealed",
+        ),
+        (
+            format!("UPDATE job_requests SET sealed = substr(sealed, 1, length(sealed) - 9) {OF}"),
+            here,
+            "truncated",
+        ),
         (swap.clone(), here, "forged"),
         // Swapped with another tenant's, and with one of another queue.
         (swap.clone(), ("evil", "default"), "forged"),
@@ -419,8 +425,11 @@ async fn an_older_worker_parks_a_required_variable_of_a_newer_version() {
         .await;
     parked(&place, &id, FailureKind::Unrestored, "newer_version").await;
     // Both run side by side, as in a rolling deployment.
-    let new_worker =
-        AtWork::start(newest.clone(), Handlers::new().on("work", || async { Ok(NEWER_REGION.get()?) }), options());
+    let new_worker = AtWork::start(
+        newest.clone(),
+        Handlers::new().on("work", || async { Ok(NEWER_REGION.get()?) }),
+        options(),
+    );
     let outcome = caller("acme", "ada").wrap(async move { newest.wait(&id).await.unwrap() }).await;
     assert_eq!(outcome, succeeded(("north", 7)));
 
@@ -444,7 +453,8 @@ async fn a_worker_parks_what_is_sealed_in_a_newer_format() {
     // Behind the seven bytes that say what it is.
     let format = |format: u8| {
         place.store.control().engine().write("change the format", move |tx| {
-            let mut sealed: Vec<u8> = tx.query_row("SELECT sealed FROM job_requests", [], |row| row.get(0))?;
+            let mut sealed: Vec<u8> =
+                tx.query_row("SELECT sealed FROM job_requests", [], |row| row.get(0))?;
             let before = std::mem::replace(&mut sealed[7], format);
             tx.execute("UPDATE job_requests SET sealed = ?1", [sealed])?;
             Ok(before)

@@ -138,10 +138,8 @@ async fn the_span_of_an_attempt_says_how_long_its_job_waited() {
     let ended = now_millis();
     let spans = kept.spans.lock().unwrap();
     for (handler, due_at) in [("early", early_at), ("delayed", delayed_at)] {
-        let (_, fields) = spans
-            .iter()
-            .find(|(name, fields)| *name == "job" && fields["handler"] == handler)
-            .unwrap();
+        let (_, fields) =
+            spans.iter().find(|(name, fields)| *name == "job" && fields["handler"] == handler).unwrap();
         let waited: i64 = fields["queue_wait_ms"].parse().unwrap();
         let (least, most) = (begun - due_at, ended - due_at);
         assert!((least..=most).contains(&waited), "{handler}: {least} {waited} {most}");

@@ -198,7 +198,15 @@ async fn a_hundred_runs_inside_a_hundred_runs() {
                     let secret = call.secrets().get("KEY").unwrap().expose().to_owned();
                     let file = std::fs::read_to_string(work.join("file")).unwrap();
                     let mine = call.parameter("mine").cloned();
-                    (RUN.get().unwrap(), STEP.get().unwrap(), TENANT_ID.get().unwrap(), secret, mine, file, files)
+                    (
+                        RUN.get().unwrap(),
+                        STEP.get().unwrap(),
+                        TENANT_ID.get().unwrap(),
+                        secret,
+                        mine,
+                        file,
+                        files,
+                    )
                 };
                 let before = seen();
                 let (outer, whose) = (before.0.clone(), before.2.clone());

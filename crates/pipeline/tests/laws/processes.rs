@@ -172,7 +172,8 @@ async fn what_a_child_prints_is_read_while_it_runs() {
                     }
                 };
                 let printed = tokio::time::timeout(Duration::from_secs(60), printed).await;
-                let printed = printed.unwrap_or_else(|_| panic!("{key}: what is printed is not to be read yet"));
+                let printed =
+                    printed.unwrap_or_else(|_| panic!("{key}: what is printed is not to be read yet"));
                 assert!(!printed.contains("three"), "{key}: {printed}");
                 assert_eq!(house.pipelines.get(&id(key)).await.unwrap().entry.status, Running, "{key}");
                 assert!(ended(&house.log(key).await).is_empty() && !running.is_finished(), "{key}");

@@ -101,7 +101,9 @@ async fn metrics_are_told_from_other_outputs() {
             let told: Vec<_> = log
                 .iter()
                 .filter_map(|event| match &event.what {
-                    What::AttemptEnded { step, metrics, outputs, .. } => Some((step.as_str(), metrics, outputs.len())),
+                    What::AttemptEnded { step, metrics, outputs, .. } => {
+                        Some((step.as_str(), metrics, outputs.len()))
+                    }
                     _ => None,
                 })
                 .collect();
@@ -136,7 +138,10 @@ async fn events_have_the_time_at_which_they_happened() {
             house.run(&pipeline, none(), "r").await;
             let after = now_millis();
             let log = house.log("r").await;
-            assert!(log.iter().all(|event| (before..=after).contains(&event.at)), "{before} {after} {log:#?}");
+            assert!(
+                log.iter().all(|event| (before..=after).contains(&event.at)),
+                "{before} {after} {log:#?}"
+            );
             let numbers: Vec<u64> = log.iter().map(|event| event.number).collect();
             assert_eq!(numbers, (1..=log.len() as u64).collect::<Vec<_>>());
             // Branches write beside each other, each in its own order.

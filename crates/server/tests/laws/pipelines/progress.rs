@@ -49,9 +49,8 @@ fn a_run_with_steps_shows_no_progress_where_no_person_looks() {
     // What happened is read from the log, a line for each event.
     let log = run(here.path(), &["--json", "pipeline", "log", "machine"]);
     let told: Vec<_> = lines(&log).iter().map(|event| json!([event["event"], event["step"]])).collect();
-    let attempts = ["prepare", "wait", "tell"].map(|step| {
-        [json!(["attempt_started", step]), json!(["attempt_ended", step])]
-    });
+    let attempts = ["prepare", "wait", "tell"]
+        .map(|step| [json!(["attempt_started", step]), json!(["attempt_ended", step])]);
     let first = [json!(["created", null]), json!(["began", null])];
     let last = [json!(["ended", null])];
     assert_eq!(told, [&first[..], &attempts.concat(), &last].concat());
@@ -63,7 +62,8 @@ fn a_run_with_steps_shows_no_progress_where_no_person_looks() {
 fn on_a_terminal(here: &Path, gate: &Path, arguments: &str, words: &[&str]) -> String {
     let mut terminal = command(here);
     let line = format!("{} {arguments}", terminal.get_program().to_str().unwrap());
-    let envs: Vec<_> = terminal.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    let envs: Vec<_> =
+        terminal.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
     terminal = Command::new("script");
     terminal.current_dir(here).env_clear().envs(envs).env("TERM", "xterm");
     terminal.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
@@ -97,7 +97,8 @@ fn on_a_terminal(here: &Path, gate: &Path, arguments: &str, words: &[&str]) -> S
 #[cfg(target_os = "linux")]
 fn a_person_at_a_terminal_sees_the_step_that_runs_and_a_machine_there_does_not() {
     let (here, gate) = slow();
-    let shown = on_a_terminal(here.path(), &gate, "pipeline run slow.yaml --key person", &["1 steps done", "wait"]);
+    let shown =
+        on_a_terminal(here.path(), &gate, "pipeline run slow.yaml --key person", &["1 steps done", "wait"]);
     assert!(shown.contains("1 steps done") && shown.contains("wait"), "{shown:?}");
     assert!(shown.contains("succeeded"), "{shown:?}");
     // The bar is taken away before the answer: the last thing on its line is that the line is cleared.
