@@ -306,7 +306,8 @@ async fn jobs_that_overlap_share_no_dependency() {
             [format!("made for {tenant} in 1"), format!("down for {tenant} of 1, used {uses}")]
         })
         .collect();
-    (told.sort(), expected.sort());
+    told.sort();
+    expected.sort();
     assert_eq!(told, expected);
 }
 
