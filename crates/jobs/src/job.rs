@@ -285,6 +285,8 @@ fn name(what: &'static str, name: &str) -> Result<(), JobError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -301,6 +303,23 @@ mod tests {
             "job_0000000000000000000000000000000G",
         ] {
             assert_eq!(bad.parse::<JobId>(), Err(InvalidJobId), "{bad}");
+        }
+    }
+
+    /// 128 random bits: each of the 32 digits is drawn anew for each id, from all sixteen.
+    #[test]
+    fn every_digit_of_an_id_is_random() {
+        let ids: HashSet<JobId> = (0..1_000).map(|_| JobId::fresh().unwrap()).collect();
+        assert_eq!(ids.len(), 1_000);
+        for at in 0..32 {
+            let digits: HashSet<char> =
+                ids.iter().filter_map(|id| id.as_str()[4..].chars().nth(at)).collect();
+            assert_eq!(digits.len(), 16, "digit {at}: {digits:?}");
+        }
+        // Nor is one digit another's copy. Of a thousand, some sixty are the same by chance.
+        for (one, other) in (0..32).flat_map(|one| (0..one).map(move |other| (one, other))) {
+            let same = ids.iter().filter(|id| id.0.as_bytes()[4 + one] == id.0.as_bytes()[4 + other]).count();
+            assert!(same < 300, "digits {one} and {other} are the same in {same} ids");
         }
     }
 

@@ -26,9 +26,12 @@ use tracing::span::{Attributes, Id};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Each span with the names above it and the trace that it names, in the order in which they began.
+/// A span with the names above it, and the trace that it names.
+type Began = (String, Option<String>);
+
+/// Each span, in the order in which they began.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(String, Option<String>)>>>);
+struct Seen(Arc<Mutex<Vec<Began>>>);
 
 #[derive(Default)]
 struct Words(String, Option<String>);

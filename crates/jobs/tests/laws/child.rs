@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use haversack_jobs::{Args, Attempt, Handlers, NewJob, Progress, WorkerOptions};
+use haversack_jobs::{Args, Attempt, Handlers, JobId, NewJob, Progress, WorkerOptions};
 
-use crate::{AtWork, join, options};
+use crate::{AtWork, caller, join, keys, options, submit};
 
 const FOLDER: &str = "HAVERSACK_LAWS_FOLDER";
 
@@ -73,6 +73,19 @@ impl Second {
         self.child.wait().unwrap();
         rest
     }
+}
+
+/// Rotates the keys of the place in `dir` in a process of its own, which then submits a job for `work` as ada of acme: its
+/// id.
+pub(crate) fn rotated_in_another_process(dir: &Path) -> JobId {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child::rotates_and_submits", "--ignored", "--nocapture"])
+        .env(FOLDER, dir)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(child.stdout).unwrap();
+    let id = said.lines().find_map(|line| Some(line.split_once("said: submitted ")?.1.trim()));
+    id.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&child.stderr))).parse().unwrap()
 }
 
 impl Drop for Second {
@@ -145,6 +158,16 @@ async fn works_until_it_is_killed() {
     let worker = AtWork::start(jobs, handlers(), WorkerOptions { concurrency: slots, ..options() });
     say("works");
     worker.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+#[ignore = "run by the tests that start it as a second process"]
+async fn rotates_and_submits() {
+    let Some(dir) = std::env::var_os(FOLDER) else { return };
+    keys(dir.as_ref()).rotate(Duration::from_secs(3600)).unwrap();
+    let (_store, jobs) = join(dir.as_ref());
+    let id = caller("acme", "ada").wrap(async { submit(&jobs, job("work", 9)).await }).await;
+    say(&format!("submitted {id}"));
 }
 
 /// A job for one of the handlers above.

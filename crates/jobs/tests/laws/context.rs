@@ -11,6 +11,7 @@ use haversack_jobs::current::{ATTEMPT, JOB_ID};
 use haversack_jobs::{
     Args, Backoff, Class, Dependency, Depends, Failure, FailureKind, Handlers, JobId, NewJob, Outcome, State,
 };
+use tokio::sync::Barrier;
 
 use crate::{Notes, Place, caller, submit, submit_and_wait, succeeded};
 
@@ -235,6 +236,170 @@ async fn dependencies_are_made_and_taken_down_for_each_invocation() {
     }
     worker.stop().await;
     assert_eq!((MADE.load(Ordering::SeqCst), CLEANED.load(Ordering::SeqCst)), (8, 8));
+}
+
+/// Where a [`Tracked`] says what becomes of it; bound around each attempt.
+static LIVES: ContextVar<Notes> = ContextVar::new("lives");
+
+/// Says for whom and in which attempt it was made, how often it was used when it was taken down, and by whom.
+struct Tracked {
+    made_in: u32,
+    used: AtomicUsize,
+}
+
+impl Dependency for Tracked {
+    async fn make() -> Result<Self, Failure> {
+        let made_in = ATTEMPT.get()?.number();
+        LIVES.get()?.add(format!("made for {} in {made_in}", who()?.0));
+        Ok(Self { made_in, used: AtomicUsize::new(0) })
+    }
+
+    async fn clean_up(&self) {
+        let (tenant, used) = (who().unwrap().0, self.used.load(Ordering::SeqCst));
+        LIVES.get().unwrap().add(format!("down for {tenant} of {}, used {used}", self.made_in));
+    }
+}
+
+fn tracking(handlers: Handlers, notes: &Notes) -> Handlers {
+    let notes = notes.clone();
+    handlers.around(move |_, work| Box::pin(LIVES.scope(notes.clone(), work)))
+}
+
+#[tokio::test]
+async fn jobs_that_overlap_share_no_dependency() {
+    const AT_ONCE: usize = 8;
+    let place = Place::fresh();
+    let (notes, _) = Notes::new();
+    let meeting = Arc::new(Barrier::new(AT_ONCE));
+    let work = move |tracked: Depends<Tracked>, Args(uses): Args<usize>| {
+        let meeting = Arc::clone(&meeting);
+        async move {
+            // All of them have theirs before one uses it, and all have used it before one looks.
+            let meet = || tokio::time::timeout(Duration::from_secs(60), meeting.wait());
+            meet().await?;
+            for _ in 0..uses {
+                tracked.used.fetch_add(1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+            }
+            meet().await?;
+            Ok(tracked.used.load(Ordering::SeqCst))
+        }
+    };
+    let worker = place.work(tracking(Handlers::new().on("work", work), &notes));
+    let mut callers = haversack::JoinSet::new();
+    // Two of each tenant.
+    for uses in 1..=AT_ONCE {
+        let jobs = place.jobs.clone();
+        callers.spawn(caller(&format!("tenant-{}", uses % 4), "p").wrap(async move {
+            let job = NewJob::new("work", &uses).unwrap().max_attempts(1);
+            assert_eq!(submit_and_wait(&jobs, job).await, succeeded(uses));
+        }));
+    }
+    while let Some(done) = callers.join_next().await {
+        done.unwrap();
+    }
+    worker.stop().await;
+    let mut told = notes.all();
+    let mut expected: Vec<String> = (1..=AT_ONCE)
+        .flat_map(|uses| {
+            let tenant = format!("tenant-{}", uses % 4);
+            [format!("made for {tenant} in 1"), format!("down for {tenant} of 1, used {uses}")]
+        })
+        .collect();
+    told.sort();
+    expected.sort();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn each_attempt_has_a_dependency_of_its_own() {
+    let place = Place::fresh();
+    let (notes, _) = Notes::new();
+    let work = |tracked: Depends<Tracked>, attempt: haversack_jobs::Attempt| async move {
+        let uses = tracked.used.fetch_add(1, Ordering::SeqCst) + 1;
+        match attempt.number() {
+            1 => Err(Failure::retry("as asked")),
+            2 => panic!("as asked"),
+            made_in => Ok((tracked.made_in == made_in, uses)),
+        }
+    };
+    let worker = place.work(tracking(Handlers::new().on("work", work), &notes));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async move {
+            let job = NewJob::new("work", &()).unwrap().max_attempts(3).backoff(Backoff::NONE);
+            assert_eq!(submit_and_wait(&jobs, job).await, succeeded((true, 1)));
+        })
+        .await;
+    worker.stop().await;
+    let each =
+        |attempt| [format!("made for acme in {attempt}"), format!("down for acme of {attempt}, used 1")];
+    assert_eq!(notes.all(), [1, 2, 3].map(each).concat(), "each is down before the next is made");
+}
+
+struct Dropped(Notes);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.add("dropped");
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_needs_is_taken_down_in_its_context_however_it_is_stopped() {
+    let place = Place::fresh();
+    let (notes, mut heard) = Notes::new();
+    let noted = notes.clone();
+    let work = move |tracked: Depends<Tracked>, attempt: haversack_jobs::Attempt| {
+        let notes = noted.clone();
+        async move {
+            tracked.used.fetch_add(1, Ordering::SeqCst);
+            if attempt.generation() > 1 {
+                return Ok(());
+            }
+            let _guard = Dropped(notes.clone());
+            notes.add("begun");
+            std::future::pending().await
+        }
+    };
+    let worker = place.work(tracking(Handlers::new().on("work", work), &notes));
+    let jobs = place.jobs.clone();
+    let made = ["made for acme in 1", "begun"];
+    let down = ["dropped", "down for acme of 1, used 1"];
+    caller("acme", "ada")
+        .wrap(async {
+            let mut hears = async |words: &[&str]| {
+                for word in words {
+                    let said = tokio::time::timeout(Duration::from_secs(60), heard.recv()).await;
+                    assert_eq!(said.ok().flatten().as_deref(), Some(*word));
+                }
+            };
+            let job = || NewJob::new("work", &()).unwrap().max_attempts(1);
+            let cancelled = submit(&jobs, job()).await;
+            hears(&made).await;
+            jobs.cancel(&cancelled).await.unwrap();
+            hears(&down).await;
+            assert_eq!(jobs.wait(&cancelled).await.unwrap(), Outcome::Cancelled);
+
+            let late = submit(&jobs, job().timeout(Duration::from_millis(50))).await;
+            hears(&made).await;
+            hears(&down).await;
+            let outcome = jobs.wait(&late).await.unwrap();
+            assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::TimedOut, .. }), "{outcome:?}");
+
+            let lost = submit(&jobs, job()).await;
+            hears(&made).await;
+            // As if another worker had it by now, and died.
+            let taken = place.store.control().engine().write("take over", |tx| {
+                Ok(tx.execute("UPDATE jobs SET generation = generation + 1 WHERE state = 'running'", [])?)
+            });
+            assert_eq!(taken.await.unwrap(), 1);
+            hears(&down).await;
+            assert_eq!(jobs.wait(&lost).await.unwrap(), succeeded(()));
+            hears(&[made[0], down[1]]).await;
+        })
+        .await;
+    worker.stop().await;
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ async fn the_job_may_extend_its_time() {
     // Past its first time and all the grace after it. A timer that did not hear of the extension calls the job off before
     // that, and the job answers to it.
     let work = |limit: TimeLimit, cancel: Cancel| async move {
+        // By now the attempt's timer is set for the first time.
+        tokio::task::yield_now().await;
         let before = DEADLINE.get()?;
         limit.extend(Duration::from_secs(60));
         let after = DEADLINE.get()?;
@@ -48,6 +50,7 @@ async fn the_job_may_extend_its_time() {
     };
     // The time that it was given ends as well.
     let longer = |limit: TimeLimit| async move {
+        tokio::task::yield_now().await;
         limit.extend(TIME + Duration::from_millis(50));
         for_ever().await
     };

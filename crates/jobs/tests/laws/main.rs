@@ -22,7 +22,8 @@ mod spans;
 mod tell;
 mod tokens;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -147,26 +148,29 @@ impl Notes {
 }
 
 /// Which files below `folder` hold these bytes, whatever they are written as.
-fn on_disk(folder: &Path, needle: &str) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
+fn on_disk(folder: &Path, needle: &str) -> Vec<PathBuf> {
+    all_on_disk(folder, &[needle]).into_iter().map(|(_, path)| path).collect()
+}
+
+/// Which of these words stand in which files below `folder`, whatever they are written as. Each file is taken apart once.
+fn all_on_disk<'a>(folder: &Path, needles: &[&'a str]) -> BTreeSet<(&'a str, PathBuf)> {
+    let mut found = BTreeSet::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if holds(&std::fs::read(&path).unwrap(), needle.as_bytes()) {
-                found.push(path);
+                continue;
             }
+            haversack::canary::forms(&std::fs::read(&path).unwrap(), &mut |_, bytes| {
+                for needle in needles {
+                    if bytes.windows(needle.len()).any(|part| part == needle.as_bytes()) {
+                        found.insert((*needle, path.clone()));
+                    }
+                }
+            });
         }
     }
     found
-}
-
-fn holds(bytes: &[u8], needle: &[u8]) -> bool {
-    let mut held = false;
-    haversack::canary::forms(bytes, &mut |_, bytes| {
-        held |= bytes.windows(needle.len()).any(|part| part == needle);
-    });
-    held
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use haversack::testing::Isolated;
 use haversack_jobs::{Cursor, Handlers, JobError, JobId, NewJob, State};
 
 use crate::{Place, caller, submit};
@@ -73,6 +74,47 @@ async fn ids_with_colons_bars_and_percents_are_opaque() {
         for (job, id) in ids.iter().enumerate() {
             assert_eq!(sees(&place, tenant, principal, id).await, owner == job, "{tenant} {principal} {job}");
         }
+    }
+}
+
+/// Somebody of whom only the tenant is known is nobody's principal, whatever a principal may be called.
+#[tokio::test]
+async fn a_caller_without_a_principal_is_not_the_one_who_is_called_anon() {
+    let place = Place::fresh();
+    let mut ids = Vec::new();
+    for principal in ["anon", "anonymous", "none", "null", "_"] {
+        let jobs = place.jobs.clone();
+        ids.push(caller("a", principal).wrap(async move { submit(&jobs, later()).await }).await);
+    }
+    let jobs = place.jobs.clone();
+    let asked = ids.clone();
+    Isolated::new()
+        .tenant("a")
+        .wrap(async move {
+            let loud = |error: JobError| {
+                assert!(matches!(error, JobError::Unbound(_)), "{error:?}");
+                assert!(error.to_string().contains("principal"), "{error}");
+            };
+            for id in &asked {
+                loud(jobs.get(id).await.unwrap_err());
+                loud(jobs.result(id).await.unwrap_err());
+                loud(jobs.wait(id).await.unwrap_err());
+                loud(jobs.cancel(id).await.unwrap_err());
+                loud(jobs.redrive(id).await.unwrap_err());
+                loud(jobs.watch(id).err().unwrap());
+            }
+            loud(jobs.list(None, 100).await.unwrap_err());
+            loud(jobs.forget_session().await.unwrap_err());
+            loud(jobs.submit(later()).await.unwrap_err());
+        })
+        .await;
+    let stored = place.store.control().engine().read("count jobs", |conn| {
+        let count = "SELECT count(*), sum(state = 'queued'), sum(cancel_requested) FROM jobs";
+        Ok(conn.query_row(count, [], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?]))?)
+    });
+    assert_eq!(stored.await.unwrap(), [5, 5, 0], "nothing came of it");
+    for (principal, id) in ["anon", "anonymous", "none", "null", "_"].into_iter().zip(&ids) {
+        assert!(sees(&place, "a", principal, id).await, "{principal}");
     }
 }
 

@@ -1,11 +1,14 @@
 //! What follows a failure: another attempt after a wait, or none.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haversack_jobs::{Attempt, Backoff, Failure, FailureKind, Handlers, JobError, NewJob, Outcome, State};
-use haversack_store::sqlite::Connection;
+use haversack_jobs::{
+    Attempt, Backoff, Failure, FailureKind, Handlers, JobError, JobId, NewJob, Outcome, State,
+};
+use haversack_store::sqlite::{Connection, params};
 use haversack_store::{Store, StoreOptions, now_millis};
 
 use crate::{Notes, Place, caller, submit, submit_and_wait, succeeded};
@@ -38,6 +41,80 @@ async fn a_failing_job_is_tried_as_often_as_configured() {
         .await;
     worker.stop().await;
     assert_eq!(tries.load(Ordering::SeqCst), 4);
+}
+
+/// Waits of hours, so that how long anything here takes is nothing beside their spread.
+#[tokio::test]
+async fn a_retry_waits_as_long_as_its_backoff_says_and_none_as_long_as_another() {
+    const JOBS: usize = 8;
+    const HOUR: i64 = 3_600_000;
+    let place = Place::fresh();
+    let (ends, again) = (Arc::new(Mutex::new(HashMap::new())), Arc::new(Mutex::new(Vec::new())));
+    let (ended, begun) = (ends.clone(), again.clone());
+    let work = move |id: JobId, attempt: Attempt| {
+        let (ends, again) = (ended.clone(), begun.clone());
+        async move {
+            let now = now_millis();
+            if attempt.number() == 1 {
+                ends.lock().unwrap().insert(id, now);
+            } else {
+                again.lock().unwrap().push((id, now));
+            }
+            Err::<(), _>(Failure::retry("not yet"))
+        }
+    };
+    let worker = place.work(Handlers::new().on("work", work));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let hour = Duration::from_millis(HOUR.unsigned_abs());
+            let backoff = Backoff { first: hour, max: 24 * hour };
+            let mut waits = Vec::new();
+            let retrying = async |id: &JobId, attempt: u32| {
+                let mut watch = jobs.watch(id).unwrap();
+                loop {
+                    let job = watch.next().await.unwrap().unwrap();
+                    if job.state == State::Retrying && job.attempt == attempt {
+                        return (job.run_at.unwrap(), now_millis());
+                    }
+                }
+            };
+            let mut ids = Vec::new();
+            for _ in 0..JOBS {
+                ids.push(
+                    submit(&jobs, NewJob::new("work", &()).unwrap().max_attempts(3).backoff(backoff)).await,
+                );
+            }
+            for id in &ids {
+                let (run_at, seen_at) = retrying(id, 2).await;
+                // It was written down after the handler's end and before it was seen.
+                let ended_at = ends.lock().unwrap()[id];
+                assert!(run_at - ended_at >= HOUR / 2, "at least a half: {}", run_at - ended_at);
+                assert!(run_at - seen_at <= HOUR, "at most the whole: {}", run_at - seen_at);
+                waits.push(run_at - ended_at);
+            }
+            waits.sort_unstable();
+            let spread = waits[JOBS - 1] - waits[0];
+            assert!(spread > 60_000, "jobs that failed together do not come back together: {waits:?}");
+            assert_eq!(again.lock().unwrap().len(), 0, "and nobody begins them before");
+
+            // The first of them falls due, and not before its time is it begun again.
+            let due = now_millis() + 300;
+            let first = ids[0].to_string();
+            let change = place.store.control().engine().write("move the time", move |tx| {
+                Ok(tx.execute("UPDATE jobs SET run_at = ?1 WHERE id = ?2", params![due, first])?)
+            });
+            assert_eq!(change.await.unwrap(), 1);
+            let (run_at, seen_at) = retrying(&ids[0], 3).await;
+            let begun = again.lock().unwrap().clone();
+            assert_eq!(begun.len(), 1, "the others wait: {begun:?}");
+            assert!(begun[0].0 == ids[0] && begun[0].1 >= due, "{due} {begun:?}");
+            // The second wait is twice the first one.
+            let waited = run_at - begun[0].1;
+            assert!(waited >= HOUR && run_at - seen_at <= 2 * HOUR, "{waited}");
+        })
+        .await;
+    worker.stop().await;
 }
 
 #[tokio::test]

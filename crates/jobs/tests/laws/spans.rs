@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use haversack::well_known::{TRACE_CONTEXT, TraceContext};
 use haversack_jobs::{Args, Attempt, Backoff, Failure, Handlers, NewJob};
+use haversack_store::now_millis;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::{Place, caller, submit_and_wait};
+use crate::{Place, caller, submit, submit_and_wait};
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -96,4 +98,51 @@ async fn each_attempt_has_a_span_that_links_to_the_submitter() {
     let told = format!("{spans:?} {:?}", kept.events.lock().unwrap());
     assert!(told.contains("an attempt failed"), "the log was heard: {told}");
     assert!(!told.contains("canary-span"), "{told}");
+}
+
+#[tokio::test]
+async fn the_span_of_an_attempt_says_how_long_its_job_waited() {
+    let kept = Kept::default();
+    let _second = tracing::Dispatch::new(Kept::default());
+    let _default = tracing::subscriber::set_default(kept.clone());
+    let place = Place::fresh();
+    let jobs = place.jobs.clone();
+    let wait = Duration::from_millis(60);
+    let (early, delayed) = caller("acme", "ada")
+        .wrap(async {
+            // Nobody works yet.
+            let early = submit(&jobs, NewJob::new("early", &()).unwrap()).await;
+            // What it was not due does not count.
+            let delayed = submit(&jobs, NewJob::new("delayed", &()).unwrap().delay(wait)).await;
+            (early, delayed)
+        })
+        .await;
+    let due = |id: haversack_jobs::JobId| {
+        let jobs = place.jobs.clone();
+        caller("acme", "ada").wrap(async move { jobs.get(&id).await.unwrap().run_at.unwrap() })
+    };
+    let (early_at, delayed_at) = (due(early.clone()).await, due(delayed.clone()).await);
+    while now_millis() < delayed_at {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let begun = now_millis();
+    let handlers = Handlers::new().on("early", || async { Ok(()) }).on("delayed", || async { Ok(()) });
+    let worker = place.work(handlers);
+    caller("acme", "ada")
+        .wrap(async {
+            jobs.wait(&early).await.unwrap();
+            jobs.wait(&delayed).await.unwrap();
+        })
+        .await;
+    worker.stop().await;
+    let ended = now_millis();
+    let spans = kept.spans.lock().unwrap();
+    for (handler, due_at) in [("early", early_at), ("delayed", delayed_at)] {
+        let (_, fields) =
+            spans.iter().find(|(name, fields)| *name == "job" && fields["handler"] == handler).unwrap();
+        let waited: i64 = fields["queue_wait_ms"].parse().unwrap();
+        let (least, most) = (begun - due_at, ended - due_at);
+        assert!((least..=most).contains(&waited), "{handler}: {least} {waited} {most}");
+        assert!(handler == "delayed" || waited >= wait.as_millis() as i64, "{waited}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Pipelines: what the command line and a server make of them. Real files, real children, real workers.
 
 mod given_up;
+mod progress;
+mod spans;
 
 use std::path::{Path, PathBuf};
 
@@ -96,6 +98,14 @@ fn every_example_passes_the_check_and_mistakes_come_all_at_once() {
     assert!(stdout(&checked).contains("`rocket`"), "what the program cannot run: {}", stdout(&checked));
 }
 
+/// A command that asked for a run that is not there: nothing is answered, the code is said, and the exit code is that of what
+/// was asked for and not found.
+fn unknown_run(asked: &std::process::Output) {
+    let said = stderr(asked);
+    assert_eq!((asked.status.code(), stdout(asked)), (Some(1), String::new()), "{said}");
+    assert!(said.starts_with("error[HV0703]: ") && said.contains("haversack explain HV0703"), "{said}");
+}
+
 #[test]
 fn a_pipeline_runs_in_process_with_an_exit_code_and_is_tried_again() {
     let here = tempfile::tempdir().unwrap();
@@ -124,9 +134,22 @@ fn a_pipeline_runs_in_process_with_an_exit_code_and_is_tried_again() {
     let nothing = run(here.path(), &["pipeline", "retry", "k"]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(stderr(&nothing).contains("HV0705"), "{}", stderr(&nothing));
-    // Another tenant of the same folder has no such run.
-    let foreign = run(here.path(), &["pipeline", "log", "k", "--tenant", "other"]);
-    assert!(stderr(&foreign).contains("HV0703"), "{}", stderr(&foreign));
+    // Another tenant of the same folder has no such run, and nobody has one that never was.
+    for (action, key, more) in [
+        ("log", "k", &["--tenant", "other"][..]),
+        ("retry", "k", &["--tenant", "other"]),
+        ("log", "k", &["--principal", "you"]),
+        ("retry", "k", &["--principal", "you"]),
+        ("log", "never", &[]),
+        ("retry", "never", &[]),
+    ] {
+        let asked: Vec<&str> = ["pipeline", action, key].iter().chain(more).copied().collect();
+        unknown_run(&run(here.path(), &asked));
+    }
+    let machine = run(here.path(), &["--json", "pipeline", "retry", "never"]);
+    assert_eq!((machine.status.code(), stdout(&machine)), (Some(1), String::new()));
+    let error: Value = serde_json::from_str(&stderr(&machine)).unwrap();
+    assert_eq!(error["error"]["code"], "HV0703");
     let unknown = run(here.path(), &["pipeline", "run", "nothing"]);
     assert_eq!(unknown.status.code(), Some(2), "{}", stderr(&unknown));
 }
@@ -571,6 +594,8 @@ async fn the_command_line_runs_on_a_server_what_the_server_has() {
         let failed = on_server(&["pipeline", "run", "step_fails"]);
         let log = on_server(&["--json", "pipeline", "log", "k"]);
         let file = on_server(&["pipeline", "run", "./map.yaml"]);
+        unknown_run(&on_server(&["pipeline", "log", "never"]));
+        unknown_run(&on_server(&["pipeline", "retry", "never"]));
         (ran, failed, log, file)
     });
     let (ran, failed, log, file) = ran.await.unwrap();
