@@ -9,13 +9,16 @@
 #[path = "laws/house.rs"]
 mod house;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
+use haversack_agent::crew::{Crew, Failure, TASK_ID, Task, TaskInput};
 use haversack_agent::model::scripted::Answer;
 use haversack_agent::model::{Message, ScriptedModel};
-use serde_json::json;
+use haversack_agent::tool::{Tool, ToolOutput, tool};
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -32,6 +35,7 @@ struct Collected {
     spans: Vec<Seen>,
     /// The place of a living span. Its id is used again when it is closed.
     living: HashMap<u64, usize>,
+    events: Vec<Told>,
     /// Every field value of every span and event, as text.
     words: String,
 }
@@ -41,6 +45,17 @@ struct Seen {
     target: String,
     parent: Option<usize>,
     fields: String,
+}
+
+struct Told {
+    /// The place of the span that it hangs under.
+    span: Option<usize>,
+    fields: String,
+}
+
+/// The value of a field that has no spaces in it.
+fn field<'f>(fields: &'f str, name: &str) -> Option<&'f str> {
+    fields.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
 }
 
 struct Words<'w>(&'w mut String);
@@ -78,9 +93,14 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collector {
         self.0.lock().unwrap().living.remove(&id.into_u64());
     }
 
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+    fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
+        let mut fields = String::new();
+        event.record(&mut Words(&mut fields));
+        let span = context.event_span(event).map(|span| span.id().into_u64());
         let mut seen = self.0.lock().unwrap();
-        event.record(&mut Words(&mut seen.words));
+        seen.words.push_str(&fields);
+        let span = span.and_then(|id| seen.living.get(&id).copied());
+        seen.events.push(Told { span, fields });
     }
 }
 
@@ -177,6 +197,75 @@ async fn the_spans_of_a_crew_hang_below_the_tool_that_runs_it() {
     specialists.sort_unstable();
     assert_eq!(specialists, ["task", "turn"]);
     assert_eq!(seen.parents(turn, "blocking"), ["tool"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn spans_and_events_of_a_task_hang_below_its_caller_on_tasks_pool_and_threads() {
+    let collector = COLLECTOR.clone();
+    let speaks = |_: TaskInput| -> Result<String, Failure> {
+        let id = TASK_ID.get()?.to_string();
+        tracing::info!(speaker = %id, "the work speaks");
+        let _inner = tracing::info_span!("inner", speaker = %id).entered();
+        tracing::info!(speaker = %id, "and again");
+        Ok(id)
+    };
+    // A guardrail speaks too: it sends each first output back.
+    let tasks = move || {
+        let task = Task::new("task", move |input| async move {
+            tokio::task::yield_now().await;
+            speaks(input)
+        });
+        [task, Task::blocking("pool", speaks), Task::threaded("thread", speaks)].map(|task| {
+            let first = AtomicBool::new(true);
+            let again = move || first.swap(false, Ordering::SeqCst);
+            task.guardrail(move |_| if again() { Err("again".to_owned()) } else { Ok(()) })
+        })
+    };
+    let crew = tasks().into_iter().fold(Crew::builder("probe"), |crew, task| crew.task(task.in_background()));
+    let probe = haversack_agent::crew::tool(crew.build().unwrap(), "Works together.");
+    let alone = tool("alone", "Works alone.", move |_: Value| async move {
+        let handles = tasks().map(|task| task.execute_async(TaskInput::default()));
+        for handle in handles {
+            assert_eq!(handle.output().await.unwrap().text, handle.id().to_string());
+        }
+        ToolOutput::json(&"done")
+    });
+    let calls = Answer::call("probe", json!({ "question": "go" })).and_call("alone", json!({}));
+    let model = ScriptedModel::new([calls, Answer::text("Done.")]);
+    let tools: Vec<Arc<dyn Tool>> = vec![Arc::new(probe), Arc::new(alone)];
+    let house = House::with(solo(&["probe", "alone"]), Arc::new(model), tools);
+    let reply = house.say("acme", "s", "Go.").await.unwrap();
+    drop(house);
+
+    let seen = collector.0.lock().unwrap();
+    let own = format!("turn={}", reply.turn);
+    let turn = seen.spans.iter().position(|span| span.name == "turn" && span.fields.contains(&own)).unwrap();
+    let mut parents = seen.parents(turn, "task");
+    parents.sort_unstable();
+    assert_eq!(parents, ["crew", "crew", "crew", "tool", "tool", "tool"]);
+    // Two attempts of each of the six.
+    let inner = seen.below(turn, "inner");
+    assert_eq!(inner.len(), 12);
+    for span in inner {
+        let parent = &seen.spans[span.parent.unwrap()];
+        assert_eq!((parent.name, field(&parent.fields, "id")), ("task", field(&span.fields, "speaker")));
+    }
+    let below = |event: &&Told| {
+        event.span.is_some_and(|span| seen.way_up(span).iter().any(|(place, _)| *place == turn))
+    };
+    let events: Vec<_> = seen.events.iter().filter(below).collect();
+    let mut directly = HashMap::new();
+    for event in events.iter().filter(|event| event.fields.contains("speaker=")) {
+        let way = seen.way_up(event.span.unwrap());
+        let (task, _) = way.iter().find(|(_, name)| *name == "task").unwrap();
+        assert_eq!(field(&seen.spans[*task].fields, "id"), field(&event.fields, "speaker"), "its own task");
+        *directly.entry(way[0].1).or_insert(0) += 1;
+    }
+    assert_eq!(directly, HashMap::from([("task", 12), ("inner", 12)]));
+    let returned = events.iter().filter(|event| event.fields.contains("a guardrail sent an output back"));
+    let at: HashSet<_> = returned.map(|event| event.span.unwrap()).collect();
+    assert_eq!(at.len(), 6, "each under its own task");
+    assert!(at.iter().all(|place| seen.spans[*place].name == "task"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use haversack::well_known::{CANCEL, Cancel, TENANT_ID};
 use haversack_agent::crew::{Crew, CrewError, CrewOutput, Failure, TASK_ID, Task, TaskError, TaskInput};
 use tokio::sync::{Barrier, Notify};
 
-use super::crew_task::everywhere;
+use super::crew_task::{everywhere, until};
 use super::house::door;
 
 fn crew(tasks: impl IntoIterator<Item = Task>) -> Crew {
@@ -56,6 +56,30 @@ async fn background_tasks_run_together_and_the_next_reads_them_in_the_order_of_d
     let output = crew(tasks.into_iter().chain([reads("last")])).execute("go").await.unwrap();
     assert_eq!(texts(&output), ["0", "1", "2", "[0 1 2]"]);
     assert_eq!(output.text(), "[0 1 2]");
+}
+
+#[tokio::test]
+async fn background_tasks_run_together_on_the_pool_and_on_threads() {
+    type Place = fn(String, Box<Work>) -> Task;
+    type Work = dyn Fn(TaskInput) -> Result<String, Failure> + Send + Sync;
+    let (pool, thread): (Place, Place) = (Task::blocking, Task::threaded);
+    for places in [[pool, pool, pool], [thread, thread, thread], [pool, thread, pool]] {
+        // They go on only when all three are there; then they end in reverse.
+        let (there, turn) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(2)));
+        let tasks = [0, 1, 2].map(|n: usize| {
+            let (there, turn) = (there.clone(), turn.clone());
+            let work = move |_: TaskInput| {
+                there.fetch_add(1, Ordering::SeqCst);
+                until(|| there.load(Ordering::SeqCst) == 3)?;
+                until(|| turn.load(Ordering::SeqCst) == n)?;
+                turn.fetch_sub(1, Ordering::SeqCst);
+                Ok(n.to_string())
+            };
+            places[n](n.to_string(), Box::new(work)).in_background()
+        });
+        let output = crew(tasks.into_iter().chain([reads("last")])).execute("go").await.unwrap();
+        assert_eq!(texts(&output), ["0", "1", "2", "[0 1 2]"]);
+    }
 }
 
 #[tokio::test]
@@ -133,7 +157,7 @@ async fn the_first_failure_cancels_and_joins_the_others() {
             Running(running.clone())
         }
     };
-    let (a, b, c, all) = (here.clone(), here.clone(), here, together.clone());
+    let (a, b, all) = (here.clone(), here.clone(), together.clone());
     let polite = Task::new("polite", move |_| {
         let here = a();
         async move {
@@ -149,18 +173,18 @@ async fn the_first_failure_cancels_and_joins_the_others() {
             std::future::pending().await
         }
     });
-    let blocking = Task::blocking("blocking", move |_| {
-        let _here = c();
+    let looks = move |_| {
+        let _here = here();
         let cancel = CANCEL.get()?;
-        while !cancel.is_cancelled() {
-            std::thread::yield_now();
-        }
+        until(|| cancel.is_cancelled())?;
         Ok("never mind".to_owned())
-    });
+    };
+    let blocking = Task::blocking("blocking", looks.clone());
+    let threaded = Task::threaded("threaded", looks);
     let fails = Task::new("fails", move |_| {
         let all = all.clone();
         async move {
-            while all.load(Ordering::SeqCst) < 3 {
+            while all.load(Ordering::SeqCst) < 4 {
                 tokio::task::yield_now().await;
             }
             Err(Broken.into())
@@ -172,7 +196,7 @@ async fn the_first_failure_cancels_and_joins_the_others() {
         begun.store(true, Ordering::SeqCst);
         async { Ok(String::new()) }
     });
-    let crew = [polite, stubborn, blocking, fails]
+    let crew = [polite, stubborn, blocking, threaded, fails]
         .into_iter()
         .fold(Crew::builder("crew").grace(Duration::from_millis(10)), |crew, task| {
             crew.task(task.in_background())
@@ -185,6 +209,27 @@ async fn the_first_failure_cancels_and_joins_the_others() {
     assert!(error.failure().unwrap().is::<Broken>(), "unchanged");
     assert_eq!(running.load(Ordering::SeqCst), 0, "nothing of the crew runs on");
     assert!(!after.load(Ordering::SeqCst), "what comes later does not begin");
+}
+
+#[tokio::test]
+async fn a_failure_on_the_pool_or_on_a_thread_cancels_and_joins_the_others() {
+    for fails in everywhere("fails", |_| Err(Broken.into())) {
+        let (began, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (began_by, ended_by) = (began.clone(), ended.clone());
+        let looks = move |_| {
+            began_by.fetch_add(1, Ordering::SeqCst);
+            let cancel = CANCEL.get()?;
+            until(|| cancel.is_cancelled())?;
+            ended_by.fetch_add(1, Ordering::SeqCst);
+            Ok("never mind".to_owned())
+        };
+        let tasks = [Task::blocking("pool", looks.clone()), Task::threaded("thread", looks), fails.clone()];
+        let failed = crew(tasks.map(Task::in_background)).execute("go").await.unwrap_err();
+        assert_eq!(failed.task, "fails");
+        assert!(failed.error.failure().unwrap().is::<Broken>(), "unchanged");
+        // One that had not begun when it was cancelled does not begin.
+        assert_eq!(began.load(Ordering::SeqCst), ended.load(Ordering::SeqCst), "{fails:?}: none runs on");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haversack::ContextVar;
 use haversack::well_known::{CANCEL, Cancel, DEADLINE, Deadline, TENANT_ID};
@@ -36,20 +36,112 @@ async fn text(handle: &TaskHandle) -> String {
     handle.output().await.unwrap().text
 }
 
+/// Waits on a thread until something is so. What never comes is a failure and not a test that hangs.
+pub(crate) fn until(so: impl Fn() -> bool) -> Result<(), Failure> {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !so() {
+        if Instant::now() > patience {
+            return Err("what was waited for never came".into());
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// As [`until`], in a task.
+async fn until_so(so: impl Fn() -> bool) -> Result<(), Failure> {
+    let waited = async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_secs(60), waited).await?)
+}
+
 #[tokio::test]
 async fn what_is_bound_before_the_start_is_visible_and_what_is_bound_after_is_not() {
-    let read = |_| Ok(format!("{} {}", LOCALE.get()?, TENANT_ID.get()?));
-    for task in everywhere("read", read) {
+    let read = || -> Result<String, Failure> { Ok(format!("{} {}", LOCALE.get()?, TENANT_ID.get()?)) };
+    // Each reads when it begins, and again when its caller has bound something else.
+    let (began, later) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (at_start, at_end) = (began.clone(), later.clone());
+    let on_a_thread = move |_: TaskInput| -> Result<String, Failure> {
+        let first = read()?;
+        at_start.store(true, Ordering::SeqCst);
+        until(|| at_end.load(Ordering::SeqCst))?;
+        Ok(format!("{first}, {}", read()?))
+    };
+    let (at_start, at_end) = (began.clone(), later.clone());
+    let in_a_task = move |_| {
+        let (began, later) = (at_start.clone(), at_end.clone());
+        async move {
+            let first = read()?;
+            began.store(true, Ordering::SeqCst);
+            until_so(|| later.load(Ordering::SeqCst)).await?;
+            Ok(format!("{first}, {}", read()?))
+        }
+    };
+    let tasks = [
+        Task::new("task", in_a_task),
+        Task::blocking("pool", on_a_thread.clone()),
+        Task::threaded("thread", on_a_thread),
+    ];
+    for (task, late) in tasks.iter().flat_map(|task| [(task, false), (task, true)]) {
         let visit = door("acme", "kim", "s");
+        began.store(false, Ordering::SeqCst);
+        later.store(false, Ordering::SeqCst);
         let work = async {
             let before = LOCALE.set("de".to_owned()).unwrap();
-            let handle = start(&task);
+            let handle = start(task);
+            if late {
+                until_so(|| began.load(Ordering::SeqCst)).await.unwrap();
+            }
             let _after = LOCALE.set("fr".to_owned()).unwrap();
-            assert_eq!(text(&handle).await, "de acme", "{task:?}");
+            later.store(true, Ordering::SeqCst);
+            assert_eq!(text(&handle).await, "de acme, de acme", "{task:?}");
             assert!(before.reset().is_err(), "a newer one is there");
         };
         visit.wrap(work).await;
     }
+}
+
+#[test]
+fn blocking_work_leaves_the_runtime_and_threaded_work_has_a_thread_of_its_own() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("the pool of this law")
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let here = || {
+        let thread = std::thread::current();
+        format!("{:?} {}", thread.id(), thread.name().unwrap_or_default())
+    };
+    let [task, pool, thread] = everywhere("where", move |_| Ok(here()));
+    let (free, held) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (until_free, is_held) = (free.clone(), held.clone());
+    let holds = Task::blocking("holds", move |_| {
+        is_held.store(true, Ordering::SeqCst);
+        until(|| until_free.load(Ordering::SeqCst))?;
+        Ok(here())
+    });
+    haversack::block_on(&runtime, async {
+        assert_eq!(text(&start(&task)).await, here(), "an async task runs where the runtime does");
+        let (one, other) = (text(&start(&thread)).await, text(&start(&thread)).await);
+        assert_ne!(one, other, "ids of threads are not used again");
+        assert!(one.ends_with("haversack-task") && other.ends_with("haversack-task"), "{one}, {other}");
+        // While its one thread is held, the pool has none for others; the runtime and threads of their own go on.
+        let holding = start(&holds);
+        until_so(|| held.load(Ordering::SeqCst)).await.unwrap();
+        let waiting = start(&pool);
+        assert_eq!(text(&start(&task)).await, here());
+        assert!(text(&start(&thread)).await.ends_with("haversack-task"));
+        assert!(!waiting.is_finished() && !holding.is_finished());
+        free.store(true, Ordering::SeqCst);
+        let (held_by, waited) = (text(&holding).await, text(&waiting).await);
+        assert_eq!(held_by, waited, "one thread, one after the other");
+        assert!(waited.ends_with("the pool of this law"), "{waited}");
+        assert_ne!(waited, here());
+    });
 }
 
 #[tokio::test]
