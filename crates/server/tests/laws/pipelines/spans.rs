@@ -63,7 +63,7 @@ async fn the_span_of_a_tool_hangs_under_the_attempt_of_its_step() {
     let run = settled(async || {
         let tree = json_of(server.get(&kim, "/v1/context/r").await, StatusCode::OK).await;
         let tree: TraceTree = serde_json::from_value(tree).unwrap();
-        tree.work.into_iter().find(|work| work.kind == "run" && work.ended_at.is_some())
+        tree.work.into_iter().find(|work| work.id == "r" && work.ended_at.is_some())
     })
     .await;
     let tools: Vec<_> = run.units.iter().filter(|unit| unit.name == "tool").collect();
