@@ -123,6 +123,7 @@ async fn the_span_of_an_attempt_says_how_long_its_job_waited() {
     };
     let (early_at, delayed_at) = (due(early.clone()).await, due(delayed.clone()).await);
     while now_millis() < delayed_at {
+        // The law is about the wall clock, which tells nobody.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let begun = now_millis();

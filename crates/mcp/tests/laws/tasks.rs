@@ -218,6 +218,7 @@ async fn a_task_whose_token_expired_while_it_waited_fails_before_its_tool_runs_a
     };
     assert_eq!(get(&client, &id).await["result"]["status"], "working");
     while now_millis() <= end {
+        // A token runs out by the wall clock, which tells nobody.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     office.work();
