@@ -11,7 +11,7 @@ use std::task::{Context as Waking, Poll};
 use tokio::runtime::Handle;
 use tokio::task::{self, AbortHandle, Id, JoinError, LocalSet};
 
-use super::tokio::spawned;
+use super::tokio::{Ours, spawned};
 use super::wrap::carried;
 use crate::origin::Hop;
 
@@ -77,7 +77,8 @@ impl<T: 'static> JoinSet<T> {
         if crate::mutants::active(crate::mutants::Mutant::SpawnWrapper) {
             return self.0.spawn(future);
         }
-        self.0.spawn(spawned(future, Location::caller()).future)
+        let _ours = Ours::set();
+        self.0.spawn(spawned(future, Location::caller()))
     }
 
     /// Starts a task on another runtime, in the context of this call.
@@ -87,7 +88,8 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        self.0.spawn_on(spawned(future, Location::caller()).future, handle)
+        let _ours = Ours::set();
+        self.0.spawn_on(spawned(future, Location::caller()), handle)
     }
 
     /// Starts a task on the current [`LocalSet`], in the context of this call.
@@ -99,7 +101,8 @@ impl<T: 'static> JoinSet<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        self.0.spawn_local(spawned(future, Location::caller()).future)
+        let _ours = Ours::set();
+        self.0.spawn_local(spawned(future, Location::caller()))
     }
 
     /// Starts a task on that [`LocalSet`], which need not run yet, in the context of this call.
@@ -108,7 +111,8 @@ impl<T: 'static> JoinSet<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        self.0.spawn_local_on(spawned(future, Location::caller()).future, local_set)
+        let _ours = Ours::set();
+        self.0.spawn_local_on(spawned(future, Location::caller()), local_set)
     }
 
     /// Runs a closure on the blocking pool, in the context of this call.

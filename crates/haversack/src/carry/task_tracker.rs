@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::task::task_tracker::{self, TaskTrackerToken, TaskTrackerWaitFuture, TrackedFuture};
 
-use super::tokio::spawned;
+use super::tokio::{Ours, spawned};
 use super::wrap::carried;
 use crate::origin::Hop;
 
@@ -50,7 +50,8 @@ impl TaskTracker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.spawn(spawned(future, Location::caller()).future)
+        let _ours = Ours::set();
+        self.0.spawn(spawned(future, Location::caller()))
     }
 
     /// Starts a task on another runtime, in the context of this call.
@@ -60,7 +61,8 @@ impl TaskTracker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.spawn_on(spawned(future, Location::caller()).future, handle)
+        let _ours = Ours::set();
+        self.0.spawn_on(spawned(future, Location::caller()), handle)
     }
 
     /// Starts a task on the current [`LocalSet`], in the context of this call.
@@ -73,7 +75,8 @@ impl TaskTracker {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.0.spawn_local(spawned(future, Location::caller()).future)
+        let _ours = Ours::set();
+        self.0.spawn_local(spawned(future, Location::caller()))
     }
 
     /// Starts a task on that [`LocalSet`], which need not run yet, in the context of this call.
@@ -83,7 +86,8 @@ impl TaskTracker {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.0.spawn_local_on(spawned(future, Location::caller()).future, local_set)
+        let _ours = Ours::set();
+        self.0.spawn_local_on(spawned(future, Location::caller()), local_set)
     }
 
     /// Runs a closure on the blocking pool, in the context of this call.

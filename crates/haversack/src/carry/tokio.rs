@@ -41,7 +41,8 @@ where
     if crate::mutants::active(crate::mutants::Mutant::SpawnWrapper) {
         return tokio::spawn(future);
     }
-    tokio::spawn(spawned(future, Location::caller()).future)
+    let _ours = Ours::set();
+    tokio::spawn(spawned(future, Location::caller()))
 }
 
 /// As [`Handle::spawn`], in the context of this call: for a caller that is in no runtime itself.
@@ -51,7 +52,8 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    handle.spawn(spawned(future, Location::caller()).future)
+    let _ours = Ours::set();
+    handle.spawn(spawned(future, Location::caller()))
 }
 
 /// A task with nothing bound: for pools, timers and connections, which outlive every request.
@@ -74,8 +76,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    #[cfg(all(feature = "audit", tokio_unstable))]
-    let _mark = crate::audit::Mark::set();
+    let _ours = Ours::set();
     tokio::spawn(crate::detached(future))
 }
 
@@ -138,22 +139,27 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    task::spawn_local(spawned(future, Location::caller()).future)
+    let _ours = Ours::set();
+    task::spawn_local(spawned(future, Location::caller()))
 }
 
-/// What a runtime is given in the place of a future, and the auditor's mark, which stands while it is given.
-pub(crate) struct Spawned<F> {
-    pub(crate) future: WithContext<F>,
-    #[cfg(all(feature = "audit", tokio_unstable))]
-    _mark: crate::audit::Mark,
-}
-
+/// What a runtime is given in the place of `future`.
 #[inline]
-pub(crate) fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> Spawned<F> {
-    Spawned {
-        future: WithContext::new(future, Context::carried(at), Hop::Spawned, at),
-        #[cfg(all(feature = "audit", tokio_unstable))]
-        _mark: crate::audit::Mark::set(),
+pub(crate) fn spawned<F: Future>(future: F, at: &'static Location<'static>) -> WithContext<F> {
+    WithContext::new(future, Context::carried(at), Hop::Spawned, at)
+}
+
+/// Stands while a task is given to a runtime, and tells the auditor, where there is one, that it is ours.
+#[cfg(all(feature = "audit", tokio_unstable))]
+pub(crate) use crate::audit::Mark as Ours;
+#[cfg(not(all(feature = "audit", tokio_unstable)))]
+pub(crate) struct Ours;
+
+#[cfg(not(all(feature = "audit", tokio_unstable)))]
+impl Ours {
+    #[inline]
+    pub(crate) fn set() -> Self {
+        Self
     }
 }
 
