@@ -29,6 +29,8 @@ pub enum Class {
     RetryAfter(Duration),
     /// No other attempt.
     Permanent,
+    /// Not by this worker: the job is parked and offered again, to this one or to another. No attempt is used up.
+    NotHere,
 }
 
 /// The longest text that is kept, in bytes.
@@ -51,6 +53,13 @@ impl Failure {
     #[must_use]
     pub fn permanent(text: impl Into<String>) -> Self {
         Self::new(Class::Permanent, text.into())
+    }
+
+    /// This worker lacks what the job needs, such as a tool that a newer program has. The job is parked as if no handler
+    /// had its name, and offered again later.
+    #[must_use]
+    pub fn not_here(text: impl Into<String>) -> Self {
+        Self { kind: FailureKind::NoHandler, ..Self::new(Class::NotHere, text.into()) }
     }
 
     fn new(class: Class, text: String) -> Self {

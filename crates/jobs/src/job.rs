@@ -211,6 +211,12 @@ impl NewJob {
         self
     }
 
+    /// No time limit: an attempt ends when its handler does. For work whose parts have limits of their own.
+    pub fn without_timeout(mut self) -> Self {
+        self.plan.timeout_ms = millis(Duration::MAX);
+        self
+    }
+
     /// The moment after which nobody wants the work any more. It ends also an attempt that extended its time.
     pub fn deadline(mut self, deadline: Deadline) -> Self {
         self.plan.deadline = Some(now_millis().saturating_add(millis(deadline.remaining())));

@@ -20,7 +20,7 @@ pub enum State {
     Running,
     /// An attempt failed, and another will be made.
     Retrying,
-    /// No worker that met it could read it: it comes from a newer program. It is offered again from time to time.
+    /// No worker that met it could do it: it comes from a newer program. It is offered again from time to time.
     Parked,
     /// It is done, and its result is kept for a while.
     Succeeded,
@@ -117,7 +117,7 @@ kinds! {
     Context = "context",
     /// Its access token had expired.
     TokenExpired = "token_expired",
-    /// No worker that met it has a handler of its name.
+    /// No worker that met it has a handler of its name, or what that handler needs for it.
     NoHandler = "no_handler",
     /// What it was given could not be opened; the code says why.
     Unopened = "unopened",

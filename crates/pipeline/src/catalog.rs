@@ -103,6 +103,15 @@ impl RunFolder {
         clear(&self.attempt_path(number));
     }
 
+    /// Ends what attempts of the run left running, and removes what they were given. What they printed and the catalog stay.
+    pub(crate) fn abandon(&self) {
+        let Ok(attempts) = std::fs::read_dir(self.path.join(ATTEMPTS)) else { return };
+        for attempt in attempts.flatten() {
+            end_orphan(&attempt.path());
+            clear(&attempt.path());
+        }
+    }
+
     /// Ends what attempts of the run left running, and removes its folder with all that is in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
         if let Ok(attempts) = std::fs::read_dir(self.path.join(ATTEMPTS)) {

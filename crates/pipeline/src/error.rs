@@ -61,6 +61,9 @@ pub enum PipelineError {
         "the executor was told to stop before the run had ended; execute the run again, and it goes on from there"
     )]
     Stopped,
+    /// This program lacks what a step needs, such as a tool that a newer program has. The run has not ended.
+    #[error("this program cannot run a step of it: {0}; execute the run with a program that has it")]
+    NotHere(String),
     /// Only a run that failed or was cancelled can be tried again.
     #[error("the run has not failed, so there is nothing to try again")]
     NotFailed,

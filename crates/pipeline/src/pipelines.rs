@@ -116,8 +116,8 @@ impl Pipelines {
     /// ends with [`PipelineError::TakenOver`].
     ///
     /// # Errors
-    /// [`PipelineError::UnknownRun`], [`PipelineError::TakenOver`], [`PipelineError::Stopped`], and what the store meets. A
-    /// run that fails is no error: its view says so.
+    /// [`PipelineError::UnknownRun`], [`PipelineError::TakenOver`], [`PipelineError::Stopped`], [`PipelineError::NotHere`],
+    /// and what the store meets. A run that fails is no error: its view says so.
     ///
     /// # Cancellation
     /// Dropping the future kills the children of the run and leaves it as after a crash: the next `execute` goes on. So does
@@ -190,16 +190,21 @@ impl Pipelines {
         run: &RunId,
         asked: u64,
         cancelled: bool,
-        reason: &'static str,
+        reason: &str,
     ) -> impl Future<Output = Result<(), PipelineError>> + Send + 'static + use<> {
         let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
+        let reason = reason.to_owned();
         let status = if cancelled { RunStatus::Cancelled } else { RunStatus::Failed };
         async move {
-            let write = rows?.write("give a run up", move |tx, owner| {
-                run_log::give_up(tx, owner, &run, asked, status, reason)
+            let (rows, given_up) = (rows?, run.clone());
+            let write = rows.write("give a run up", move |tx, owner| {
+                run_log::give_up(tx, owner, &run, asked, status, &reason)
             });
             if let Some(id) = write.await? {
                 shared.live.overtake(&id);
+                let folder = RunFolder::of(&shared.settings.catalog, rows.scope(), &given_up, &id);
+                // A pool that is gone removes nothing; then the sweep removes the folder when its time is up.
+                drop(haversack::spawn_blocking(move || folder.abandon()).await);
             }
             Ok(())
         }

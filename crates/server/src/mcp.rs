@@ -55,7 +55,10 @@ impl Mcp {
             task_poll: POLL,
             ..McpOptions::default()
         };
-        let store = JobTasks::new(jobs.clone()).timeout(config.jobs.timeout()).keep(config.jobs.result_ttl());
+        let store = JobTasks::new(jobs.clone())
+            .timeout(config.jobs.timeout())
+            .timeouts_of_tools(crate::work::limits_of_tools(config))
+            .keep(config.jobs.result_ttl());
         Ok(Self { offer, tasks, store, options, enabled: config.mcp.enabled })
     }
 

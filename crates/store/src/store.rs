@@ -17,6 +17,9 @@ use crate::{
     ControlDb, ControlRows, FileReport, Scope, StoreError, StoreOptions, TenantDb, blocking, inspect,
 };
 
+/// What must be left on the disk for the store to be ready, in bytes: a few transactions.
+const LEAST_ROOM: u64 = 1024 * 1024;
+
 /// An open data folder. Clones share it; when the last one is dropped the folder is given back.
 #[derive(Clone)]
 pub struct Store {
@@ -97,13 +100,23 @@ impl Store {
         self.shared.folder.root()
     }
 
-    /// Whether the store can be written now: the folder is held and the control file takes a write lock. Cheap
-    /// enough for a readiness probe.
+    /// Whether the store can be written now: the folder is held, the control file takes a write lock, and the disk has
+    /// room. Cheap enough for a readiness probe.
     ///
     /// # Errors
-    /// [`StoreError::Closed`], [`StoreError::Busy`], [`StoreError::ReadOnly`], [`StoreError::Corrupt`].
+    /// [`StoreError::Closed`], [`StoreError::Busy`], [`StoreError::ReadOnly`], [`StoreError::Corrupt`];
+    /// [`StoreError::Full`] if less than 1 MiB is left on the disk.
     pub fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
-        self.shared.control.write("check the control file", |_| Ok(()))
+        let root = self.shared.folder.root().to_path_buf();
+        self.shared.control.write("check the control file", move |_| {
+            // A system that does not tell has room until a write says otherwise.
+            match rustix::fs::statvfs(&root) {
+                Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM => {
+                    Err(StoreError::Full { path: root })
+                }
+                _ => Ok(()),
+            }
+        })
     }
 
     /// Looks at every tenant file: schema, stamp, and with `deep` SQLite's own check of all pages. For doctor.

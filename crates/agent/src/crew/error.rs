@@ -77,6 +77,12 @@ pub struct CrewError {
 }
 
 impl CrewError {
+    /// The failure of the task's tool, if its tool is what failed.
+    #[must_use]
+    pub fn tool_error(&self) -> Option<&ToolError> {
+        self.error.failure()?.downcast_ref()
+    }
+
     /// The published error code, as in `docs/errors/`.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -33,6 +33,13 @@ pub enum ToolError {
     /// The tool says no: a limit, a refused input. The text goes to the model.
     #[error("{0}")]
     Refused(&'static str),
+    /// The tool did what it was asked to do, and that failed, such as the run of a pipeline. The text says how. It goes to
+    /// the model and to the owner of the job, so it holds no secret.
+    #[error("{0}")]
+    Failed(String),
+    /// This process lacks what the tool works with; another one may have it. The text goes to the model.
+    #[error("{0}")]
+    NotHere(String),
     /// The memory layers failed.
     #[error(transparent)]
     Memory(#[from] MemoryError),

@@ -336,6 +336,7 @@ impl Attempts {
         Some(match failure.class {
             Class::Retry if again => Report::Retry(ill, millis(backoff())),
             Class::RetryAfter(wait) if again => Report::Retry(ill, millis(wait.max(backoff()))),
+            Class::NotHere => Report::Parked(ill, millis(self.parked)),
             _ => Report::Failed(ill),
         })
     }

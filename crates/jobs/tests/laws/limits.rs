@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use haversack::well_known::{Cancel, DEADLINE, Deadline};
-use haversack_jobs::{Failure, FailureKind, Handlers, Jobs, NewJob, Outcome, TimeLimit};
+use haversack_jobs::{Failure, FailureKind, Handlers, JobError, Jobs, NewJob, Outcome, TimeLimit};
 
 use crate::{Place, caller, options, submit, submit_and_wait, succeeded};
 
@@ -89,6 +89,39 @@ async fn nothing_is_extended_beyond_the_deadline() {
             let deadline = Deadline::after(Duration::from_millis(150));
             let outcome = submit_and_wait(&jobs, NewJob::new("work", &()).unwrap().deadline(deadline)).await;
             assert!(matches!(outcome, Outcome::Failed { kind: FailureKind::Deadline, .. }), "{outcome:?}");
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_past_its_deadline_is_not_redriven() {
+    let place = Place::fresh();
+    let worker = place.work(Handlers::new().on("work", for_ever));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let deadline = Deadline::after(Duration::from_millis(50));
+            let id = submit(&jobs, NewJob::new("work", &()).unwrap().deadline(deadline)).await;
+            assert!(matches!(jobs.wait(&id).await.unwrap(), Outcome::Failed { .. }));
+            assert!(matches!(jobs.redrive(&id).await, Err(JobError::NotDrivable)));
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_without_a_timeout_outlives_the_timeout_of_others() {
+    let place = Place::fresh();
+    let work = |limit: TimeLimit| async move {
+        Ok(limit.deadline().remaining() > Duration::from_secs(365 * 24 * 3600))
+    };
+    let worker = place.work(Handlers::new().on("work", work));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let job = NewJob::new("work", &()).unwrap().timeout(Duration::from_millis(1)).without_timeout();
+            assert_eq!(submit_and_wait(&jobs, job).await, crate::succeeded(true));
         })
         .await;
     worker.stop().await;

@@ -225,6 +225,32 @@ async fn what_failed_can_be_driven_again_with_what_it_was_given() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_not_for_this_worker_is_parked_until_one_can_do_it() {
+    let place = Place::fresh();
+    let old = || async { Err::<(), _>(Failure::not_here("no such tool here")) };
+    let worker = place.work(Handlers::new().on("work", old));
+    let jobs = place.jobs.clone();
+    caller("acme", "ada")
+        .wrap(async {
+            let id = submit(&jobs, NewJob::new("work", &()).unwrap().max_attempts(1)).await;
+            let mut watch = jobs.watch(&id).unwrap();
+            let parked = loop {
+                let job = watch.next().await.unwrap().unwrap();
+                if !matches!(job.state, State::Queued | State::Running) {
+                    break job;
+                }
+            };
+            assert_eq!((parked.state, parked.failure), (State::Parked, Some(FailureKind::NoHandler)));
+            worker.stop().await;
+            let worker = place.work(Handlers::new().on("work", || async { Ok("done") }));
+            assert_eq!(jobs.wait(&id).await.unwrap(), succeeded("done"));
+            assert_eq!(jobs.get(&id).await.unwrap().attempt, 1, "parking uses up no attempt");
+            worker.stop().await;
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn an_outage_of_the_store_is_waited_out() {
     let dir = tempfile::tempdir().unwrap();
     let impatient = StoreOptions { busy_timeout: Duration::from_millis(20), ..StoreOptions::default() };

@@ -30,6 +30,11 @@ impl Finished {
         }
     }
 
+    /// The answer as text.
+    pub(crate) fn text(&self) -> String {
+        text(&self.output)
+    }
+
     pub(crate) fn into_result(self) -> CallToolResult {
         match (self.ok, self.output) {
             (false, output) => CallToolResult::error(vec![ContentBlock::text(text(&output))]),
@@ -49,14 +54,23 @@ fn said(error: &CallError) -> String {
             format!("the tool needs a session: open one, or name one in the header `{SESSION_HEADER}`")
         }
         CallError::Needs(_) | CallError::Cancelled => error.to_string(),
-        CallError::Tool(error) => match error {
-            ToolError::Unknown
-            | ToolError::Arguments { .. }
-            | ToolError::TimedOut(_)
-            | ToolError::Panicked
-            | ToolError::Refused(_) => error.for_model(),
-            _ => masked("the tool failed"),
-        },
+        CallError::Tool(error) if is_told(error) => error.for_model(),
+        CallError::Tool(_) => masked("the tool failed"),
+    }
+}
+
+/// Whether the words of a failure are for the caller. A crew tells what the tool of its task tells.
+fn is_told(error: &ToolError) -> bool {
+    match error {
+        ToolError::Unknown
+        | ToolError::Arguments { .. }
+        | ToolError::TimedOut(_)
+        | ToolError::Panicked
+        | ToolError::Refused(_)
+        | ToolError::Failed(_)
+        | ToolError::NotHere(_) => true,
+        ToolError::Crew(crew) => crew.tool_error().is_some_and(is_told),
+        _ => false,
     }
 }
 

@@ -4,11 +4,15 @@
 //! snapshot carries the context of the call, sealed; its owner is the caller, so a task of somebody else is as unknown as
 //! one that never was. The server submits, whichever worker has [`JobTasks::on`] performs.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use haversack_jobs::{
     Args, Failure, Handlers, JobError, JobId, Jobs, NewJob, Outcome, Progress as JobProgress, State, Step,
 };
+
+use serde_json::Value;
 
 use super::{Finished, PerformError, Task, TaskCall, TaskError, TaskFuture, TaskState, Tasks, perform};
 use crate::tool::{Offer, PROGRESS, Progress};
@@ -16,12 +20,16 @@ use crate::tool::{Offer, PROGRESS, Progress};
 /// The handler of tasks.
 const HANDLER: &str = "mcp.tool";
 
+/// The code of a job whose tool answered that it failed. The words of the failure are that answer.
+const REFUSED: &str = "mcp_tool_error";
+
 /// A store of tasks that keeps them as jobs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct JobTasks {
     jobs: Jobs,
     queue: Option<String>,
     timeout: Option<Duration>,
+    of_tools: Arc<BTreeMap<String, Option<Duration>>>,
     keep: Option<Duration>,
 }
 
@@ -29,7 +37,7 @@ impl JobTasks {
     /// Tasks among these jobs. The manifest of the jobs decides what travels with them.
     #[must_use]
     pub fn new(jobs: Jobs) -> Self {
-        Self { jobs, queue: None, timeout: None, keep: None }
+        Self { jobs, queue: None, timeout: None, of_tools: Arc::default(), keep: None }
     }
 
     /// The queue of the tasks; that of the jobs by default.
@@ -44,6 +52,12 @@ impl JobTasks {
         Self { timeout: Some(timeout), ..self }
     }
 
+    /// Limits of tools that have one of their own, in the place of [`timeout`](Self::timeout); `None` is no limit.
+    #[must_use]
+    pub fn timeouts_of_tools(self, limits: impl IntoIterator<Item = (String, Option<Duration>)>) -> Self {
+        Self { of_tools: Arc::new(limits.into_iter().collect()), ..self }
+    }
+
     /// How long the answer of a task is kept after its end: as long as clients are told, or longer.
     #[must_use]
     pub fn keep(self, keep: Duration) -> Self {
@@ -56,7 +70,12 @@ impl JobTasks {
         handlers.on(HANDLER, move |Args(call): Args<TaskCall>, progress: JobProgress| {
             let offer = offer.clone();
             PROGRESS.scope(Progress::of_job(progress), async move {
-                perform(&offer, call).await.map_err(|error| failure(&error))
+                match perform(&offer, call).await {
+                    Ok(finished) if finished.ok => Ok(finished),
+                    // The task is completed with an error; the job failed, so that its owner sees it and may redrive it.
+                    Ok(refused) => Err(Failure::permanent(refused.text()).with_code(REFUSED)),
+                    Err(error) => Err(failure(&error)),
+                }
             })
         })
     }
@@ -66,9 +85,12 @@ impl JobTasks {
         if let Some(queue) = &self.queue {
             job = job.queue(queue.clone());
         }
-        if let Some(timeout) = self.timeout {
-            job = job.timeout(timeout);
-        }
+        job = match (self.of_tools.get(&call.tool), self.timeout) {
+            (Some(None), _) => job.without_timeout(),
+            (Some(Some(own)), _) => job.timeout(*own),
+            (None, Some(timeout)) => job.timeout(timeout),
+            (None, None) => job,
+        };
         if let Some(keep) = self.keep {
             job = job.keep(keep);
         }
@@ -108,6 +130,16 @@ impl Tasks for JobTasks {
             let job = found.await?;
             let state = match job.state {
                 State::Queued | State::Running | State::Retrying | State::Parked => TaskState::Working,
+                State::Failed if job.failure_code.as_deref() == Some(REFUSED) => {
+                    match answered.map_err(|_| TaskError::Unknown)?.await? {
+                        Outcome::Failed { text, .. } => {
+                            let output = Value::String(text.unwrap_or_default());
+                            TaskState::Completed(Finished { ok: false, output })
+                        }
+                        // It was driven again in between.
+                        _ => TaskState::Working,
+                    }
+                }
                 State::Failed | State::Quarantined => {
                     TaskState::Failed { reason: job.failure, code: job.failure_code }
                 }
@@ -159,6 +191,11 @@ fn said(step: Step) -> String {
 
 fn failure(error: &PerformError) -> Failure {
     let text = error.to_string();
-    let failure = if error.is_transient() { Failure::retry(text) } else { Failure::permanent(text) };
+    let failure = match error {
+        // Another worker may offer it, and this one may later.
+        PerformError::NoTool | PerformError::NotHere(_) => Failure::not_here(text),
+        error if error.is_transient() => Failure::retry(text),
+        _ => Failure::permanent(text),
+    };
     failure.with_code("mcp_tool")
 }

@@ -37,6 +37,9 @@ pub enum PerformError {
     /// This worker does not offer the tool: it was taken away, or the worker is older than the server.
     #[error("this worker does not offer the tool of the task; give server and workers the same offer")]
     NoTool,
+    /// This worker lacks what the tool works with.
+    #[error("{0}")]
+    NotHere(String),
     /// A variable that the tool needs did not come along.
     #[error("the tool needs `{0}`, which the task does not carry; add it to the manifest of what may leave")]
     Needs(&'static str),
@@ -51,7 +54,7 @@ impl PerformError {
     pub fn is_transient(&self) -> bool {
         match self {
             // Another worker may offer it.
-            Self::NoTool => true,
+            Self::NoTool | Self::NotHere(_) => true,
             Self::Tool(error) => !matches!(error, ToolError::Unbound(_) | ToolError::Foreign(_)),
             Self::Needs(_) => false,
         }
@@ -71,6 +74,7 @@ pub async fn perform(offer: &Offer, call: TaskCall) -> Result<Finished, PerformE
     let outcome = OWNER.scope(owner, run(Arc::clone(&offered.tool), call.arguments, None)).await;
     match outcome {
         Err(CallError::Needs(variable)) => Err(PerformError::Needs(variable)),
+        Err(CallError::Tool(ToolError::NotHere(what))) => Err(PerformError::NotHere(what)),
         Err(CallError::Tool(
             error @ (ToolError::Memory(_)
             | ToolError::Store(_)

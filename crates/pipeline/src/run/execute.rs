@@ -331,6 +331,10 @@ impl Executor {
             let Ended { outcome, got, put, waited } = ended;
             let took = begun.elapsed().saturating_sub(waited);
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let lacks = match &outcome {
+                Outcome::NotHere(lacks) => Some(format!("{path}: {lacks}")),
+                _ => None,
+            };
             let (status, outputs, reason) = match outcome {
                 Outcome::Succeeded(outputs) => (AttemptStatus::Succeeded, outputs, None),
                 Outcome::Failed(reason) => (AttemptStatus::Failed, Default::default(), Some(reason)),
@@ -339,6 +343,7 @@ impl Executor {
                     (AttemptStatus::TimedOut, Default::default(), Some(reason))
                 }
                 Outcome::Cancelled => (AttemptStatus::Cancelled, Default::default(), None),
+                Outcome::NotHere(lacks) => (AttemptStatus::Cancelled, Default::default(), Some(lacks)),
             };
             for (name, value) in &outputs {
                 values.set(name, Arc::new(value.clone()));
@@ -359,6 +364,10 @@ impl Executor {
                 reason: told,
             };
             chain.tell(ended);
+            if let Some(lacks) = lacks {
+                chain.flush(self).await?;
+                return Err(PipelineError::NotHere(lacks).into());
+            }
             match status {
                 AttemptStatus::Succeeded => return Ok(None),
                 AttemptStatus::Cancelled | AttemptStatus::Lost => return Err(Halt::Cancelled),

@@ -5,8 +5,9 @@
 //! calls it inside the step's frame and writes down what comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,8 @@ pub(crate) enum Outcome {
     Failed(String),
     TimedOut(Duration),
     Cancelled,
+    /// This program cannot run it.
+    NotHere(String),
 }
 
 /// What the runners of child processes need.
@@ -182,7 +185,7 @@ impl Attempt<'_> {
                     values.iter().map(|(name, bound)| (name, &*bound.value)).collect();
                 let text = serde_json::to_vec(&given)
                     .map_err(|_| StepFailure::new("the parameters are not JSON"))?;
-                std::fs::write(folder.parameters(), text).map_err(unusable)?;
+                write_private(&folder.parameters(), &text).map_err(unusable)?;
             }
             let files = folder.get(&get)?;
             Ok((Arc::new(folder), files))
@@ -262,7 +265,7 @@ impl Attempt<'_> {
         match kind {
             CommandType::Runner(name) => match self.settings.runners.get(name) {
                 Some(runner) => runner.run(call),
-                None => Box::pin(std::future::ready(Err(StepFailure::new(
+                None => Box::pin(std::future::ready(Err(StepFailure::not_here(
                     "what runs this kind of step is not registered in this program",
                 )))),
             },
@@ -283,6 +286,9 @@ impl Attempt<'_> {
         match outcome {
             _ if stop.is_cancelled() => Outcome::Cancelled,
             None => Outcome::TimedOut(self.limit().unwrap_or_default()),
+            Some(Err(failure)) if failure.is_not_here() => {
+                Outcome::NotHere(secrets.redact(&failure.to_string()))
+            }
             Some(Err(failure)) => Outcome::Failed(secrets.redact(&failure.to_string())),
             Some(Ok(values)) => {
                 let holds = |value: &Value| {
@@ -371,6 +377,12 @@ fn within_limit(from: impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     from.take(RETURNS_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() <= RETURNS_LIMIT).then_some(bytes))
+}
+
+/// Writes a file that only our user reads.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
 fn failed(failure: StepFailure) -> Ended {

@@ -78,7 +78,7 @@ impl StepRunner for Functions {
     fn run(&self, call: StepCall) -> StepFuture {
         match self.get(call.command()) {
             Some(function) => function(call),
-            None => Box::pin(std::future::ready(Err(StepFailure::new(
+            None => Box::pin(std::future::ready(Err(StepFailure::not_here(
                 "the function of this step is not registered in this program",
             )))),
         }

@@ -202,17 +202,32 @@ impl StepOutput {
 
 /// Why an attempt failed, in words for the run's owner: no value and no secret stands in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepFailure(String);
+pub struct StepFailure {
+    text: String,
+    /// Whether this program lacks what the step needs.
+    not_here: bool,
+}
 
 impl StepFailure {
     /// A failure with this text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), not_here: false }
+    }
+
+    /// This program lacks what the step needs, and another one may have it. The step does not fail: its attempt is given
+    /// up, and `execute` ends with [`PipelineError::NotHere`](crate::PipelineError::NotHere).
+    #[must_use]
+    pub fn not_here(text: impl Into<String>) -> Self {
+        Self { text: text.into(), not_here: true }
+    }
+
+    pub(crate) fn is_not_here(&self) -> bool {
+        self.not_here
     }
 
     fn missing(name: &str) -> Self {
-        Self(format!(
+        Self::new(format!(
             "the step declares the return `{name}` and did not give it; give it, or take it out of `returns`"
         ))
     }
@@ -220,7 +235,7 @@ impl StepFailure {
 
 impl fmt::Display for StepFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -212,6 +212,35 @@ async fn a_run_that_is_given_up_ends_once_and_only_in_its_own_try() {
     all_gone(&ids(&file)).await;
 }
 
+/// As after `kill -9`: the executor is dropped, and nobody comes after it.
+#[tokio::test]
+async fn a_run_that_is_given_up_leaves_no_parameters_behind() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::new();
+    let begun = house.dir.path().join("begun");
+    let step = shell(format!("echo > {}; sleep 60", begun.display()));
+    let given = |house: &House| {
+        let found = glob::glob(&format!("{}/*/*/attempts/*/parameters.json", house.catalog().display()));
+        found.unwrap().flatten().next()
+    };
+    tenant("a")
+        .wrap(async {
+            let runs = &house.pipelines;
+            let parameters = none().with("canary", "planted");
+            runs.start(&chain([("s", step)]), parameters, id("r")).await.unwrap();
+            let running = haversack::spawn(runs.execute(&id("r")));
+            until("the step to begin", || begun.exists()).await;
+            let file = given(&house).unwrap();
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+            running.abort();
+            assert!(running.await.is_err_and(|end| end.is_cancelled()));
+            assert!(file.exists());
+            runs.give_up(&id("r"), 1, false, "nobody goes on").await.unwrap();
+            assert_eq!(given(&house), None);
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_run_that_nobody_executes_is_cancelled_at_once() {
     let house = House::new();

@@ -22,8 +22,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long a whole answer may take: longer than a server lets a turn run.
 const ANSWER: Duration = Duration::from_secs(3_700);
 
-/// How often in a row a broken stream is continued without an event in between.
-const RECONNECTS: u32 = 3;
+/// The pauses before a broken stream is continued, in milliseconds, as long as no event comes in between: half a minute in
+/// all, in which a server restarts.
+const PAUSES: [u64; 10] = [100, 250, 500, 1_000, 2_000, 4_000, 5_000, 5_000, 6_000, 6_000];
 
 /// Options that name a server and the key to it.
 #[derive(Debug, Clone, clap::Args)]
@@ -276,21 +277,35 @@ impl Client {
     }
 
     /// Calls `on_event` with the data of each event of a stream, until the server ends it. A stream that breaks is
-    /// continued behind its last event, a few times in a row at most.
+    /// continued behind its last event; a server that is gone then has half a minute to come back.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn follow(&self, path: &str, mut on_event: impl FnMut(&str)) -> Result<(), ClientError> {
-        let (mut last, mut broken) = (None::<String>, 0);
+        let (mut last, mut broken, mut began) = (None::<String>, 0, false);
         loop {
             let mut request = self.request(Method::GET, path).header(ACCEPT, "text/event-stream");
             if let Some(last) = &last {
                 request = request.header("Last-Event-ID", last);
             }
-            let answer = request.send().await.map_err(ClientError::Unreachable)?;
+            let answer = match request.send().await {
+                Ok(answer) => answer,
+                // One that never answered is not waited for.
+                Err(error) if !began => return Err(ClientError::Unreachable(error)),
+                Err(error) => {
+                    pause(&mut broken, ClientError::Unreachable(error)).await?;
+                    continue;
+                }
+            };
             if !answer.status().is_success() {
-                return Err(problem(answer).await);
+                let refused = problem(answer).await;
+                match began.then(|| refused.retry_after()).flatten() {
+                    Some(_) => pause(&mut broken, refused).await?,
+                    None => return Err(refused),
+                }
+                continue;
             }
+            began = true;
             let mut parser = Parser::default();
             let mut chunks = answer.bytes_stream();
             let end = loop {
@@ -308,8 +323,7 @@ impl Client {
             };
             match end {
                 None => return Ok(()),
-                Some(error) if broken == RECONNECTS => return Err(ClientError::Unreachable(error)),
-                Some(_) => broken += 1,
+                Some(error) => pause(&mut broken, ClientError::Unreachable(error)).await?,
             }
         }
     }
@@ -326,6 +340,14 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
     }
+}
+
+/// Waits before a stream is continued; gives `why` back when it was tried often enough.
+async fn pause(broken: &mut usize, why: ClientError) -> Result<(), ClientError> {
+    let Some(wait) = PAUSES.get(*broken) else { return Err(why) };
+    *broken += 1;
+    tokio::time::sleep(Duration::from_millis(*wait)).await;
+    Ok(())
 }
 
 /// Sends a request and reads the JSON of its answer.

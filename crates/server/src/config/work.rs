@@ -42,7 +42,8 @@ pub struct Jobs {
     #[serde(deserialize_with = "ranged::<_, _, 1, 3_600>")]
     #[schemars(range(min = 1, max = 3_600))]
     pub lease_s: u64,
-    /// Seconds that one attempt may take.
+    /// Seconds that one attempt may take. A crew has its own `timeout_s` instead. A run of a pipeline has no limit: each of
+    /// its steps has its own `timeout`.
     #[serde(deserialize_with = "ranged::<_, _, 1, 86_400>")]
     #[schemars(range(min = 1, max = 86_400))]
     pub timeout_s: u64,

@@ -158,6 +158,7 @@ impl From<PipelineError> for Fault {
             | PipelineError::BadParameter { .. }
             | PipelineError::TakenOver
             | PipelineError::Stopped
+            | PipelineError::NotHere(_)
             | PipelineError::NotFailed => Self::new(Code::RunRefused, text),
             other => Self::internal(other),
         }

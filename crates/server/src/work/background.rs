@@ -42,7 +42,8 @@ impl BackgroundRunner for Runner {
     fn start(&self, tool: &str, call: &ToolCall) -> Starting {
         let job = ToolJob { tool: tool.to_owned(), arguments: call.arguments.clone() };
         // The context is captured here, at the call, and not where somebody polls.
-        let submitted = NewJob::new(TOOL, &job).map(|job| self.jobs.submit(self.rules.apply(job)));
+        let submitted =
+            NewJob::new(TOOL, &job).map(|job| self.jobs.submit(self.rules.apply_to_tool(tool, job)));
         Box::pin(async move {
             let submitted = match submitted {
                 Ok(submitting) => submitting.await,
@@ -124,9 +125,12 @@ pub(super) fn handlers(
     })
 }
 
-/// What is said of a job that ended without the result that was promised.
+/// The most characters of a failure that a notice repeats. The job has all of it.
+const REPEATED: usize = 4_000;
+
+/// The notice about a job that ended without the result that was promised.
 fn unkept(finished: &Finished) -> Option<String> {
-    // A run tells its own failures, also when the job that executes it fails of them.
+    // A run tells its own failures, even if the job that executes it fails of them.
     let of_a_run = finished.handler == RUN && !said_so(finished);
     let how = match finished.state {
         State::Failed => "failed",
@@ -134,20 +138,36 @@ fn unkept(finished: &Finished) -> Option<String> {
         State::Quarantined => "was put aside, because its worker died over it again and again",
         _ => return None,
     };
-    (finished.handler == TOOL || of_a_run)
-        .then(|| format!("What was started in the background as {} {how}; there is no result.", finished.id))
+    if finished.handler != TOOL && !of_a_run {
+        return None;
+    }
+    let id = &finished.id;
+    let words = finished.said.as_deref().filter(|_| said_so(finished)).map(String::from_utf8_lossy);
+    Some(match words {
+        Some(words) => {
+            let words: String = words.chars().take(REPEATED).collect();
+            format!("What was started in the background as {id} {how}: {words}")
+        }
+        None => format!("What was started in the background as {id} {how}; there is no result."),
+    })
 }
 
-/// What the tool says no to stays so; everything else may pass.
+/// Sorts how a tool failed: for good, not on this worker, or in a way that another attempt may mend.
 fn failure(error: ToolError) -> Failure {
-    match error {
-        ToolError::Unknown
-        | ToolError::Arguments { .. }
+    // A crew fails as the tool of its task did.
+    let cause = match &error {
+        ToolError::Crew(crew) => crew.tool_error().unwrap_or(&error),
+        _ => &error,
+    };
+    match cause {
+        ToolError::Unknown | ToolError::NotHere(_) => Failure::not_here(error.for_model()),
+        ToolError::Failed(_) => Failure::permanent(error.for_model()).with_code(Code::RunFailed.id()),
+        ToolError::Arguments { .. }
         | ToolError::Refused(_)
         | ToolError::Needs { .. }
         | ToolError::Memory(MemoryError::SessionOver) => {
             Failure::permanent(error.for_model()).with_code(Code::JobRefused.id())
         }
-        other => other.into(),
+        _ => error.into(),
     }
 }

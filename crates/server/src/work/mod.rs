@@ -10,6 +10,7 @@ pub mod posted;
 pub mod sessions;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use haversack_jobs::{Handlers, JobOptions, Jobs, NewJob, WorkerOptions};
 use haversack_pipeline::{PipelineOptions, Pipelines};
 use haversack_store::{KeyFile, Store};
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::telemetry::Journal;
 use background::{Results, Runner};
 use pipelines::{Catalogue, Seat, ToolSteps};
@@ -34,16 +35,53 @@ pub(crate) struct Rules {
     timeout: Duration,
     max_attempts: u32,
     keep: Duration,
+    of_tools: Arc<BTreeMap<String, Option<Duration>>>,
 }
 
 impl Rules {
-    fn new(config: &config::Jobs) -> Self {
-        Self { timeout: config.timeout(), max_attempts: config.max_attempts, keep: config.result_ttl() }
+    fn new(config: &Config) -> Self {
+        let jobs = &config.jobs;
+        Self {
+            timeout: jobs.timeout(),
+            max_attempts: jobs.max_attempts,
+            keep: jobs.result_ttl(),
+            of_tools: Arc::new(limits_of_tools(config)),
+        }
     }
 
     pub(crate) fn apply(&self, job: NewJob) -> NewJob {
         job.timeout(self.timeout).max_attempts(self.max_attempts).keep(self.keep)
     }
+
+    /// The rules of a job that executes a run. The steps have limits of their own; a limit of the job would kill a step and
+    /// begin it again.
+    pub(crate) fn apply_to_run(&self, job: NewJob) -> NewJob {
+        self.apply(job).without_timeout()
+    }
+
+    /// The rules of a job that runs this tool. A tool with a limit of its own has that one.
+    pub(crate) fn apply_to_tool(&self, tool: &str, job: NewJob) -> NewJob {
+        let job = self.apply(job);
+        match self.of_tools.get(tool) {
+            Some(None) => job.without_timeout(),
+            Some(Some(limit)) => job.timeout(*limit),
+            None => job,
+        }
+    }
+}
+
+/// How much longer than the crew's own limit the job of a crew may take. The crew ends by itself before.
+const AFTER_A_CREW: Duration = Duration::from_secs(30);
+
+/// The limits of tools that have one of their own, in the place of `[jobs] timeout_s`: crews, and pipelines, which have
+/// none (`None`), because their steps do.
+pub(crate) fn limits_of_tools(config: &Config) -> BTreeMap<String, Option<Duration>> {
+    let crews = config.agent.crews.iter().map(|crew| {
+        let limit = Duration::from_secs(crew.timeout_s) + AFTER_A_CREW;
+        (crew.name.clone(), Some(limit))
+    });
+    let pipelines = config.pipelines.tools.iter().map(|tool| (tool.name.clone(), None));
+    crews.chain(pipelines).collect()
 }
 
 /// What agents need of the work before they are made.
@@ -59,7 +97,7 @@ impl Before {
     /// The jobs in a store, sealed with `keys`.
     pub(crate) fn new(config: &Config, store: &Store, keys: &KeyFile) -> Self {
         let jobs = Jobs::new(store.clone(), keys.clone(), &manifest::JOB, JobOptions::default());
-        let rules = Rules::new(&config.jobs);
+        let rules = Rules::new(config);
         Self {
             jobs,
             rules,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use haversack::well_known::{SESSION_ID, TENANT_ID};
 use haversack_agent::Agents;
 use haversack_agent::tool::{Tool, ToolError, ToolOutput, tool};
-use haversack_jobs::current::JOB_ID;
+use haversack_jobs::current::{ATTEMPT, JOB_ID};
 use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, NewJob, State};
 use haversack_pipeline::run::{self, RunId, RunStatus, RunView};
 use haversack_pipeline::secrets::{self, Secret};
@@ -192,7 +192,10 @@ impl StepRunner for ToolSteps {
             call.parameters().iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
         let running = self.0.run_tool(call.command(), serde_json::Value::Object(arguments));
         Box::pin(async move {
-            let output = running.await.map_err(|error| StepFailure::new(error.to_string()))?;
+            let output = running.await.map_err(|error| match &error {
+                ToolError::Unknown | ToolError::NotHere(_) => StepFailure::not_here(error.for_model()),
+                _ => StepFailure::new(error.for_model()),
+            })?;
             let text = output.into_text();
             let value = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
             Ok(StepOutput::value(value))
@@ -230,6 +233,7 @@ fn failure(error: PipelineError) -> Failure {
         PipelineError::TakenOver | PipelineError::UnknownRun => {
             Failure::permanent(error.to_string()).with_code(Code::RunRefused.id())
         }
+        PipelineError::NotHere(_) => Failure::not_here(error.to_string()),
         other => other.into(),
     }
 }
@@ -263,8 +267,15 @@ pub(super) async fn give_up(pipelines: &Pipelines, finished: &Finished) -> Resul
             Ok(job) => (job.run, job.asked),
             Err(_) => return Ok(()),
         },
-        // The run of a background tool, which is never retried under the tool's job.
-        _ => (of_job(finished.id.as_str()), 1),
+        // The run of a background tool. Redriving the job retries the run, so whichever try stands is the job's.
+        _ => {
+            let run = RunId::new(of_job(finished.id.as_str()))?;
+            match pipelines.entry(&run).await {
+                Ok(entry) => (String::from(run), entry.asked),
+                Err(PipelineError::UnknownRun) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     };
     let cancelled = finished.state == State::Cancelled;
     Ok(pipelines.give_up(&RunId::new(run)?, asked, cancelled, reason).await?)
@@ -340,8 +351,16 @@ pub async fn start(
 /// # Cancellation
 /// Dropping the future ends what the run started; the next call of the same key goes on with it.
 pub async fn execute(work: &Work, journal: &Journal, run: &RunId) -> Result<RunView, Fault> {
-    let id = run.as_str().to_owned();
-    Ok(journal.unit(Kind::Run, &id, async { work.pipelines().execute(run).await }).await?)
+    let (id, pipelines) = (run.as_str().to_owned(), work.pipelines());
+    match journal.unit(Kind::Run, &id, async { pipelines.execute(run).await }).await {
+        Err(error @ PipelineError::NotHere(_)) => {
+            // No other worker looks for it.
+            let asked = pipelines.entry(run).await?.asked;
+            pipelines.give_up(run, asked, false, &error.to_string()).await?;
+            Ok(pipelines.get(run).await?)
+        }
+        ended => Ok(ended?),
+    }
 }
 
 /// Writes a run down without submitting anything. A key that names a run of another pipeline is refused.
@@ -377,7 +396,7 @@ pub async fn submit(work: &Work, run: &RunView) -> Result<(), Fault> {
     // What asked for it tells one try from the next: the job of the one before may still be at its last words, and would
     // take this one for itself.
     let key = posted::own(&run.entry.principal, &format!("{}.{}", run.entry.run, run.entry.asked));
-    work.submit(NewJob::new(RUN, &job)?.key(key)).await?;
+    work.submit_run(NewJob::new(RUN, &job)?.key(key)).await?;
     Ok(())
 }
 
@@ -395,10 +414,13 @@ pub(super) fn tools(tools: &[PipelineTool], catalogue: &Catalogue, seat: &Seat) 
         let run = move |asked: Asked| {
             let (pipeline, catalogue, seat) = (pipeline.clone(), catalogue.clone(), seat.clone());
             async move {
-                let pipeline = catalogue.get(&pipeline).map_err(not_started)?;
+                let pipeline = catalogue.get(&pipeline).map_err(absent)?;
                 let parameters = Parameters::new().with("request", asked.request);
                 let ended = seat.execute(&pipeline, parameters).await?;
-                ToolOutput::json(&told(&ended))
+                match ended.entry.status {
+                    RunStatus::Succeeded => ToolOutput::json(&told(&ended)),
+                    _ => Err(ToolError::Failed(told(&ended))),
+                }
             }
         };
         let when: Vec<&str> = config.when.iter().map(String::as_str).collect();
@@ -419,7 +441,8 @@ impl Seat {
     }
 
     /// Runs a pipeline to its end, under the name of the job that does it and of the step that asked, so that a second
-    /// delivery goes on with the first one's run. What was asked for in a session that is deleted is not begun anew.
+    /// delivery goes on with the first one's run. If the job was redriven, or the step is tried again, a run that failed
+    /// before is retried: what succeeded is kept. A run whose session was deleted is not begun anew.
     async fn execute(&self, pipeline: &Pipeline, parameters: Parameters) -> Result<RunView, ToolError> {
         let (pipelines, journal, agents) = self.0.get().ok_or(ToolError::NotStarted(None))?;
         let key = JOB_ID.bound().map_or_else(fresh, |job| Ok(of_work(job.as_str()))).map_err(not_started)?;
@@ -432,14 +455,37 @@ impl Seat {
             return Err(ToolError::Refused("the session that asked for it is deleted"));
         }
         let started = pipelines.start(pipeline, parameters, key).await.map_err(not_started)?;
-        let id = started.run.entry.run.as_str().to_owned();
-        let running = journal.unit(Kind::Run, &id, async { pipelines.execute(&started.run.entry.run).await });
-        running.await.map_err(|error| match error {
-            PipelineError::TakenOver | PipelineError::UnknownRun => {
-                ToolError::Refused("the run was deleted, or another executor has it")
+        let (run, status) = (started.run.entry.run, started.run.entry.status);
+        let mut asked = started.run.entry.asked;
+        let redriven = ATTEMPT.bound().is_some_and(|attempt| attempt.drive() > 1);
+        let again = match status {
+            RunStatus::Failed => redriven || run::STEP.bound().is_some(),
+            RunStatus::Cancelled => redriven,
+            _ => false,
+        };
+        if started.existing && again {
+            asked = pipelines.retry(&run).await.map_err(not_started)?.entry.asked;
+        }
+        let id = run.as_str().to_owned();
+        let ended = journal.unit(Kind::Run, &id, async { pipelines.execute(&run).await }).await;
+        match ended {
+            Ok(ended) => Ok(ended),
+            Err(PipelineError::TakenOver | PipelineError::UnknownRun) => {
+                Err(ToolError::Refused("the run was deleted, or another executor has it"))
             }
-            other => not_started(other),
-        })
+            // Outside a job its name is known to nobody, so no later call goes on with it.
+            Err(error @ (PipelineError::Stopped | PipelineError::NotHere(_))) if JOB_ID.bound().is_none() => {
+                let stopped = matches!(error, PipelineError::Stopped);
+                let reason = match stopped {
+                    true => "the call that asked for it was cancelled".to_owned(),
+                    false => error.to_string(),
+                };
+                pipelines.give_up(&run, asked, stopped, &reason).await.map_err(not_started)?;
+                Err(ToolError::Failed(reason))
+            }
+            Err(error @ PipelineError::NotHere(_)) => Err(ToolError::NotHere(error.to_string())),
+            Err(other) => Err(not_started(other)),
+        }
     }
 }
 
@@ -448,6 +494,15 @@ pub(crate) fn fresh() -> Result<String, getrandom::Error> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes)?;
     Ok(format!("run-{}", crate::auth::key::hex(&bytes)))
+}
+
+/// A pipeline that this process does not have may be on another machine's disk.
+fn absent(fault: Fault) -> ToolError {
+    match fault.code() {
+        Code::PipelineNotFound => ToolError::NotHere("the pipeline of this tool is not here".to_owned()),
+        Code::PipelineInvalid => ToolError::Failed(fault.detail().to_owned()),
+        _ => not_started(fault),
+    }
 }
 
 fn not_started(error: impl std::error::Error + Send + Sync + 'static) -> ToolError {

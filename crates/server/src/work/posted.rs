@@ -39,7 +39,7 @@ pub async fn post(
     if let Some(key) = key {
         new = new.key(PRINCIPAL.with(|principal| own(principal.as_str(), key))?);
     }
-    Ok(work.submit(new).await?)
+    Ok(work.submit_tool(&job.tool, new).await?)
 }
 
 /// Keys of jobs are the tenant's; two of its principals who choose the same words mean two jobs.

@@ -42,6 +42,25 @@ impl Work {
         self.jobs.submit(self.rules.apply(job))
     }
 
+    /// As [`submit`](Self::submit), for the job that executes a run.
+    #[track_caller]
+    pub(super) fn submit_run(
+        &self,
+        job: NewJob,
+    ) -> impl Future<Output = Result<Submitted, JobError>> + Send + 'static + use<> {
+        self.jobs.submit(self.rules.apply_to_run(job))
+    }
+
+    /// As [`submit`](Self::submit), for a job that runs this tool.
+    #[track_caller]
+    pub(super) fn submit_tool(
+        &self,
+        tool: &str,
+        job: NewJob,
+    ) -> impl Future<Output = Result<Submitted, JobError>> + Send + 'static + use<> {
+        self.jobs.submit(self.rules.apply_to_tool(tool, job))
+    }
+
     /// The runs of pipelines.
     pub fn pipelines(&self) -> &Pipelines {
         &self.pipelines

@@ -85,7 +85,14 @@ impl Installation {
 
     /// Starts the program with `arguments`, for commands that run until they are stopped.
     pub fn start(&self, arguments: &[&str]) -> Process {
-        Process::start(self.command(arguments))
+        self.start_with(arguments, |_| {})
+    }
+
+    /// As [`start`](Self::start), after `change` to the command.
+    pub fn start_with(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Process {
+        let mut command = self.command(arguments);
+        change(&mut command);
+        Process::start(command)
     }
 }
 
@@ -189,6 +196,17 @@ impl Server {
 pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// Asks until there is an answer. The deadline is generous: it is for a program that never gives one.
+pub async fn settled<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..1_800 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("nothing came of it");
 }
 
 /// The program under test: the one of this build, or the one that `HAVERSACK_BIN` names.

@@ -7,4 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 #![allow(missing_docs, unreachable_pub)]
 
+#[allow(dead_code)] // the areas use different parts of it
 mod installation;
+mod jobs;

@@ -100,7 +100,8 @@ pub(crate) fn cancel(
     }
 }
 
-/// Queues a job that was given up, put into quarantine or parked once more, from its first attempt.
+/// Queues a job that was given up, put into quarantine or parked once more, from its first attempt. One whose deadline has
+/// passed is refused: it would fail at once.
 pub(crate) fn redrive(
     tx: &Transaction<'_>,
     scope: &Scope,
@@ -113,6 +114,7 @@ pub(crate) fn redrive(
                 cancel_requested = 0, tell_at = NULL, tell_tries = 0, untold = 0, progress_done = NULL, progress_total = NULL, progress_note = NULL, outcome = NULL, failure = NULL,
                 failure_code = NULL, finished_at = NULL, expires_at = NULL, changes = changes + 1
          WHERE number = ?1 AND state IN ('failed', 'quarantined', 'parked')
+           AND (deadline IS NULL OR deadline > ?2)
            AND EXISTS (SELECT 1 FROM job_requests r WHERE r.number = jobs.number)
            AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.dedup = jobs.dedup AND o.finished_at IS NULL
                                                   AND o.number <> jobs.number)",

@@ -1,0 +1,206 @@
+//! Jobs: a job whose work failed is a failed job, wherever one looks; a worker that lacks what a job needs leaves it to
+//! another one; a revoked key stops what it started.
+
+use serde_json::{Value, json};
+
+use crate::installation::{Installation, Server, settled};
+
+/// A pipeline of one shell step, as a file's text.
+fn pipeline(command: &str) -> String {
+    format!(
+        "dag:\n  start_at: one\n  steps:\n    one:\n      type: task\n      command_type: shell\n      command: |\n        \
+         {}\n      next: success\n    success: {{type: success}}\n    fail: {{type: fail}}\n",
+        command.replace('\n', "\n        ")
+    )
+}
+
+/// An installation whose tools are pipelines of one step each, by name.
+fn with_tools(jobs: &str, tools: &[(&str, &str)]) -> Installation {
+    let mut toml = format!("{jobs}\n[pipelines]\nfolder = \"./pipelines\"\n");
+    for (name, _) in tools {
+        toml.push_str(&tool(name));
+    }
+    let installation = Installation::new(&toml);
+    for (name, command) in tools {
+        installation.write(&format!("pipelines/{name}.yaml"), &pipeline(command));
+    }
+    installation
+}
+
+fn tool(name: &str) -> String {
+    format!("[[pipelines.tools]]\nname = \"{name}\"\npipeline = \"{name}\"\ndescription = \"Does {name}.\"\n")
+}
+
+/// Posts a job of a tool; its id.
+async fn posted(server: &Server, key: &str, tool: &str) -> String {
+    let body = json!({ "tool": tool, "arguments": { "request": "now" } });
+    let answer = server.post(key, "/v1/jobs", &body).await;
+    assert_eq!(answer.status(), 202);
+    answer.json::<Value>().await.unwrap()["job"].as_str().unwrap().to_owned()
+}
+
+async fn show(server: &Server, key: &str, job: &str) -> Value {
+    server.get(key, &format!("/v1/jobs/{job}")).await.json().await.unwrap()
+}
+
+/// The job once it is in one of these states.
+async fn once(server: &Server, key: &str, job: &str, states: &[&str]) -> Value {
+    settled(async || {
+        let job = show(server, key, job).await;
+        states.contains(&job["state"].as_str().unwrap_or_default()).then_some(job)
+    })
+    .await
+}
+
+const ENDS: [&str; 4] = ["succeeded", "failed", "cancelled", "quarantined"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_tool_that_exits_with_3_is_a_failed_job() {
+    let installation = with_tools("", &[("broken", "echo the real reason >&2\nexit 3")]);
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let job = posted(&server, &kim, "broken").await;
+    let ended = once(&server, &kim, &job, &ENDS).await;
+    assert_eq!((&ended["state"], &ended["problem"]["code"]), (&json!("failed"), &json!("HV0704")), "{ended}");
+    assert!(ended["problem"]["detail"].as_str().unwrap().contains("exit code 3"), "{ended}");
+
+    let watch = ["jobs", "submit", "broken", "--arguments", r#"{"request":"now"}"#, "--watch", "--server"];
+    let watched = installation.command(&watch).arg(&server.url).env("HAVERSACK_KEY", &kim).output().unwrap();
+    assert_eq!(watched.status.code(), Some(1), "{watched:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redriven_job_of_a_pipeline_tool_runs_its_failed_step_again() {
+    // The count of attempts goes on over redrives.
+    let installation = with_tools("", &[("mends", "test \"$HAVERSACK_ATTEMPT\" -ge 2")]);
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let job = posted(&server, &kim, "mends").await;
+    assert_eq!(once(&server, &kim, &job, &ENDS).await["state"], "failed");
+    let redriven = server.post(&kim, &format!("/v1/jobs/{job}/redrive"), &json!({})).await;
+    assert_eq!(redriven.status(), 202, "{}", redriven.text().await.unwrap());
+    let ended = once(&server, &kim, &job, &ENDS).await;
+    assert_eq!(ended["state"], "succeeded", "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crew_whose_task_is_a_failing_pipeline_fails() {
+    let crew = "[[agent.crews]]\nname = \"night\"\ndescription = \"The night's work.\"\nbackground = true\n\
+                [[agent.crews.tasks]]\nname = \"first\"\ntool = \"broken\"\n\
+                [[agent.specialists]]\nname = \"helper\"\ndescription = \"Helps.\"\nprompt = \"Help.\"\n";
+    let installation = with_tools("", &[("broken", "exit 3")]);
+    let toml = std::fs::read_to_string(installation.path().join("haversack.toml")).unwrap();
+    installation.write("haversack.toml", &format!("{toml}{crew}"));
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let body = json!({ "tool": "night", "arguments": { "question": "now" } });
+    let answer = server.post(&kim, "/v1/jobs", &body).await;
+    let submitted: Value = answer.json().await.unwrap();
+    let job = submitted["job"].as_str().unwrap_or_else(|| panic!("{submitted}"));
+    let ended = once(&server, &kim, job, &ENDS).await;
+    assert_eq!(ended["state"], "failed", "{ended}");
+    assert!(ended["problem"]["detail"].as_str().unwrap().contains("exit code 3"), "{ended}");
+}
+
+/// A rolling deploy: the server and a new worker know the tool, an old worker does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_tool_that_one_worker_lacks_is_parked_and_done_by_another() {
+    let installation = with_tools("[jobs]\nembedded_worker = false\n", &[("fresh", "echo done")]);
+    let toml = std::fs::read_to_string(installation.path().join("haversack.toml")).unwrap();
+    installation.write("old.toml", &toml.replace(&tool("fresh"), ""));
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let mut old = installation.start(&["--json", "worker", "--config", "old.toml"]);
+    old.line();
+    let job = posted(&server, &kim, "fresh").await;
+    let met = once(&server, &kim, &job, &["parked", "failed"]).await;
+    assert_eq!((&met["state"], &met["failure"]), (&json!("parked"), &json!("no_handler")), "{met}");
+    old.kill();
+    let mut new = installation.start(&["--json", "worker"]);
+    new.line();
+    // It would be offered again by itself after half a minute.
+    let redriven = server.post(&kim, &format!("/v1/jobs/{job}/redrive"), &json!({})).await;
+    assert_eq!(redriven.status(), 202);
+    assert_eq!(once(&server, &kim, &job, &ENDS).await["state"], "succeeded");
+}
+
+/// A client of the MCP endpoint in a session of its own, at the revision of 2025-11-25.
+async fn mcp(server: &Server, key: &str, session: Option<&str>, message: Value) -> (Option<String>, Value) {
+    let mut request = crate::installation::client()
+        .post(format!("{}/mcp", server.url))
+        .bearer_auth(key)
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2025-11-25");
+    if let Some(session) = session {
+        request = request.header("mcp-session-id", session);
+    }
+    let answer = request.json(&message).send().await.unwrap();
+    let session = answer.headers().get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
+    let text = answer.text().await.unwrap();
+    let mut data = text.lines().rev().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+    let last = data.find(|data| data.starts_with('{')).unwrap_or(&text);
+    (session, serde_json::from_str(last).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_pipeline_tool_is_an_error_over_mcp() {
+    let installation = with_tools("", &[("broken", "exit 3")]);
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "cases", "version": "1" } } });
+    let (session, _) = mcp(&server, &kim, None, hello).await;
+    let session = session.unwrap();
+    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    mcp(&server, &kim, Some(&session), ready).await;
+    let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": { "name": "broken", "arguments": { "request": "now" } } });
+    let (_, answer) = mcp(&server, &kim, Some(&session), call).await;
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    let said = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    assert!(said.contains("exit code 3"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_not_cut_at_the_limit_of_jobs() {
+    let installation = with_tools("[jobs]\ntimeout_s = 1\n", &[("slow", "sleep 3")]);
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let job = posted(&server, &kim, "slow").await;
+    let started = server.post(&kim, "/v1/pipelines/slow/runs", &json!({ "key": "r" })).await;
+    assert_eq!(started.status(), 202);
+    let ended = settled(async || {
+        let run: Value = server.get(&kim, "/v1/runs/r").await.json().await.unwrap();
+        (!run["ended_at"].is_null()).then_some(run)
+    })
+    .await;
+    assert_eq!(ended["status"], "succeeded", "{ended}");
+    let log: Value = server.get(&kim, "/v1/runs/r/log").await.json().await.unwrap();
+    let started =
+        log["events"].as_array().unwrap().iter().filter(|event| event["event"] == "attempt_started");
+    assert_eq!(started.count(), 1, "{log}");
+    let ended = once(&server, &kim, &job, &ENDS).await;
+    assert_eq!((&ended["state"], &ended["attempt"]), (&json!("succeeded"), &json!(1)), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_a_job_outlives_a_restart_of_the_server() {
+    let installation = with_tools("[jobs]\nembedded_worker = false\n", &[("late", "echo done")]);
+    let kim = installation.key("acme", "kim");
+    let mut server = installation.serve();
+    let job = posted(&server, &kim, "late").await;
+    let mut watch =
+        installation.start_with(&["--json", "jobs", "watch", &job, "--server", &server.url], |command| {
+            command.env("HAVERSACK_KEY", &kim);
+        });
+    assert!(watch.line().contains("queued"));
+    let address = server.address().to_string();
+    server.process.kill();
+    // The watch finds nobody there at least once.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let mut again = installation.start(&["--json", "serve", "--bind", &address]);
+    again.line();
+    let mut worker = installation.start(&["--json", "worker"]);
+    worker.line();
+    assert_eq!(watch.wait(), Some(0), "{}", watch.said());
+}
