@@ -14,6 +14,7 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use crate::agent::{AgentConfig, ConfigError, SpecialistConfig};
+use crate::computing::Computing;
 use crate::crew::{self, Members};
 use crate::error::TurnError;
 use crate::history::{Book, History};
@@ -71,12 +72,13 @@ impl AgentsBuilder {
     /// What is wrong with the configuration.
     pub fn build(self) -> Result<Agents, ConfigError> {
         let Self { config, store, memory, model, tools, background } = self;
+        let computing = Computing::new();
         let knowledge = Knowledge::new(config.tools.knowledge.clone());
         let own: [Arc<dyn Tool>; 4] = [
             Arc::new(tool::remember(memory.clone())),
             Arc::new(tool::recall(memory.clone())),
             Arc::new(tool::note_attempt(memory.clone())),
-            Arc::new(tool::search_knowledge(knowledge)),
+            Arc::new(tool::search_knowledge_in(knowledge, computing.clone())),
         ];
         let tools = Toolbox::new(own.into_iter().chain(tools));
         config.check(&tools.names().collect::<Vec<_>>())?;
@@ -87,7 +89,7 @@ impl AgentsBuilder {
             output_chars: config.limits.buffer_tokens.saturating_mul(2),
             background: None,
         };
-        let mut desk = Desk { model, dispatch, limits: config.limits.clone() };
+        let mut desk = Desk { model, dispatch, computing, limits: config.limits.clone() };
         let members = specialists(&config, &tools);
         let members = Members { desk: &desk, memory: &memory, tools: &tools, specialists: &members };
         let crews = crew::crews(&config, &members)?;

@@ -45,6 +45,7 @@
 
 pub mod agent;
 mod agents;
+mod computing;
 pub mod crew;
 mod error;
 mod event;

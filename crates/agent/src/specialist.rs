@@ -12,9 +12,12 @@ use haversack::well_known::SessionId;
 use haversack_memory::buffer::Manifest;
 
 use crate::agent::LimitsConfig;
+use crate::computing::Computing;
 use crate::error::TurnError;
 use crate::event::{EventSink, TurnEvent};
-use crate::model::{ChatModel, Message, ModelError, ToolCall, ToolChoice, complete};
+use crate::model::{
+    Begun, ChatModel, ChatRequest, Completion, Message, ModelError, ToolCall, ToolChoice, in_time,
+};
 use crate::prompt::{Material, Prompt};
 use crate::tool::Toolbox;
 use crate::tool::dispatch::Dispatch;
@@ -34,6 +37,7 @@ pub(crate) struct Specialist {
 pub(crate) struct Desk {
     pub(crate) model: Arc<dyn ChatModel>,
     pub(crate) dispatch: Dispatch,
+    pub(crate) computing: Computing,
     pub(crate) limits: LimitsConfig,
 }
 
@@ -82,37 +86,42 @@ impl Desk {
         &self,
         entry: Entry,
         specialist: &Specialist,
-        material: &Material,
+        material: &Arc<Material>,
         events: &EventSink,
         turn: Option<&Turn>,
     ) -> Result<Worked, TurnError> {
         let limits = &self.limits;
-        let (mut steps, mut tools) = (Vec::new(), Vec::new());
+        let (mut steps, mut tools) = (Arc::new(Vec::new()), Vec::new());
         let mut left = limits.steps;
         while left > 0 {
             if let Some(turn) = turn
-                && turn.hear(&mut steps).await?
+                && turn.hear(Arc::make_mut(&mut steps)).await?
             {
                 // Words are worth as many steps as they would have had in a turn of their own.
                 left = limits.steps;
             }
             left -= 1;
-            let prompt = Prompt {
-                instructions: &specialist.prompt,
-                material,
-                steps: &steps,
-                tools: specialist.tools.specs(),
-                choice: ToolChoice::Auto,
+            let instructions = specialist.prompt.clone();
+            let (material, so_far) = (Arc::clone(material), Arc::clone(&steps));
+            let (tools_of_it, budget) = (specialist.tools.specs(), limits.buffer_tokens);
+            let prompt = move || {
+                let prompt = Prompt {
+                    instructions: &instructions,
+                    material: &material,
+                    steps: &so_far,
+                    tools: tools_of_it,
+                    choice: ToolChoice::Auto,
+                };
+                prompt.assemble(entry, budget)
             };
-            let (request, manifest) = prompt.assemble(entry, limits.buffer_tokens)?;
             let tell = |text: &str| Ok(events.emit(TurnEvent::TextDelta { text: text.to_owned() })?);
-            let completion = complete(&*self.model, request, tell).await?;
+            let (completion, manifest) = self.ask(prompt, tell).await?;
             let text = completion.text;
             if completion.calls.is_empty() {
                 if text.trim().is_empty() {
                     return Err(ModelError::Malformed("an answer without text and without tool calls").into());
                 }
-                return Ok(Worked { text, tools, manifest, steps });
+                return Ok(Worked { text, tools, manifest, steps: Arc::unwrap_or_clone(steps) });
             }
             let calls = with_unique_ids(completion.calls, &steps);
             let done = self.dispatch.run(entry, &specialist.tools, &calls, events).await?;
@@ -121,9 +130,28 @@ impl Desk {
                 step.push(one.message);
                 tools.push(one.usage);
             }
-            steps.push(step);
+            Arc::make_mut(&mut steps).push(step);
         }
         Err(TurnError::Budget { steps: limits.steps })
+    }
+
+    /// Makes a prompt and begins the model's call on the blocking pool, in one of the tenant's places there, and reads the
+    /// answer.
+    pub(crate) async fn ask(
+        &self,
+        prompt: impl FnOnce() -> Result<(ChatRequest, Manifest), TurnError> + Send + 'static,
+        on_text: impl FnMut(&str) -> Result<(), TurnError>,
+    ) -> Result<(Completion, Manifest), TurnError> {
+        let (model, span) = (Arc::clone(&self.model), tracing::Span::current());
+        let begin = move || {
+            let (request, manifest) = prompt()?;
+            Ok::<_, TurnError>((Begun::new(&*model, request, &span), manifest))
+        };
+        let answered = async {
+            let (begun, manifest) = self.computing.run(begin).await??;
+            Ok((begun.finish(on_text).await?, manifest))
+        };
+        in_time(answered).await
     }
 }
 

@@ -4,15 +4,16 @@
 //! The choice is a model call like any other, with one `transfer_to_<name>` tool for each specialist. Only a
 //! running turn calls it.
 
+use std::sync::Arc;
+
 use haversack_memory::{Query, Recalled};
 use serde_json::json;
 use tracing::Instrument;
 
-use crate::agents::Agents;
 use crate::error::TurnError;
 use crate::event::{EventSink, TurnEvent};
 use crate::history::Past;
-use crate::model::{ChatRequest, ToolChoice, complete};
+use crate::model::ToolChoice;
 use crate::prompt::{Material, Prompt};
 use crate::specialist::{Answer, Specialist};
 use crate::tool::ToolSpec;
@@ -40,27 +41,36 @@ pub(crate) async fn lead(turn: &Turn, past: Past, events: &EventSink) -> Result<
     })
 }
 
-async fn prepare(turn: &Turn, past: Past) -> Result<(Material, MemoryReport, &Specialist), TurnError> {
+async fn prepare(turn: &Turn, past: Past) -> Result<(Arc<Material>, MemoryReport, &Specialist), TurnError> {
     let message = turn.request.message.clone();
     let recall = turn.recall.search(Query { text: message.clone(), limit: RECALLED });
     let (attempts, recalled) = tokio::join!(turn.session.attempts(), recall);
     let (attempts, recalled): (_, Recalled) = (attempts?, recalled?);
     let memory = MemoryReport::from(&recalled);
     let material = Material { attempts, facts: recalled.hits, past, message, ..Material::default() };
+    let material = Arc::new(material);
     let specialist = choose(turn, &material).await?;
     // What a tool of the chosen specialist needs is checked before its first model call.
     specialist.tools.check_needs()?;
     Ok((material, memory, specialist))
 }
 
-async fn choose<'t>(turn: &'t Turn, material: &Material) -> Result<&'t Specialist, TurnError> {
+async fn choose<'t>(turn: &'t Turn, material: &Arc<Material>) -> Result<&'t Specialist, TurnError> {
     let agents = &turn.agents;
     let first = agents.specialists().first().ok_or(TurnError::Internal("there are no specialists"))?;
     if agents.specialists().len() == 1 {
         return Ok(first);
     }
-    let request = handover(agents, turn, material)?;
-    let completion = complete(agents.model(), request, |_| Ok(())).await?;
+    let tools: Vec<ToolSpec> = agents.specialists().iter().map(handover).collect();
+    let (instructions, budget) =
+        (agents.config().supervisor.prompt.clone(), agents.config().limits.buffer_tokens);
+    let (material, entry) = (Arc::clone(material), turn.entry);
+    let prompt = move || {
+        let (instructions, material) = (instructions.as_str(), &*material);
+        let prompt = Prompt { instructions, material, steps: &[], tools, choice: ToolChoice::Required };
+        prompt.assemble(entry, budget)
+    };
+    let (completion, _) = agents.desk().ask(prompt, |_| Ok(())).await?;
     let named = completion.calls.iter().find_map(|call| {
         let name = call.name.strip_prefix(TRANSFER_TO)?;
         agents.specialists().iter().find(|specialist| specialist.name == name)
@@ -71,21 +81,11 @@ async fn choose<'t>(turn: &'t Turn, material: &Material) -> Result<&'t Specialis
     Ok(named.unwrap_or(first))
 }
 
-fn handover(agents: &Agents, turn: &Turn, material: &Material) -> Result<ChatRequest, TurnError> {
-    let tools = agents.specialists().iter().map(|specialist| ToolSpec {
+fn handover(specialist: &Specialist) -> ToolSpec {
+    ToolSpec {
         name: format!("{TRANSFER_TO}{}", specialist.name),
         description: specialist.description.clone(),
         parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
         when: Vec::new(),
-    });
-    let config = agents.config();
-    let prompt = Prompt {
-        instructions: &config.supervisor.prompt,
-        material,
-        steps: &[],
-        tools: tools.collect(),
-        choice: ToolChoice::Required,
-    };
-    let (request, _) = prompt.assemble(turn.entry, config.limits.buffer_tokens)?;
-    Ok(request)
+    }
 }

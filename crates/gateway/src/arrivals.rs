@@ -5,6 +5,8 @@
 //! orderly one left, is taken up by the next. The answer has the id of the message, so it is said once all the same. The
 //! gateway takes, the runner finishes, [`resume`](crate::resume) takes up, and old rows are swept.
 
+use std::collections::{HashMap, HashSet};
+
 use haversack::Snapshot;
 use haversack::well_known::TenantId;
 use haversack_store::sqlite::{Error, OptionalExtension, Transaction, params};
@@ -125,24 +127,17 @@ impl Arrivals {
         given.await;
     }
 
-    /// Claims what processes that are gone had taken and not finished, in the order in which it came.
-    pub(crate) async fn left(&self) -> Result<Vec<Left>, StoreError> {
-        let (engine, presence) = (self.store.control().engine(), self.presence.clone());
-        let asked = presence.clone();
-        let rows = engine.read("look for messages that were left", move |conn| {
-            let mut statement = conn.prepare_cached(
-                "SELECT number, instance FROM gateway_arrivals
-                 WHERE finished_at IS NULL AND sealed IS NOT NULL AND instance <> ?1 ORDER BY number",
-            )?;
-            let rows = statement.query_map([asked.name()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let mut rows = rows.collect::<Result<Vec<(i64, String)>, Error>>()?;
-            rows.retain(|(_, by)| !asked.is_alive(by));
-            Ok(rows)
-        });
-        let rows = rows.await?;
+    /// Claims what processes that are gone had taken and not finished, in the order in which it came: of each tenant as many
+    /// messages as `room` says.
+    pub(crate) async fn left(
+        &self,
+        room: impl Fn(&str) -> usize + Send + 'static,
+    ) -> Result<Vec<Left>, StoreError> {
+        let rows = self.rows_left().await?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        let (engine, presence) = (self.store.control().engine(), self.presence.clone());
         let claimed = engine.write("take up messages that were left", move |tx| {
             let mut statement = tx.prepare_cached(
                 "UPDATE gateway_arrivals SET instance = ?1, starts = starts + 1
@@ -150,7 +145,13 @@ impl Arrivals {
                  RETURNING tenant, account, message, starts, sealed",
             )?;
             let mut left = Vec::new();
-            for (number, by) in rows {
+            let mut taken: HashMap<String, usize> = HashMap::new();
+            for (number, by, tenant) in rows {
+                let of_tenant = taken.entry(tenant).or_insert_with_key(|tenant| room(tenant));
+                if *of_tenant == 0 {
+                    continue;
+                }
+                *of_tenant -= 1;
                 let row = statement.query_row(params![presence.name(), number, by], |row| {
                     Ok(Left {
                         tenant: row.get(0)?,
@@ -165,6 +166,28 @@ impl Arrivals {
             Ok(left)
         });
         claimed.await
+    }
+
+    /// The tenants that have messages which processes that are gone had taken and not finished.
+    pub(crate) async fn tenants_left(&self) -> Result<HashSet<String>, StoreError> {
+        Ok(self.rows_left().await?.into_iter().map(|(.., tenant)| tenant).collect())
+    }
+
+    /// Number, process and tenant of what was left.
+    async fn rows_left(&self) -> Result<Vec<(i64, String, String)>, StoreError> {
+        let (engine, presence) = (self.store.control().engine(), self.presence.clone());
+        let rows = engine.read("look for messages that were left", move |conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT number, instance, tenant FROM gateway_arrivals
+                 WHERE finished_at IS NULL AND sealed IS NOT NULL AND instance <> ?1 ORDER BY number",
+            )?;
+            let rows =
+                statement.query_map([presence.name()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let mut rows = rows.collect::<Result<Vec<(i64, String, String)>, Error>>()?;
+            rows.retain(|(_, by, _)| !presence.is_alive(by));
+            Ok(rows)
+        });
+        rows.await
     }
 
     /// What was kept of a message.

@@ -21,7 +21,7 @@ use crate::message::MessageLimits;
 use crate::platform::websocket::Connections;
 use crate::platform::{Platform, Platforms, webhook, websocket};
 use crate::process::{ProcessOptions, Processes};
-use crate::resume::resume;
+use crate::resume::{Resuming, resume};
 use crate::turn::Runner;
 
 /// How a gateway works.
@@ -81,6 +81,7 @@ struct Inner {
     options: GatewayOptions,
     accounts: Accounts,
     pairings: Pairings,
+    resuming: Resuming,
     arrivals: Arrivals,
     ledger: Ledger,
     schedules: Schedules,
@@ -128,6 +129,7 @@ impl Desk {
         });
         let inner = Inner {
             pairings: Pairings::new(store.clone()),
+            resuming: Resuming::default(),
             arrivals: Arrivals::new(store.clone(), keys.clone(), presence),
             schedules: Schedules::new(store, keys, options.schedules, options.hooks.clone()),
             approvals: Approvals::new(ledger.clone(), options.patience),
@@ -180,6 +182,10 @@ impl Desk {
         &self.inner.options
     }
 
+    pub(crate) fn resuming(&self) -> &Resuming {
+        &self.inner.resuming
+    }
+
     pub(crate) fn arrivals(&self) -> &Arrivals {
         &self.inner.arrivals
     }
@@ -220,6 +226,7 @@ impl Desk {
             }
             tokio::select! {
                 () = &mut shutdown => return,
+                () = self.inner.resuming.has_room() => {}
                 () = tokio::time::sleep(self.inner.options.tick) => {}
             }
         }

@@ -140,6 +140,7 @@ impl Gateway {
     ) -> Result<Receipt, GatewayError> {
         let Incoming { platform: _, message, deliver_later } = incoming;
         message.check(&self.limits())?;
+        self.desk.resuming().caught_up(&account.tenant).await;
         let trace = self.desk.options().hooks.begin();
         let identity = Identity::of_message(account, &message, principal, deliver_later, trace)?;
         self.desk.ledger().note_arrival(&identity.route);
@@ -170,6 +171,7 @@ impl Gateway {
                 busy,
                 door: &GATEWAY,
                 answered,
+                place: None,
             };
             if let Err(error) = runner.submit(work) {
                 desk.arrivals().give_back(&tenant, &message).await;
@@ -187,8 +189,20 @@ impl Gateway {
         self.desk.run(&self.runner, shutdown).await;
     }
 
-    /// Gives messages their turn that an earlier gateway accepted and did not answer; how many. [`run`](Self::run) does so too:
-    /// this is for a program that wants them to come before everything that arrives from now on.
+    /// Notes which tenants have messages that an earlier gateway accepted and did not answer. A message that arrives for one of
+    /// them waits a few seconds at most until [`run`](Self::run) has taken those up. It reads one index and starts no work, so a
+    /// program calls it before it serves.
+    ///
+    /// # Errors
+    /// The store's errors. New messages then do not wait.
+    pub async fn look_back(&self) -> Result<(), GatewayError> {
+        let tenants = haversack::detached(self.desk.arrivals().tenants_left()).await?;
+        self.desk.resuming().behind(tenants);
+        Ok(())
+    }
+
+    /// Gives messages their turn that an earlier gateway accepted and did not answer, as many as there are places for; how many.
+    /// [`run`](Self::run) does so until none is left.
     ///
     /// # Errors
     /// The store's errors. What was not taken up yet is taken up later.

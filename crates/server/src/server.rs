@@ -76,9 +76,9 @@ impl Server {
         let mcp = engine.mcp().endpoint();
         let app = App::new(engine.clone(), limits.clone(), &jobs, &messages, trusted);
         let gateway = gateway::over(&engine).with_rate(app.rate());
-        // What the last server accepted and did not answer comes before everything that arrives now.
-        if let Err(error) = gateway.resume().await {
-            tracing::warn!(error = %error, "messages that were left could not be taken up; it is tried again");
+        // What the last server accepted and did not answer is taken up once this one answers, and still comes first.
+        if let Err(error) = gateway.look_back().await {
+            tracing::warn!(error = %error, "messages that were left could not be counted; new ones do not wait for them");
         }
         let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
         let gateway = gateway::Running::start(gateway);

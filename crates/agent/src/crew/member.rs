@@ -155,7 +155,7 @@ impl Member {
                 let told =
                     Specialist { prompt: instructions(&specialist.prompt, &input), ..specialist.clone() };
                 let TaskInput { message, context: results, .. } = input;
-                let material = Material { attempts, results, message, ..Material::default() };
+                let material = Arc::new(Material { attempts, results, message, ..Material::default() });
                 let span = tracing::info_span!("specialist", name = %told.name);
                 let worked =
                     desk.work(entry, &told, &material, &EventSink::none(), None).instrument(span).await?;

@@ -1,8 +1,8 @@
 //! Driving a model's stream and putting its pieces together.
 //!
 //! Text is passed on as it arrives; the pieces of a tool call are collected by their index and parsed when
-//! the stream has ended. The supervisor and the specialists call [`complete`], each under its own `model`
-//! span.
+//! the stream has ended. The supervisor and the specialists begin a call on the blocking pool, each under its own `model`
+//! span, and read its stream on the runtime.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use haversack::well_known::{CANCEL, DEADLINE, Deadline};
 use serde_json::Value;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use super::{ChatModel, ChatRequest, ModelError, ModelEvent, ToolCall, ToolCallDelta, Usage};
+use super::{ChatModel, ChatRequest, ModelError, ModelEvent, ModelStream, ToolCall, ToolCallDelta, Usage};
 use crate::error::TurnError;
 
 /// A whole answer.
@@ -37,36 +37,61 @@ pub struct Completion {
 pub async fn complete(
     model: &dyn ChatModel,
     request: ChatRequest,
-    mut on_text: impl FnMut(&str) -> Result<(), TurnError>,
+    on_text: impl FnMut(&str) -> Result<(), TurnError>,
 ) -> Result<Completion, TurnError> {
-    let span = tracing::info_span!(
-        "model",
-        model = model.name(),
-        messages = request.messages.len(),
-        tools = request.tools.len(),
-        input_tokens = tracing::field::Empty,
-        output_tokens = tracing::field::Empty,
-    );
-    let answered = collect(model, request, &mut on_text).instrument(span.clone());
-    let completion = tokio::select! {
-        biased;
-        () = cancelled() => return Err(TurnError::Cancelled),
-        () = out_of_time() => return Err(TurnError::TimedOut),
-        answered = answered => answered?,
-    };
-    if let Some(usage) = completion.usage {
-        span.record("input_tokens", usage.input);
-        span.record("output_tokens", usage.output);
+    in_time(async { Begun::new(model, request, &Span::current()).finish(on_text).await }).await
+}
+
+/// A call that has begun: its span and its stream.
+pub(crate) struct Begun {
+    span: Span,
+    stream: ModelStream,
+}
+
+impl Begun {
+    /// Begins a call below the span `parent`. A model may compute its whole answer here, so agents do it on the blocking pool.
+    pub(crate) fn new(model: &dyn ChatModel, request: ChatRequest, parent: &Span) -> Self {
+        let span = tracing::info_span!(
+            parent: parent,
+            "model",
+            model = model.name(),
+            messages = request.messages.len(),
+            tools = request.tools.len(),
+            input_tokens = tracing::field::Empty,
+            output_tokens = tracing::field::Empty,
+        );
+        let stream = span.in_scope(|| model.chat(request));
+        Self { span, stream }
     }
-    Ok(completion)
+
+    /// Reads the stream to its end and assembles the answer.
+    pub(crate) async fn finish(
+        self,
+        mut on_text: impl FnMut(&str) -> Result<(), TurnError>,
+    ) -> Result<Completion, TurnError> {
+        let completion = collect(self.stream, &mut on_text).instrument(self.span.clone()).await?;
+        if let Some(usage) = completion.usage {
+            self.span.record("input_tokens", usage.input);
+            self.span.record("output_tokens", usage.output);
+        }
+        Ok(completion)
+    }
+}
+
+/// The outcome of `work`, unless the turn is cancelled or runs out of time first; `work` is dropped then.
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, TurnError>>) -> Result<T, TurnError> {
+    tokio::select! {
+        biased;
+        () = cancelled() => Err(TurnError::Cancelled),
+        () = out_of_time() => Err(TurnError::TimedOut),
+        done = work => done,
+    }
 }
 
 async fn collect(
-    model: &dyn ChatModel,
-    request: ChatRequest,
+    mut stream: ModelStream,
     on_text: &mut impl FnMut(&str) -> Result<(), TurnError>,
 ) -> Result<Completion, TurnError> {
-    let mut stream = model.chat(request);
     let mut whole = Completion::default();
     let mut pieces = BTreeMap::new();
     loop {

@@ -21,6 +21,7 @@ use futures_core::Stream;
 
 use crate::agent::{ConfigError, ModelConfig, Provider, Secret, SecretRef};
 
+pub(crate) use assemble::{Begun, in_time};
 pub use assemble::{Completion, complete};
 pub use offline::Offline;
 pub use request::{ChatRequest, Message, ToolCall, ToolChoice};
@@ -36,7 +37,10 @@ pub trait ChatModel: Send + Sync + 'static {
     /// What answered, as users see it in a reply: `offline`, or provider and model name.
     fn name(&self) -> &str;
 
-    /// Starts one call. Nothing happens before the stream is polled; dropping the stream ends the call.
+    /// Starts one call; dropping the stream ends it.
+    ///
+    /// Agents call this on the blocking pool, so a model may compute its answer here. A tenant has a bounded number of places
+    /// there, and a turn that is cancelled meanwhile does not wait for the call. Polling the stream never computes for long.
     ///
     /// A well-behaved stream ends with [`ModelEvent::End`] or with an error. One that just stops was cut off.
     fn chat(&self, request: ChatRequest) -> ModelStream;

@@ -34,6 +34,7 @@ pub use recall::{RECALL, recall};
 pub use registry::Toolbox;
 pub(crate) use registry::missing_for;
 pub use remember::{REMEMBER, remember};
+pub(crate) use search_knowledge::search_knowledge_in;
 pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
 pub use typed::{TypedTool, parameters_of, tool};
 

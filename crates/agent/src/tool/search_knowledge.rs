@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::knowledge::Knowledge;
-use super::{Tool, ToolError, ToolOutput, tool};
+use super::{Tool, ToolOutput, tool};
+use crate::computing::Computing;
 
 /// The tool's name.
 pub const SEARCH_KNOWLEDGE: &str = "search_knowledge";
@@ -30,18 +31,23 @@ struct Arguments {
 /// Makes the tool over this knowledge.
 #[must_use]
 pub fn search_knowledge(knowledge: Knowledge) -> impl Tool {
+    search_knowledge_in(knowledge, Computing::new())
+}
+
+/// As [`search_knowledge`], in places that other work of the tenant uses too.
+pub(crate) fn search_knowledge_in(knowledge: Knowledge, computing: Computing) -> impl Tool {
     let description =
         "Searches the customer's own handbook: policies, opening times, instructions, troubleshooting.";
     let run = move |arguments: Arguments| {
-        let knowledge = knowledge.clone();
+        let (knowledge, computing) = (knowledge.clone(), computing.clone());
         async move {
             let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
             let scope = Scope::current()?;
-            let search = haversack::spawn_blocking(move || {
+            let search = computing.run(move || {
                 let _span = tracing::info_span!("blocking", what = "search_knowledge").entered();
                 knowledge.search(&scope, &arguments.query, limit)
             });
-            let found = search.await.map_err(|_| ToolError::Panicked)??;
+            let found = search.await??;
             ToolOutput::json(&found)
         }
     };

@@ -66,6 +66,7 @@ impl Schedules {
             busy: Busy::Queue,
             door: &door::CRON,
             answered,
+            place: None,
         };
         runner.submit(work)?;
         let outcome = loop {

@@ -14,6 +14,7 @@ use super::{Identity, Reply};
 use crate::GatewayError;
 use crate::account::Busy;
 use crate::message::Message;
+use crate::resume::Place;
 
 /// A message with its identity, on its way to a turn.
 pub(crate) struct Work {
@@ -23,6 +24,9 @@ pub(crate) struct Work {
     /// Which door its turn enters.
     pub(crate) door: &'static haversack::Boundary,
     pub(crate) answered: oneshot::Sender<Result<Reply, GatewayError>>,
+    /// Its place among the messages that were taken up, if it was; free when the work is over.
+    #[expect(dead_code, reason = "it is held, and dropped")]
+    pub(crate) place: Option<Place>,
 }
 
 impl Work {

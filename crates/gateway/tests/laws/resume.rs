@@ -7,7 +7,7 @@ use std::time::Duration;
 use haversack_gateway::{Arrival, Hooks, Reply, Responder};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::callbacks::Callbacks;
 use crate::house::{Answers, House, Post, account, echo, options};
@@ -139,4 +139,42 @@ async fn a_message_that_ends_every_process_that_works_on_it_is_given_up_and_its_
     let heard = [callbacks.next().await, callbacks.next().await];
     assert!(heard.iter().any(|heard| heard.text.contains("given up") && heard.body["in_reply_to"] == "m1"));
     assert!(heard.iter().any(|heard| heard.text == "echo m2"));
+}
+
+#[tokio::test]
+async fn a_backlog_is_taken_up_a_bounded_number_at_a_time() {
+    let mut callbacks = Callbacks::start().await;
+    let (responder, mut began) = deaf();
+    let house = House::open(vec![account("shop", "acme", &callbacks.origin)], responder).await;
+    for number in 0..20 {
+        let id = format!("m{number}");
+        let post = Post::new("shop", &id, &id).in_thread(&id).calling(callbacks.url("/in"));
+        assert_eq!(post.send(&house).await.0, 202);
+        began.recv().await.unwrap();
+    }
+    house.gateway.drain(Duration::ZERO).await;
+    let folder = house.close().await;
+
+    let gate = Arc::new(Semaphore::new(0));
+    let (begins, mut began) = mpsc::unbounded_channel();
+    let held = gate.clone();
+    let responder: Arc<dyn Responder> = Arc::new(Answers(move |arrival: Arrival| {
+        let _ = begins.send(());
+        let held = held.clone();
+        async move {
+            held.acquire().await.unwrap().forget();
+            Ok(Reply::new(arrival.message().unwrap().text.clone()))
+        }
+    }));
+    let accounts = vec![account("shop", "acme", &callbacks.origin)];
+    let house = House::in_folder(folder, accounts, options(), |_| responder).await;
+    for _ in 0..16 {
+        began.recv().await.unwrap();
+    }
+    assert_eq!(house.gateway.resume().await.unwrap(), 0, "a tenant has this many places");
+    assert!(began.try_recv().is_err());
+    gate.add_permits(20);
+    for _ in 0..20 {
+        callbacks.next().await;
+    }
 }

@@ -9,4 +9,7 @@
 
 #[allow(dead_code)] // the areas use different parts of it
 mod installation;
+#[allow(dead_code)] // the areas use different parts of it
+mod installation;
 mod jobs;
+mod security;

@@ -9,6 +9,7 @@
 mod bad_input;
 mod cancel;
 mod cli;
+mod computing;
 mod config;
 mod drain;
 mod gateway;
