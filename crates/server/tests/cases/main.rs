@@ -9,7 +9,5 @@
 
 #[allow(dead_code)] // the areas use different parts of it
 mod installation;
-#[allow(dead_code)] // the areas use different parts of it
-mod installation;
 mod jobs;
 mod security;
