@@ -97,7 +97,7 @@ impl TurnError {
             Self::Cancelled => "HV0231",
             Self::Interrupted(_) => "HV0232",
             Self::Model(ModelError::Timeout(_)) => "HV0302",
-            Self::Model(ModelError::Misconfigured(_) | ModelError::Refused(_)) => "HV0303",
+            Self::Model(ModelError::Misconfigured(_) | ModelError::Refused { .. }) => "HV0303",
             Self::Model(_) => "HV0301",
             Self::Budget { .. } => "HV0304",
             Self::Memory(MemoryError::Store(error)) | Self::Store(error) => store_code(error),

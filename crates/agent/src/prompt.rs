@@ -144,7 +144,11 @@ impl Prompt<'_> {
         let mut messages = Vec::new();
         for past in self.material.past.exchanges.iter().filter(|past| fits.contains(past.turn.as_str())) {
             messages.push(Message::User { text: past.user.clone() });
-            messages.push(Message::Assistant { text: past.assistant.clone(), calls: Vec::new() });
+            messages.push(Message::Assistant {
+                text: past.assistant.clone(),
+                calls: Vec::new(),
+                thoughts: None,
+            });
         }
         messages.push(Message::User { text: self.material.message.clone() });
         let steps = self.steps.iter().enumerate().filter(|(at, _)| fits.contains(step_id(*at).as_str()));
@@ -216,7 +220,7 @@ fn cost_text(message: &Message) -> String {
     match message {
         Message::User { text } => text.clone(),
         Message::Tool { content, .. } => content.clone(),
-        Message::Assistant { text, calls } => {
+        Message::Assistant { text, calls, .. } => {
             let calls = calls.iter().map(|call| format!("{} {}", call.name, call.arguments));
             [text.clone()].into_iter().chain(calls).collect::<Vec<_>>().join("\n")
         }

@@ -32,6 +32,12 @@ pub(crate) struct Specialist {
     pub(crate) tools: Toolbox,
 }
 
+/// What a reply ends with that the provider cut at its length limit.
+const CUT: &str = "\n\n[The answer was cut at the model's length limit.]";
+/// What the last call of a turn is told, when the turn has used up its steps.
+const LAST: &str =
+    "No more tools can be called in this turn. Answer with what is known by now, and say what is missing.";
+
 /// What every specialist works with. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Desk {
@@ -93,15 +99,20 @@ impl Desk {
         let limits = &self.limits;
         let (mut steps, mut tools) = (Arc::new(Vec::new()), Vec::new());
         let mut left = limits.steps;
-        while left > 0 {
+        let mut empty = false;
+        loop {
             if let Some(turn) = turn
                 && turn.hear(Arc::make_mut(&mut steps)).await?
             {
                 // Words are worth as many steps as they would have had in a turn of their own.
                 left = limits.steps;
             }
-            left -= 1;
-            let instructions = specialist.prompt.clone();
+            // With its steps used up, a turn still ends with an answer: one more call that may not use tools.
+            let last = left == 0;
+            let choice = if last { ToolChoice::Never } else { ToolChoice::Auto };
+            let instructions =
+                if last { format!("{}\n\n{LAST}", specialist.prompt) } else { specialist.prompt.clone() };
+            left = left.saturating_sub(1);
             let (material, so_far) = (Arc::clone(material), Arc::clone(&steps));
             let (tools_of_it, budget) = (specialist.tools.specs(), limits.buffer_tokens);
             let prompt = move || {
@@ -110,29 +121,41 @@ impl Desk {
                     material: &material,
                     steps: &so_far,
                     tools: tools_of_it,
-                    choice: ToolChoice::Auto,
+                    choice,
                 };
                 prompt.assemble(entry, budget)
             };
             let tell = |text: &str| Ok(events.emit(TurnEvent::TextDelta { text: text.to_owned() })?);
             let (completion, manifest) = self.ask(prompt, tell).await?;
-            let text = completion.text;
+            let mut text = completion.text;
             if completion.calls.is_empty() {
                 if text.trim().is_empty() {
-                    return Err(ModelError::Malformed("an answer without text and without tool calls").into());
+                    if empty {
+                        let why = "two answers in a row without text and without tool calls";
+                        return Err(ModelError::Malformed(why).into());
+                    }
+                    // Models do that once in a while; the same question then gets an answer.
+                    (empty, left) = (true, left.saturating_add(1));
+                    continue;
+                }
+                if completion.cut {
+                    text.push_str(CUT);
+                    events.emit(TurnEvent::TextDelta { text: CUT.to_owned() })?;
                 }
                 return Ok(Worked { text, tools, manifest, steps: Arc::unwrap_or_clone(steps) });
             }
+            if last {
+                return Err(TurnError::Budget { steps: limits.steps });
+            }
             let calls = with_unique_ids(completion.calls, &steps);
             let done = self.dispatch.run(entry, &specialist.tools, &calls, events).await?;
-            let mut step = vec![Message::Assistant { text, calls }];
+            let mut step = vec![Message::Assistant { text, calls, thoughts: completion.thoughts }];
             for one in done {
                 step.push(one.message);
                 tools.push(one.usage);
             }
             Arc::make_mut(&mut steps).push(step);
         }
-        Err(TurnError::Budget { steps: limits.steps })
     }
 
     /// Makes a prompt and begins the model's call on the blocking pool, in one of the tenant's places there, and reads the

@@ -95,7 +95,7 @@ impl Fault {
     }
 
     /// The cause and its causes in one line, for the log. Error texts of this product hold nothing that was
-    /// said or stored.
+    /// said or stored; a provider's own message about a failed model call is redacted and shortened.
     pub fn causes(&self) -> String {
         let mut cause = self.source();
         let mut line = String::new();

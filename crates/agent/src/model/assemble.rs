@@ -12,7 +12,9 @@ use haversack::well_known::{CANCEL, DEADLINE, Deadline};
 use serde_json::Value;
 use tracing::{Instrument, Span};
 
-use super::{ChatModel, ChatRequest, ModelError, ModelEvent, ModelStream, ToolCall, ToolCallDelta, Usage};
+use super::{
+    ChatModel, ChatRequest, ModelError, ModelEvent, ModelStream, Thoughts, ToolCall, ToolCallDelta, Usage,
+};
 use crate::error::TurnError;
 
 /// A whole answer.
@@ -24,6 +26,10 @@ pub struct Completion {
     pub calls: Vec<ToolCall>,
     /// What the call cost, when the provider said so.
     pub usage: Option<Usage>,
+    /// The reasoning that the provider wants back with this answer.
+    pub thoughts: Option<Thoughts>,
+    /// True if the provider cut the answer at its length limit.
+    pub cut: bool,
 }
 
 /// Makes one call and assembles its answer; `on_text` sees each piece of text as it arrives.
@@ -102,6 +108,8 @@ async fn collect(
             }
             Some(Ok(ModelEvent::ToolCall(piece))) => add(&mut pieces, piece),
             Some(Ok(ModelEvent::Usage(usage))) => whole.usage = Some(usage),
+            Some(Ok(ModelEvent::Thoughts(thoughts))) => whole.thoughts = Some(thoughts),
+            Some(Ok(ModelEvent::Cut)) => whole.cut = true,
             Some(Ok(ModelEvent::End)) => break,
             Some(Err(error)) => return Err(error.into()),
             None => return Err(ModelError::Malformed("the stream ended before its end mark").into()),

@@ -24,7 +24,7 @@ use crate::agent::{ConfigError, ModelConfig, Provider, Secret, SecretRef};
 pub(crate) use assemble::{Begun, in_time};
 pub use assemble::{Completion, complete};
 pub use offline::Offline;
-pub use request::{ChatRequest, Message, ToolCall, ToolChoice};
+pub use request::{ChatRequest, Message, Thoughts, ToolCall, ToolChoice};
 #[cfg(feature = "testing")]
 pub use scripted::ScriptedModel;
 
@@ -56,8 +56,12 @@ pub enum ModelEvent {
     Text(String),
     /// A piece of a tool call.
     ToolCall(ToolCallDelta),
+    /// The reasoning behind the answer, whole, when the provider wants it back.
+    Thoughts(Thoughts),
     /// What the call cost, when the provider says so.
     Usage(Usage),
+    /// The provider cut the answer at its length limit.
+    Cut,
     /// The answer is complete.
     End,
 }
@@ -95,19 +99,28 @@ pub enum ModelError {
     #[error("the model's endpoint could not be reached; check `agent.model.base_url` and the network")]
     Unreachable(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
     /// The provider answered with a failure status, after the configured retries.
-    #[error("the model's endpoint answered with status {status} ({attempts} attempts)")]
+    #[error("the model's endpoint answered with status {status}{}", hint(*status))]
     Status {
         /// The HTTP status of the last attempt.
         status: u16,
-        /// How often the call was made.
+        /// The number of calls that were made.
         attempts: u32,
+        /// The provider's own words, for the operator.
+        #[source]
+        said: Option<Box<Said>>,
     },
     /// The provider refused the credentials.
-    #[error("the model's endpoint refused the credentials (status {0}); check `agent.model.api_key`")]
-    Refused(u16),
+    #[error("the model's endpoint refused the credentials (status {status}); check `agent.model.api_key`")]
+    Refused {
+        /// 401 or 403.
+        status: u16,
+        /// The provider's own words, for the operator.
+        #[source]
+        said: Option<Box<Said>>,
+    },
     /// The provider said in the middle of its answer that it failed.
     #[error("the model's endpoint reported an error while it answered")]
-    Reported,
+    Reported(#[source] Option<Box<Said>>),
     /// The answer was not what the protocol says, or ended in the middle.
     #[error("the model's answer was malformed: {0}")]
     Malformed(&'static str),
@@ -119,14 +132,35 @@ pub enum ModelError {
     ScriptEnded,
 }
 
+/// An error text of a provider, with the host and the model that it came from. It is the source of a [`ModelError`], so
+/// that logs, `doctor` and the command line show it, and replies to clients do not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{model} at {host} said: {text}")]
+pub struct Said {
+    /// The model's name, with its provider.
+    pub model: String,
+    /// The host of the endpoint; `the provider` where the configuration names none.
+    pub host: String,
+    /// At most 300 characters on one line, without secrets.
+    pub text: String,
+}
+
+fn hint(status: u16) -> &'static str {
+    match status {
+        404 => "; check `agent.model.name` and `agent.model.base_url`",
+        429 => "; the provider's rate or quota is used up",
+        _ => "",
+    }
+}
+
 impl ModelError {
     /// True when the same call may succeed later: timeouts, overload, a broken connection.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Timeout(_) | Self::Unreachable(_) | Self::Reported => true,
+            Self::Timeout(_) | Self::Unreachable(_) | Self::Reported(_) => true,
             Self::Status { status, .. } => *status == 429 || *status >= 500,
-            Self::Refused(_) | Self::Malformed(_) | Self::Misconfigured(_) | Self::ScriptEnded => false,
+            Self::Refused { .. } | Self::Malformed(_) | Self::Misconfigured(_) | Self::ScriptEnded => false,
         }
     }
 }

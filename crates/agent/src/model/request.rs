@@ -50,6 +50,9 @@ pub enum Message {
         /// The tools it asked for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         calls: Vec<ToolCall>,
+        /// The reasoning that the provider wants back with this message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thoughts: Option<Thoughts>,
     },
     /// What a tool returned.
     Tool {
@@ -75,6 +78,12 @@ pub struct ToolCall {
     pub arguments: Value,
 }
 
+/// The reasoning and signatures of an answer, in the form of the model that gave them. Providers that reason between
+/// tool calls refuse the next call without them. Only that model reads them; no person is shown them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Thoughts(pub(crate) Value);
+
 /// Whether a model must call a tool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ToolChoice {
@@ -83,4 +92,6 @@ pub enum ToolChoice {
     Auto,
     /// One of the tools must be called: the supervisor's hand-over.
     Required,
+    /// No tool may be called: the last call of a turn that has used up its steps.
+    Never,
 }

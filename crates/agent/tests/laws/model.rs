@@ -47,8 +47,10 @@ async fn a_stream_that_just_stops_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_of_nothing_is_an_error() {
-    let house = House::solo(ScriptedModel::new([Answer::default()]), &[], Vec::new());
+async fn an_empty_answer_is_retried_once() {
+    let house = House::solo(ScriptedModel::new([Answer::default(), Answer::text("Hi.")]), &[], Vec::new());
+    assert_eq!(house.say("acme", "s", "Hello").await.unwrap().text, "Hi.");
+    let house = House::solo(ScriptedModel::new([Answer::default(), Answer::default()]), &[], Vec::new());
     let outcome = house.say("acme", "s", "Hello").await;
     assert!(matches!(outcome, Err(TurnError::Model(ModelError::Malformed(_)))), "{outcome:?}");
 }

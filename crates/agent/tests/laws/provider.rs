@@ -210,7 +210,7 @@ async fn the_request_says_what_ours_says() {
         system: "Be brief.".to_owned(),
         messages: vec![
             Message::User { text: "Who?".to_owned() },
-            Message::Assistant { text: String::new(), calls },
+            Message::Assistant { text: String::new(), calls, thoughts: None },
             Message::Tool {
                 call: "c1".to_owned(),
                 name: "recall".to_owned(),
@@ -248,13 +248,14 @@ async fn overload_is_retried_until_it_passes() {
 }
 
 #[tokio::test]
-async fn retries_end_and_say_so_without_the_providers_words() {
+async fn the_providers_words_are_the_source_of_the_error_and_no_part_of_its_text() {
     let (server, url) = Server::start([fails(500), fails(502), fails(500)]).await;
     let error = call(&model(&url, 1)).await.unwrap_err();
-    assert!(matches!(error, ModelError::Status { status: 502, attempts: 2 }), "{error:?}");
+    assert!(matches!(error, ModelError::Status { status: 502, attempts: 2, .. }), "{error:?}");
     assert_eq!(server.calls(), 2);
-    let words = format!("{error} {error:?}");
-    assert!(!words.contains("canary") && !words.contains("sk-own"), "{words}");
+    assert!(!error.to_string().contains("canary"), "a client reads it: {error}");
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(said, "openai::test-model at 127.0.0.1 said: canary-of-the-provider");
 }
 
 #[tokio::test]
@@ -262,7 +263,11 @@ async fn what_will_not_pass_is_not_retried() {
     for (status, refused) in [(401, true), (403, true), (400, false), (404, false)] {
         let (server, url) = Server::start([fails(status), says("Never.")]).await;
         let error = call(&model(&url, 3)).await.unwrap_err();
-        assert_eq!(matches!(error, ModelError::Refused(s) if s == status), refused, "{error:?}");
+        assert_eq!(
+            matches!(error, ModelError::Refused { status: s, .. } if s == status),
+            refused,
+            "{error:?}"
+        );
         assert_eq!(server.calls(), 1, "{status}");
     }
 }
@@ -306,7 +311,7 @@ async fn answers_that_break_the_protocol_are_errors() {
         ("data: {not json canary}\n\n", |e| matches!(e, ModelError::Malformed(_))),
         (&cut, |e| matches!(e, ModelError::Malformed(_))),
         ("", |e| matches!(e, ModelError::Malformed(_))),
-        (&reported, |e| matches!(e, ModelError::Reported)),
+        (&reported, |e| matches!(e, ModelError::Reported(Some(_)))),
         (&filtered, |e| matches!(e, ModelError::Malformed(_))),
         (&too_long, |e| matches!(e, ModelError::Malformed(_))),
     ];
@@ -314,7 +319,7 @@ async fn answers_that_break_the_protocol_are_errors() {
         let (_, url) = Server::start([streams(&[body])]).await;
         let error = call(&model(&url, 0)).await.unwrap_err();
         assert!(expected(&error), "{body}: {error:?}");
-        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+        assert!(!error.to_string().contains("canary"), "{error:?}");
     }
     let invalid = Act::Say {
         status: 200,
@@ -448,4 +453,75 @@ fn the_environment_is_not_read() {
     let said = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
     assert!(said.contains("1 passed"), "the test was found: {said}");
+}
+
+#[tokio::test]
+async fn reasoning_goes_back_to_the_provider_with_its_tool_call() {
+    let reasons = delta(json!({ "role": "assistant", "reasoning_content": "Look it up first." }));
+    let calls = delta(
+        json!({ "tool_calls": [{ "index": 0, "id": "c1", "function": { "name": "recall", "arguments": "{}" } }] }),
+    );
+    let (server, url) =
+        Server::start([streams(&[&reasons, &calls, &end("tool_calls")]), says("Found.")]).await;
+    let model = model(&url, 0);
+    let first = call(&model).await.unwrap();
+    assert_eq!(first.text, "");
+    let stored = serde_json::to_string(&Message::Assistant {
+        text: first.text,
+        calls: first.calls,
+        thoughts: first.thoughts,
+    });
+    let again = serde_json::from_str(&stored.unwrap()).unwrap();
+    let result = Message::Tool {
+        call: "c1".to_owned(),
+        name: "recall".to_owned(),
+        ok: true,
+        content: "[]".to_owned(),
+    };
+    let mut request = asking("Who?");
+    request.messages.extend([again, result]);
+    complete(&model, request, |_| Ok(())).await.unwrap();
+    assert_eq!(server.body(1)["messages"][1]["reasoning_content"], "Look it up first.", "{}", server.body(1));
+}
+
+#[tokio::test]
+async fn thinking_in_tags_never_reaches_a_person() {
+    let pieces = ["<th", "ink>The user says", " hi.</thi", "nk>\n\n", "Hello."];
+    let pieces: Vec<String> = pieces.iter().map(|text| delta(json!({ "content": text }))).collect();
+    let mut all: Vec<&str> = pieces.iter().map(String::as_str).collect();
+    let end = end("stop");
+    all.push(&end);
+    let (_, url) = Server::start([streams(&all)]).await;
+    let mut heard = String::new();
+    let model = model(&url, 0);
+    let answer = complete(&model, asking("hi"), |text| {
+        heard.push_str(text);
+        Ok(())
+    });
+    assert_eq!(answer.await.unwrap().text, "Hello.");
+    assert_eq!(heard, "Hello.");
+}
+
+#[tokio::test]
+async fn an_answer_cut_by_length_says_so() {
+    let (_, url) =
+        Server::start([streams(&[&delta(json!({ "content": "First, you" })), &end("length")])]).await;
+    let answer = call(&model(&url, 0)).await.unwrap();
+    assert_eq!((answer.text.as_str(), answer.cut), ("First, you", true));
+}
+
+#[tokio::test]
+async fn a_wait_that_is_too_long_fails_at_once() {
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let date: &'static str =
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&later).unwrap().leak();
+    for wait in ["45", date] {
+        let body = Bytes::from_static(b"{\"error\":{\"message\":\"slow down\"}}");
+        let busy =
+            Act::Say { status: 429, headers: vec![("retry-after", wait)], pieces: vec![body], hang: false };
+        let (server, url) = Server::start([busy, says("Never.")]).await;
+        let error = call(&model(&url, 3)).await.unwrap_err();
+        assert!(matches!(error, ModelError::Status { status: 429, attempts: 1, .. }), "{error:?}");
+        assert_eq!(server.calls(), 1, "{wait}");
+    }
 }

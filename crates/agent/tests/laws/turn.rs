@@ -9,8 +9,8 @@ use haversack::testing::Isolated;
 use haversack::well_known::{CANCEL, Cancel, DEADLINE, Deadline};
 use haversack::{FutureExt, Visit};
 use haversack_agent::history::TurnStatus;
-use haversack_agent::model::ScriptedModel;
 use haversack_agent::model::scripted::Answer;
+use haversack_agent::model::{ScriptedModel, ToolChoice};
 use haversack_agent::tool::{ToolError, ToolOutput, tool};
 use haversack_agent::{AgentConfig, EventSink, Late, TurnError};
 use haversack_store::sqlite::Connection;
@@ -279,12 +279,23 @@ async fn a_deadline_ends_the_turn() {
 }
 
 #[tokio::test]
+async fn a_turn_out_of_steps_still_gets_an_answer() {
+    let model = ScriptedModel::by(|request| match request.choice {
+        ToolChoice::Never => Answer::text("This is what I know."),
+        _ => Answer::call("recall", json!({ "query": "again" })),
+    });
+    let house = House::solo(model, &["recall"], Vec::new());
+    assert_eq!(house.say("acme", "s", "Loop").await.unwrap().text, "This is what I know.");
+}
+
+#[tokio::test]
 async fn steps_are_bounded() {
     let model = ScriptedModel::by(|_| Answer::call("recall", json!({ "query": "again" })));
     let house = House::solo(model.clone(), &["recall"], Vec::new());
     let outcome = house.say("acme", "s", "Loop").await;
     assert!(matches!(outcome, Err(TurnError::Budget { steps: 6 })), "{outcome:?}");
-    assert_eq!(model.seen().len(), 6);
+    assert_eq!(model.seen().len(), 7, "the last one may not call a tool");
+    assert_eq!(model.seen()[6].choice, ToolChoice::Never);
     assert_eq!(outcome.unwrap_err().code(), "HV0304");
 }
 

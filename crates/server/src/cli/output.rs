@@ -98,7 +98,7 @@ impl Output {
     pub fn error(&self, error: &anyhow::Error) {
         let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
         let code = fault.map(|fault| fault.code().id());
-        let detail = format!("{error:#}");
+        let detail = told(error);
         let mut stderr = std::io::stderr();
         if self.json {
             let error = JsonError { error: JsonErrorBody { code, detail } };
@@ -144,6 +144,23 @@ impl Output {
     }
 }
 
+/// An error and its causes on one line. A cause that the text before it already quotes is left out.
+fn told(error: &anyhow::Error) -> String {
+    let same = |text: &str| text.trim_end_matches('.').to_lowercase();
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if same(&line).contains(&same(&cause)) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.truncate(line.trim_end_matches('.').len());
+            line.push_str(": ");
+        }
+        line.push_str(&cause);
+    }
+    line
+}
+
 /// Text without anything that steers a terminal: of the control characters only line break and tab stay.
 pub fn plain(text: &str) -> Cow<'_, str> {
     let steers = |c: char| {
@@ -159,7 +176,21 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{plain, told};
+
+    #[test]
+    fn an_error_does_not_repeat_its_causes() {
+        let cause = anyhow::anyhow!("the data folder data is in use by process 1");
+        assert_eq!(
+            told(&cause.context("The data folder is in use.")),
+            "The data folder is in use: the data folder data is in use by process 1"
+        );
+        let cause = anyhow::anyhow!("the model's endpoint answered with status 404");
+        assert_eq!(
+            told(&cause.context("The model's endpoint answered with status 404.")),
+            "The model's endpoint answered with status 404."
+        );
+    }
 
     #[test]
     fn a_reply_cannot_steer_the_terminal() {

@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::instrument::WithSubscriber;
 
 use super::fault::{Fault, sort};
-use super::{Line, convert};
+use super::{Line, convert, think};
 use crate::model::{ModelError, ModelEvent, ModelStream, ToolCallDelta, ToolChoice, Usage};
 
-/// Nobody waits longer than this between two attempts, whatever a provider asks for.
+/// The longest wait between two attempts. If the provider asks for more, the call fails at once.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 pub(super) fn stream(
@@ -36,6 +36,7 @@ pub(super) fn stream(
         attempts: 0,
         live: None,
         ready: VecDeque::new(),
+        filter: think::Filter::default(),
         spoke: false,
         over: false,
     };
@@ -52,6 +53,7 @@ struct Call {
     attempts: u32,
     live: Option<(Pin<Box<ChatStream>>, Instant)>,
     ready: VecDeque<ModelEvent>,
+    filter: think::Filter,
     /// Something of this call has been passed on.
     spoke: bool,
     over: bool,
@@ -69,13 +71,20 @@ impl Call {
             }
             if let Err(fault) = self.advance().await {
                 self.live = None;
-                let again = !self.spoke && self.attempts <= self.line.retries && fault.error.is_transient();
+                let waits = fault.retry_after.is_none_or(|asked| asked <= LONGEST_WAIT);
+                let again =
+                    !self.spoke && waits && self.attempts <= self.line.retries && fault.error.is_transient();
                 if !again {
                     self.over = true;
                     return Some(Err(fault.error));
                 }
                 let wait = self.wait(fault.retry_after);
-                tracing::info!(attempt = self.attempts, error = %fault.error, "a model call is retried");
+                self.filter = think::Filter::default();
+                tracing::info!(
+                    attempt = self.attempts,
+                    error = &fault.error as &dyn std::error::Error,
+                    "a model call is retried"
+                );
                 sleep(wait).await;
             }
         }
@@ -93,26 +102,31 @@ impl Call {
                 let begun = self.line.client.exec_chat_stream(model, request, Some(&self.options));
                 let begun = timeout_at(deadline, begun.with_subscriber(tracing::Dispatch::none())).await;
                 let begun = begun.map_err(|_| ModelError::Timeout(limit))?;
-                let response = begun.map_err(|error| sort(error, self.attempts, limit))?;
+                let response = begun.map_err(|error| sort(error, self.attempts, &self.line))?;
                 self.live.insert((Box::pin(response.stream), deadline))
             }
         };
         let next = timeout_at(*deadline, stream.next().with_subscriber(tracing::Dispatch::none())).await;
         match next.map_err(|_| ModelError::Timeout(limit))? {
             Some(Ok(event)) => self.take(event),
-            Some(Err(error)) => Err(sort(error, self.attempts, limit)),
-            None => Err(ModelError::Malformed("the stream ended before its end mark").into()),
+            Some(Err(error)) => Err(sort(error, self.attempts, &self.line)),
+            None => {
+                let why =
+                    "the stream ended before its end mark; check that `agent.model.base_url` is the API's";
+                Err(ModelError::Malformed(why).into())
+            }
         }
     }
 
     fn take(&mut self, event: ChatStreamEvent) -> Result<(), Fault> {
         match event {
-            ChatStreamEvent::Chunk(chunk) if !chunk.content.is_empty() => {
-                self.ready.push_back(ModelEvent::Text(chunk.content));
+            ChatStreamEvent::Chunk(chunk) => {
+                let text = self.filter.push(&chunk.content);
+                self.say(text);
             }
             ChatStreamEvent::End(end) => self.finish(end)?,
-            // Pieces of tool calls are assembled by the library, which knows each provider's way of cutting
-            // them; reasoning is not part of an answer.
+            // Pieces of tool calls and of reasoning are assembled by the library, which knows each provider's way of
+            // cutting them. Both come with the end.
             _ => {}
         }
         Ok(())
@@ -121,8 +135,12 @@ impl Call {
     fn finish(&mut self, mut end: StreamEnd) -> Result<(), Fault> {
         self.over = true;
         self.live = None;
+        let text = self.filter.finish();
+        self.say(text);
         let stop = end.captured_stop_reason.take();
         let usage = end.captured_usage.take();
+        let reasoning = end.captured_reasoning_content.take();
+        let thoughts = convert::thoughts(end.captured_content.as_ref(), reasoning);
         let calls = end.captured_into_tool_calls().unwrap_or_default();
         match stop {
             Some(StopReason::ContentFilter(_)) => {
@@ -131,6 +149,7 @@ impl Call {
             Some(StopReason::MaxTokens(_)) if !calls.is_empty() => {
                 return Err(ModelError::Malformed("it was cut inside a tool call").into());
             }
+            Some(StopReason::MaxTokens(_)) => self.ready.push_back(ModelEvent::Cut),
             _ => {}
         }
         for (index, call) in calls.into_iter().enumerate() {
@@ -141,6 +160,7 @@ impl Call {
             let piece = ToolCallDelta { index, id: Some(call.call_id), name: Some(call.fn_name), arguments };
             self.ready.push_back(ModelEvent::ToolCall(piece));
         }
+        self.ready.extend(thoughts.map(ModelEvent::Thoughts));
         if let Some(usage) = usage {
             let count = |tokens: Option<i32>| tokens.and_then(|t| u64::try_from(t).ok()).unwrap_or_default();
             let (input, output) = (count(usage.prompt_tokens), count(usage.completion_tokens));
@@ -148,6 +168,12 @@ impl Call {
         }
         self.ready.push_back(ModelEvent::End);
         Ok(())
+    }
+
+    fn say(&mut self, text: String) {
+        if !text.is_empty() {
+            self.ready.push_back(ModelEvent::Text(text));
+        }
     }
 
     /// Doubles with each attempt, and spreads: many turns that failed together should not return together.

@@ -1,7 +1,7 @@
 //! Our requests in the words of `genai`.
 //!
-//! A mapping and nothing else: roles, tool calls, tool results, schemas. Only the model of this module's
-//! parent maps.
+//! A mapping and nothing else: roles, tool calls, tool results, schemas, and the reasoning that goes back to the
+//! provider. Only the model of this module's parent maps.
 
 use std::time::Duration;
 
@@ -9,8 +9,20 @@ use genai::chat::{
     ChatMessage, ChatOptions, ChatRequest as TheirRequest, ContentPart, MessageContent, Tool,
     ToolCall as TheirCall, ToolChoice as TheirChoice, ToolResponse,
 };
+use serde::{Deserialize, Serialize};
 
-use crate::model::{ChatRequest, Message, ToolCall, ToolChoice};
+use crate::model::{ChatRequest, Message, Thoughts, ToolCall, ToolChoice};
+
+/// The form of [`Thoughts`] that this model writes and reads.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    /// Reasoning and signatures in front of the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<ContentPart>,
+    /// The signatures of each tool call, in the order of the calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    calls: Vec<Option<Vec<String>>>,
+}
 
 /// The request, and whether a tool must be called.
 pub(super) fn request(ours: ChatRequest) -> (TheirRequest, ToolChoice) {
@@ -33,6 +45,7 @@ pub(super) fn options(timeout: Duration) -> ChatOptions {
     ChatOptions::default()
         .with_capture_usage(true)
         .with_capture_tool_calls(true)
+        .with_capture_reasoning_content(true)
         .with_stream_header_timeout(timeout)
         .with_stream_read_timeout(timeout)
 }
@@ -42,18 +55,27 @@ pub(super) fn with_choice(options: ChatOptions, choice: ToolChoice) -> ChatOptio
     match choice {
         ToolChoice::Auto => options,
         ToolChoice::Required => options.with_tool_choice(TheirChoice::Required),
+        ToolChoice::Never => options.with_tool_choice(TheirChoice::None),
     }
 }
 
 fn message(ours: Message) -> ChatMessage {
     match ours {
         Message::User { text } => ChatMessage::user(text),
-        Message::Assistant { text, calls } if calls.is_empty() => ChatMessage::assistant(text),
-        Message::Assistant { text, calls } => {
-            let text = (!text.is_empty()).then_some(ContentPart::Text(text));
-            let parts =
-                text.into_iter().chain(calls.into_iter().map(|call| ContentPart::ToolCall(their_call(call))));
-            ChatMessage::assistant(MessageContent::from_parts(parts.collect::<Vec<_>>()))
+        Message::Assistant { text, calls, .. } if calls.is_empty() => ChatMessage::assistant(text),
+        Message::Assistant { text, calls, thoughts } => {
+            // Thoughts of another version or another model are left out; the provider then decides without them.
+            let kept =
+                thoughts.and_then(|kept| serde_json::from_value::<Kept>(kept.0).ok()).unwrap_or_default();
+            let mut signatures = kept.calls.into_iter();
+            let mut parts = kept.parts;
+            parts.extend((!text.is_empty()).then_some(ContentPart::Text(text)));
+            parts.extend(
+                calls
+                    .into_iter()
+                    .map(|call| ContentPart::ToolCall(their_call(call, signatures.next().flatten()))),
+            );
+            ChatMessage::assistant(MessageContent::from_parts(parts))
         }
         Message::Tool { call, name, content, .. } => {
             let mut response = ToolResponse::new(call, content);
@@ -63,7 +85,34 @@ fn message(ours: Message) -> ChatMessage {
     }
 }
 
-fn their_call(ours: ToolCall) -> TheirCall {
+fn their_call(ours: ToolCall, signatures: Option<Vec<String>>) -> TheirCall {
     let ToolCall { id, name, arguments } = ours;
-    TheirCall { call_id: id, fn_name: name, fn_arguments: arguments, thought_signatures: None }
+    TheirCall { call_id: id, fn_name: name, fn_arguments: arguments, thought_signatures: signatures }
+}
+
+/// What of an answer has to go back with it: its reasoning, its signatures, and those of its calls. None when there is
+/// nothing of the kind.
+pub(super) fn thoughts(content: Option<&MessageContent>, reasoning: Option<String>) -> Option<Thoughts> {
+    let all = content.map(MessageContent::parts).into_iter().flatten();
+    let mut kept = Kept::default();
+    for part in all {
+        match part {
+            ContentPart::ToolCall(call) => kept.calls.push(call.thought_signatures.clone()),
+            ContentPart::ThoughtSignature(_) | ContentPart::ReasoningContent(_) | ContentPart::Custom(_) => {
+                kept.parts.push(part.clone());
+            }
+            _ => {}
+        }
+    }
+    let has_reasoning = kept.parts.iter().any(|part| matches!(part, ContentPart::ReasoningContent(_)));
+    if !has_reasoning {
+        kept.parts.extend(reasoning.map(ContentPart::ReasoningContent));
+    }
+    if kept.calls.iter().all(Option::is_none) {
+        kept.calls.clear();
+    }
+    if kept.parts.is_empty() && kept.calls.is_empty() {
+        return None;
+    }
+    serde_json::to_value(kept).ok().map(Thoughts)
 }

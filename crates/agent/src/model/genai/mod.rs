@@ -7,6 +7,8 @@
 mod call;
 mod convert;
 mod fault;
+mod said;
+mod think;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,11 @@ pub struct Genai {
 /// How calls are made.
 #[derive(Clone)]
 struct Line {
+    /// The model and the host, as the operator's log names them.
+    name: String,
+    host: String,
+    /// The key, so that it can be removed from what the provider says.
+    key: Option<Secret>,
     client: Client,
     model: ModelSpec,
     timeout: Duration,
@@ -52,7 +59,8 @@ impl Genai {
         let name = name.ok_or_else(|| refused("`name` is missing; give `provider::model`"))?;
         let kind = provider(name)?;
         let endpoint = config.base_url.as_deref().map(base_url).transpose()?;
-        let auth = auth(kind, endpoint.as_ref(), key)?;
+        let auth = auth(kind, endpoint.as_ref(), key.clone())?;
+        let host = endpoint.as_ref().and_then(Url::host_str).unwrap_or("the provider").to_owned();
         let timeout = Duration::from_secs(config.timeout_s);
         let client = client(&auth, timeout)?;
         let iden = ModelIden::new(kind, name);
@@ -63,8 +71,18 @@ impl Genai {
             }
             None => ModelSpec::from_iden(iden),
         };
-        let line = Line { client, model, timeout, retries: config.retries, first_wait: FIRST_WAIT };
-        Ok(Self { name: name.to_owned(), line: Arc::new(line) })
+        let name = name.to_owned();
+        let line = Line {
+            name: name.clone(),
+            host,
+            key,
+            client,
+            model,
+            timeout,
+            retries: config.retries,
+            first_wait: FIRST_WAIT,
+        };
+        Ok(Self { name, line: Arc::new(line) })
     }
 
     /// Another time limit for one attempt than the configuration's whole seconds.

@@ -220,7 +220,7 @@ async fn the_second_message_of_a_conversation_sees_what_was_said_to_the_first() 
     accepted(&post("m-2", "And in blue.", &inbox), &server).await;
     first.say("Painted.");
     let second = calls.recv().await.unwrap();
-    let painted = Message::Assistant { text: "Painted.".to_owned(), calls: Vec::new() };
+    let painted = Message::Assistant { text: "Painted.".to_owned(), calls: Vec::new(), thoughts: None };
     assert_eq!(second.request.messages, [user("Paint it."), painted, user("And in blue.")]);
     second.say("Blue now.");
     inbox.has(2).await;
