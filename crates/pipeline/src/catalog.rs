@@ -19,6 +19,7 @@ use crate::parameters::{digest, hex};
 use crate::run::RunId;
 use crate::run_log::{Leftover, folder_name};
 use crate::secrets::{Search, SecretSet};
+use crate::step::printed::{self, OutputPart, Part};
 use crate::step::{StepFailure, end_orphan};
 
 const MAX_DEPTH: usize = 32;
@@ -127,19 +128,9 @@ impl RunFolder {
         self.path.join(ATTEMPTS).join(number.to_string())
     }
 
-    /// What the attempt printed, at most `limit` bytes of its end; `None` when it has no file.
-    pub(crate) fn output(&self, number: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        use std::io::{Seek, SeekFrom};
-        let mut file = match std::fs::File::open(self.attempt_path(number).join(OUTPUT)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
-        let mut bytes = Vec::new();
-        file.take(limit).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+    /// A part of what the attempt printed.
+    pub(crate) fn output(&self, number: u64, part: OutputPart) -> io::Result<Part> {
+        printed::read(&self.attempt_path(number).join(OUTPUT), part)
     }
 }
 

@@ -64,4 +64,7 @@ pub use options::PipelineOptions;
 pub use parameters::Parameters;
 pub use pipeline::Pipeline;
 pub use pipelines::{Pipelines, Started};
-pub use step::{Function, Functions, StepCall, StepFailure, StepFuture, StepLog, StepOutput, StepRunner};
+pub use step::{
+    Function, Functions, OutputPart, Printed, StepCall, StepFailure, StepFuture, StepLog, StepOutput,
+    StepRunner,
+};

@@ -21,8 +21,9 @@ use crate::check::Finding;
 use crate::parameters::{Parameters, digest, hex};
 use crate::pipeline::Pipeline;
 use crate::run::{Executor, Live, RunEntry, RunId, RunStatus, RunView};
-use crate::run_log::{self, Deleted, Event, Follow, Leftover, NewRun, OwnRows, Said};
-use crate::step::Seats;
+use crate::run_log::{self, Deleted, Event, Follow, Leftover, NewRun, OwnRows, Said, What};
+use crate::step::printed::Part;
+use crate::step::{OutputPart, Printed, Seats};
 use crate::{PipelineError, PipelineOptions, sweep};
 
 /// Pipelines over one store. Cheap to clone.
@@ -379,16 +380,62 @@ impl Pipelines {
     ) -> impl Future<Output = Result<Vec<u8>, PipelineError>> + Send + 'static + use<> {
         let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
         async move {
+            match read_output(&shared, &rows?, &run, started, OutputPart::End { limit }).await? {
+                (0, ..) => Err(PipelineError::UnknownAttempt),
+                (_, _, bytes) => Ok(bytes),
+            }
+        }
+        .in_current_context()
+    }
+
+    /// A part of what a step printed: its last attempt, or the one of this number. `started` may name the attempt too, by the
+    /// number of the event that says that it started, as an earlier answer has it; without it the log is searched.
+    ///
+    /// # Errors
+    /// [`PipelineError::UnknownRun`]; [`PipelineError::UnknownAttempt`] if the step has no such attempt, which holds for
+    /// steps that only have branches; [`PipelineError::Folder`], and what the store meets.
+    #[track_caller]
+    pub fn printed(
+        &self,
+        run: &RunId,
+        step: &str,
+        attempt: Option<u32>,
+        started: Option<u64>,
+        part: OutputPart,
+    ) -> impl Future<Output = Result<Printed, PipelineError>> + Send + 'static + use<> {
+        let (shared, rows, run) = (Arc::clone(&self.shared), self.rows(), run.clone());
+        let step = step.to_owned();
+        async move {
             let rows = rows?;
-            let wanted = run.clone();
-            let read = rows.read("read a run", move |conn, owner| run_log::standing(conn, owner, &wanted));
-            let found = read.await?.ok_or(PipelineError::UnknownRun)?;
-            let folder = RunFolder::of(&shared.settings.catalog, rows.scope(), &run, &found.id);
-            let read = haversack::spawn_blocking(move || folder.output(started, limit)).await;
-            let read = read.map_err(|_| PipelineError::Internal("the pool is gone"))?;
-            let found = read
-                .map_err(|source| PipelineError::Folder { what: "read the output of an attempt", source })?;
-            found.ok_or(PipelineError::UnknownAttempt)
+            let mut found = None;
+            // One event where it is named, all of them where it is not.
+            let (mut after, limit) = started.map_or((0, SEARCHED), |started| (started.saturating_sub(1), 1));
+            loop {
+                let wanted = run.clone();
+                let read = rows.read("search a run's log", move |conn, owner| {
+                    run_log::page(conn, owner, &wanted, after, limit)
+                });
+                let page = read.await?.ok_or(PipelineError::UnknownRun)?;
+                let events = rows.apart(move |owner| run_log::opened(page.events, &page.id, owner)).await?;
+                let Some(last) = events.last().map(|event| event.number) else { break };
+                for event in events {
+                    match event.what {
+                        What::AttemptStarted { step: name, attempt: number, .. }
+                            if name == step && attempt.is_none_or(|attempt| attempt == number) =>
+                        {
+                            found = Some((event.number, number));
+                        }
+                        _ => {}
+                    }
+                }
+                if started.is_some() {
+                    break;
+                }
+                after = last;
+            }
+            let (started, attempt) = found.ok_or(PipelineError::UnknownAttempt)?;
+            let (size, offset, bytes) = read_output(&shared, &rows, &run, started, part).await?;
+            Ok(Printed { step, attempt, started, size, offset, bytes })
         }
         .in_current_context()
     }
@@ -433,4 +480,23 @@ impl Pipelines {
         };
         Ok((new, parameters))
     }
+}
+
+/// How many events of a log are searched at once.
+const SEARCHED: usize = 1_000;
+
+async fn read_output(
+    shared: &Shared,
+    rows: &OwnRows,
+    run: &RunId,
+    started: u64,
+    part: OutputPart,
+) -> Result<Part, PipelineError> {
+    let wanted = run.clone();
+    let read = rows.read("read a run", move |conn, owner| run_log::standing(conn, owner, &wanted));
+    let found = read.await?.ok_or(PipelineError::UnknownRun)?;
+    let folder = RunFolder::of(&shared.settings.catalog, rows.scope(), run, &found.id);
+    let read = haversack::spawn_blocking(move || folder.output(started, part)).await;
+    let read = read.map_err(|_| PipelineError::Internal("the pool is gone"))?;
+    read.map_err(|source| PipelineError::Folder { what: "read the output of an attempt", source })
 }

@@ -12,7 +12,7 @@ use haversack::JoinSet;
 use serde_json::Value;
 
 use super::chain::Chain;
-use super::execute::{Executor, Halt, Walked};
+use super::execute::{Executor, Halt, Walked, Why};
 use super::reduce;
 use crate::PipelineError;
 use crate::check::join;
@@ -27,7 +27,7 @@ const AT_A_TIME: usize = 64;
 const GATHERED_LIMIT: usize = 4 * 1024 * 1024;
 
 /// What the branches gave, or why the step failed.
-type Gathered = Result<BTreeMap<String, Value>, String>;
+type Gathered = Result<BTreeMap<String, Value>, Why>;
 
 /// A branch before it runs.
 struct Branch {
@@ -44,7 +44,7 @@ impl Executor {
         path: &str,
         values: &mut Values,
         chain: &mut Chain,
-    ) -> Result<Option<String>, Halt> {
+    ) -> Result<Option<Why>, Halt> {
         let hash = hex(values.hash());
         let before = self.past.outputs(path, &hash).cloned();
         let gathered = match before {
@@ -70,13 +70,14 @@ impl Executor {
                 self.gather(node, path, values, chain).await?
             }
         };
-        let (succeeded, outputs, reason) = match gathered {
+        let (succeeded, outputs, why) = match gathered {
             Ok(outputs) => (true, outputs, None),
-            Err(reason) => (false, BTreeMap::new(), Some(reason)),
+            Err(why) => (false, BTreeMap::new(), Some(why)),
         };
         take(values, &outputs);
-        chain.tell(What::StepEnded { step: path.to_owned(), succeeded, outputs, reason: reason.clone() });
-        Ok(reason)
+        let reason = why.as_ref().map(|why| why.reason.clone());
+        chain.tell(What::StepEnded { step: path.to_owned(), succeeded, outputs, reason });
+        Ok(why)
     }
 
     async fn gather(
@@ -98,7 +99,9 @@ impl Executor {
             }
             Node::Map { iterate_on, iterate_as, branch, reducer } => {
                 let Some(list) = values.get(iterate_on).and_then(|list| list.as_array()) else {
-                    return Ok(Err(format!("the parameter `{iterate_on}` is no list; give the map a list")));
+                    return Ok(Err(
+                        format!("the parameter `{iterate_on}` is no list; give the map a list").into()
+                    ));
                 };
                 let largest = self.shared.settings.largest_list;
                 if list.len() > largest {
@@ -106,7 +109,8 @@ impl Executor {
                         "the list `{iterate_on}` has {} elements, and a map takes at most {largest}; give it fewer, \
                          such as lists of several each",
                         list.len()
-                    )));
+                    )
+                    .into()));
                 }
                 let dag = Arc::new(Dag::clone(branch));
                 let of = |(at, element): (usize, &Value)| {
@@ -116,14 +120,15 @@ impl Executor {
                 };
                 match self.all(list.iter().enumerate().map(of).collect(), chain).await? {
                     Ok(ended) => self.reduce(reducer, lists(&ended), path, chain).await,
-                    Err(reason) => Ok(Err(reason)),
+                    Err(why) => Ok(Err(why)),
                 }
             }
             Node::Conditional { parameter, branches, default } => {
                 let Some(value) = values.get(parameter) else {
                     return Ok(Err(format!(
                         "the parameter `{parameter}` has no value here; give it one before"
-                    )));
+                    )
+                    .into()));
                 };
                 let chosen = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let (name, dag) = match (branches.get_key_value(&chosen), default) {
@@ -132,13 +137,13 @@ impl Executor {
                     (None, None) => {
                         let text =
                             format!("no branch is for the value of `{parameter}`; add it, or a `default`");
-                        return Ok(Err(text));
+                        return Ok(Err(text.into()));
                     }
                 };
                 let mut branch = values.branch();
                 match self.walk(dag, &join(path, name), &mut branch, chain).await? {
                     Walked::Succeeded => Ok(Ok(changes(&branch))),
-                    Walked::Failed(reason) => Ok(Err(reason)),
+                    Walked::Failed(why) => Ok(Err(why)),
                 }
             }
             Node::Loop { branch, max_iterations, break_on, index_as } => {
@@ -150,7 +155,7 @@ impl Executor {
                     let path = join(path, &format!("[{iteration}]"));
                     match self.walk(branch, &path, &mut inside, chain).await? {
                         Walked::Succeeded => {}
-                        Walked::Failed(reason) => return Ok(Err(reason)),
+                        Walked::Failed(why) => return Ok(Err(why)),
                     }
                     let ends = break_on
                         .as_ref()
@@ -172,14 +177,16 @@ impl Executor {
         self: &Arc<Self>,
         branches: Vec<Branch>,
         chain: &mut Chain,
-    ) -> Result<Result<Vec<Values>, String>, Halt> {
+    ) -> Result<Result<Vec<Values>, Why>, Halt> {
         // The log tells of the step before it tells of its branches.
         chain.flush(self).await?;
         let mut running = JoinSet::new();
-        let mut ended: Vec<Option<Result<Values, String>>> = branches.iter().map(|_| None).collect();
+        let mut ended: Vec<Option<Result<Values, Why>>> = branches.iter().map(|_| None).collect();
         let mut waiting = branches.into_iter().enumerate();
         let mut cancelled = false;
         let mut left = GATHERED_LIMIT;
+        // The first branch that failed so far. It alone keeps what it printed last.
+        let mut first: Option<usize> = None;
         loop {
             while running.len() < AT_A_TIME
                 && let Some((at, branch)) = waiting.next()
@@ -190,7 +197,19 @@ impl Executor {
             let Some(joined) = running.join_next().await else { break };
             let (at, outcome) = joined.map_err(|_| PipelineError::Internal("a branch of a run vanished"))?;
             match outcome {
-                Ok(outcome) => {
+                Ok(mut outcome) => {
+                    if let Err(why) = &mut outcome {
+                        match first {
+                            Some(earlier) if earlier < at => why.last_lines = None,
+                            Some(later) => {
+                                if let Some(Err(why)) = &mut ended[later] {
+                                    why.last_lines = None;
+                                }
+                                first = Some(at);
+                            }
+                            None => first = Some(at),
+                        }
+                    }
                     ended[at] = Some(outcome.and_then(|values| {
                         left = values.changes().try_fold(left, |left, (_, value)| {
                             Some(left - size_within(&**value, left)?)
@@ -211,7 +230,7 @@ impl Executor {
         Ok(ended.into_iter().flatten().collect())
     }
 
-    async fn branch(self: &Arc<Self>, branch: Branch) -> Result<Result<Values, String>, Halt> {
+    async fn branch(self: &Arc<Self>, branch: Branch) -> Result<Result<Values, Why>, Halt> {
         let Branch { path, dag, mut values } = branch;
         let mut chain = Chain::default();
         let walked = self.walk(&dag, &path, &mut values, &mut chain).await;
@@ -220,7 +239,7 @@ impl Executor {
         }
         match walked? {
             Walked::Succeeded => Ok(Ok(values)),
-            Walked::Failed(reason) => Ok(Err(reason)),
+            Walked::Failed(why) => Ok(Err(why)),
         }
     }
 
@@ -232,7 +251,7 @@ impl Executor {
         chain: &mut Chain,
     ) -> Result<Gathered, Halt> {
         if let Some(reduced) = reduce::built_in(reducer, &lists) {
-            return Ok(reduced);
+            return Ok(reduced.map_err(Why::from));
         }
         if lists.is_empty() {
             return Ok(Ok(BTreeMap::new()));
@@ -242,7 +261,7 @@ impl Executor {
         let mut values = reduce::values(lists);
         match self.task(&join(path, "[reduce]"), Some(&task), &mut values, chain).await? {
             None => Ok(Ok(changes(&values))),
-            Some(reason) => Ok(Err(format!("the reducer failed: {reason}"))),
+            Some(why) => Ok(Err(Why { reason: format!("the reducer failed: {}", why.reason), ..why })),
         }
     }
 }
@@ -270,7 +289,8 @@ fn merged(branches: Vec<Values>, rule: Merge) -> Gathered {
         Merge::Error if values.len() > 1 => Err(format!(
             "{} branches give `{name}` a value; say `merge: last` or `merge: list`, or rename one",
             values.len()
-        )),
+        )
+        .into()),
         Merge::Error | Merge::Last => Ok((name, values.pop().unwrap_or_default())),
     };
     given.into_iter().map(one).collect()

@@ -66,8 +66,22 @@ impl From<PipelineError> for Halt {
 /// Where a walk ended.
 pub(super) enum Walked {
     Succeeded,
-    /// Which step failed, and why.
-    Failed(String),
+    Failed(Why),
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug)]
+pub(super) struct Why {
+    /// Which step, and why.
+    pub(super) reason: String,
+    /// The last lines that it printed.
+    pub(super) last_lines: Option<String>,
+}
+
+impl<S: Into<String>> From<S> for Why {
+    fn from(reason: S) -> Self {
+        Self { reason: reason.into(), last_lines: None }
+    }
 }
 
 /// A walk of a graph inside a graph.
@@ -152,9 +166,9 @@ impl Executor {
         let code = Some(self.shared.settings.code.as_str()).filter(|code| self.past.code() != Some(*code));
         chain.tell(What::Began { code: code.map(str::to_owned) });
         let mut values = Values::of(view.parameters);
-        let (status, reason) = match self.walk(pipeline.dag(), "", &mut values, &mut chain).await {
+        let (status, why) = match self.walk(pipeline.dag(), "", &mut values, &mut chain).await {
             Ok(Walked::Succeeded) => (RunStatus::Succeeded, None),
-            Ok(Walked::Failed(reason)) => (RunStatus::Failed, Some(reason)),
+            Ok(Walked::Failed(why)) => (RunStatus::Failed, Some(why)),
             Err(Halt::Cancelled) if self.stop.is_overtaken() => return Err(PipelineError::TakenOver),
             Err(Halt::Cancelled) => {
                 // How its attempts ended is told first, and with it comes whether the run's end was asked for meanwhile.
@@ -169,7 +183,8 @@ impl Executor {
         tracing::Span::current().record("status", status.name());
         let outputs =
             values.changes().map(|(name, value)| (name.to_string(), serde_json::Value::clone(value)));
-        chain.tell(What::Ended { status, outputs: outputs.collect(), reason });
+        let (reason, last_lines) = why.map_or((None, None), |why| (Some(why.reason), why.last_lines));
+        chain.tell(What::Ended { status, outputs: outputs.collect(), reason, last_lines });
         match chain.flush(self).await {
             Ok(_) => {}
             Err(Halt::Error(error)) => return Err(error),
@@ -202,6 +217,7 @@ impl Executor {
                 got: Vec::new(),
                 put: Vec::new(),
                 reason: Some("its executor ended before it did".to_owned()),
+                last_lines: None,
             });
         }
     }
@@ -240,7 +256,7 @@ impl Executor {
     ) -> Walk<'a> {
         Box::pin(async move {
             let mut name = dag.start_at.as_str();
-            let mut reason = None;
+            let mut why = None;
             loop {
                 let missing = PipelineError::Internal("a stored graph names a step that it does not have");
                 let step = dag.step(name).ok_or(missing)?;
@@ -248,8 +264,8 @@ impl Executor {
                 match &step.node {
                     Node::Success => return Ok(Walked::Succeeded),
                     Node::Fail => {
-                        let reason = reason.unwrap_or_else(|| format!("{path}: the graph fails here"));
-                        return Ok(Walked::Failed(reason));
+                        let why = why.unwrap_or_else(|| format!("{path}: the graph fails here").into());
+                        return Ok(Walked::Failed(why));
                     }
                     _ => {}
                 }
@@ -263,14 +279,14 @@ impl Executor {
                     (Some(_), handler) => handler,
                 };
                 if let Some(failure) = failure {
-                    reason = Some(failure);
+                    why = Some(failure);
                 }
-                match (leads, reason.take()) {
+                match (leads, why.take()) {
                     (Some(leads), kept) => {
                         name = leads;
-                        reason = kept;
+                        why = kept;
                     }
-                    (None, Some(reason)) => return Ok(Walked::Failed(reason)),
+                    (None, Some(why)) => return Ok(Walked::Failed(why)),
                     (None, None) => return Err(PipelineError::Internal("a stored step leads nowhere").into()),
                 }
             }
@@ -284,13 +300,16 @@ impl Executor {
         path: &str,
         values: &mut Values,
         chain: &mut Chain,
-    ) -> Result<Option<String>, Halt> {
+    ) -> Result<Option<Why>, Halt> {
         let failure = match &step.node {
             Node::Task(task) => self.task(path, Some(task), values, chain).await?,
             Node::Stub => self.task(path, None, values, chain).await?,
             composite => self.composite(composite, path, values, chain).await?,
         };
-        Ok(failure.map(|reason| if reason.starts_with(path) { reason } else { format!("{path}: {reason}") }))
+        Ok(failure.map(|why| match why.reason.starts_with(path) {
+            true => why,
+            false => Why { reason: format!("{path}: {}", why.reason), ..why },
+        }))
     }
 
     /// Runs a task, or a stub, as often as it may be tried.
@@ -300,7 +319,7 @@ impl Executor {
         task: Option<&Task>,
         values: &mut Values,
         chain: &mut Chain,
-    ) -> Result<Option<String>, Halt> {
+    ) -> Result<Option<Why>, Halt> {
         let hash = hex(values.hash());
         if let Some(outputs) = self.past.outputs(path, &hash) {
             for (name, value) in outputs {
@@ -313,9 +332,8 @@ impl Executor {
         let mut number = seen.map_or(0, |seen| seen.attempts);
         let mut failed = seen.map_or(0, |seen| seen.failed);
         if failed >= retry.attempts {
-            return Ok(Some(
-                seen.and_then(|seen| seen.reason.clone()).unwrap_or_else(|| "it failed".to_owned()),
-            ));
+            let reason = seen.and_then(|seen| seen.reason.clone()).unwrap_or_else(|| "it failed".to_owned());
+            return Ok(Some(Why { reason, last_lines: seen.and_then(|seen| seen.last_lines.clone()) }));
         }
         loop {
             number += 1;
@@ -328,7 +346,7 @@ impl Executor {
                 Some(task) => self.attempt(path, task, values, number, started).await,
                 None => Ended::at_once(Outcome::Succeeded(Default::default())),
             };
-            let Ended { outcome, got, put, waited } = ended;
+            let Ended { outcome, got, put, waited, last_lines } = ended;
             let took = begun.elapsed().saturating_sub(waited);
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let lacks = match &outcome {
@@ -350,6 +368,7 @@ impl Executor {
             }
             let figures = task.map_or(&[][..], |task| &task.returns).iter().filter(|one| one.metric);
             let metrics = figures.map(|one| one.name.clone()).collect();
+            let last_lines = last_lines.filter(|_| reason.is_some());
             let (step, attempt, told) = (path.to_owned(), number, reason.clone());
             let ended = What::AttemptEnded {
                 step,
@@ -362,6 +381,7 @@ impl Executor {
                 got,
                 put,
                 reason: told,
+                last_lines: last_lines.clone(),
             };
             chain.tell(ended);
             if let Some(lacks) = lacks {
@@ -374,7 +394,7 @@ impl Executor {
                 AttemptStatus::Failed | AttemptStatus::TimedOut => failed += 1,
             }
             if failed >= retry.attempts {
-                return Ok(reason);
+                return Ok(reason.map(|reason| Why { reason, last_lines }));
             }
             chain.flush(self).await?;
             tokio::select! {
@@ -455,7 +475,8 @@ async fn unreadable(
     generation: u64,
 ) -> Result<RunView, PipelineError> {
     let reason = Some("what it was started with cannot be opened any more".to_owned());
-    let ended = What::Ended { status: RunStatus::Failed, outputs: Default::default(), reason };
+    let ended =
+        What::Ended { status: RunStatus::Failed, outputs: Default::default(), reason, last_lines: None };
     let wanted = run.clone();
     let write = rows.write("end a run that cannot be opened", move |tx, owner| {
         append(tx, owner, &wanted, &id, generation, &[(now_millis(), ended)])

@@ -25,6 +25,8 @@ pub(crate) struct Seen {
     pub(crate) failed: u32,
     /// Why the last of them failed.
     pub(crate) reason: Option<String>,
+    /// The last lines that it printed.
+    pub(crate) last_lines: Option<String>,
     /// The hash of what the last attempt was given.
     hash: String,
     outputs: Option<BTreeMap<String, Value>>,
@@ -59,7 +61,7 @@ impl Past {
                 seen.outputs = None;
                 seen.running = Some((event.number, event.at));
             }
-            What::AttemptEnded { step, status, outputs, reason, .. } => {
+            What::AttemptEnded { step, status, outputs, reason, last_lines, .. } => {
                 let seen = self.steps.entry(step).or_default();
                 seen.running = None;
                 match status {
@@ -67,6 +69,7 @@ impl Past {
                     AttemptStatus::Failed | AttemptStatus::TimedOut => {
                         seen.failed += 1;
                         seen.reason = reason;
+                        seen.last_lines = last_lines;
                     }
                     AttemptStatus::Cancelled | AttemptStatus::Lost => {}
                 }
@@ -82,6 +85,7 @@ impl Past {
             What::Retried => self.steps.values_mut().for_each(|seen| {
                 seen.failed = 0;
                 seen.reason = None;
+                seen.last_lines = None;
             }),
             _ => {}
         }

@@ -108,6 +108,9 @@ pub struct RunView {
     /// Which step failed, and why, when that is how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The last lines that this step printed: at most 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_lines: Option<String>,
     /// Whether what it was given or gave cannot be opened any more, because the key that sealed it has gone; it is
     /// missing here then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

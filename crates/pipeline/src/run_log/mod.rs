@@ -98,6 +98,9 @@ pub enum What {
         /// Why it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// The last lines that it printed, if it failed: at most 20.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_lines: Option<String>,
     },
     /// A composite step began to run its branches.
     StepStarted {
@@ -137,6 +140,9 @@ pub enum What {
         /// Which step failed, and why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// The last lines that this step printed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_lines: Option<String>,
     },
 }
 

@@ -296,7 +296,10 @@ pub(crate) fn cancel(
         let mut told = vec![(now, What::CancelRequested)];
         if found.status == RunStatus::Pending {
             let status = RunStatus::Cancelled;
-            told.push((now, What::Ended { status, outputs: Default::default(), reason: None }));
+            told.push((
+                now,
+                What::Ended { status, outputs: Default::default(), reason: None, last_lines: None },
+            ));
         }
         tx.prepare_cached(
             "UPDATE pipeline_runs
@@ -362,7 +365,8 @@ pub(crate) fn give_up(
         )
         .optional()?;
     let Some((id, number)) = found else { return Ok(None) };
-    let ended = What::Ended { status, outputs: Default::default(), reason: Some(reason.to_owned()) };
+    let reason = Some(reason.to_owned());
+    let ended = What::Ended { status, outputs: Default::default(), reason, last_lines: None };
     add(tx, owner, run, &id, 0, number, [&(now, ended)].into_iter())?;
     Ok(Some(id))
 }

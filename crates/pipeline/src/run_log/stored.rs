@@ -67,12 +67,20 @@ impl StoredRun {
             kept(owner.open(Said::Parameters, &id, &parameters), &mut unreadable)?;
         // Nothing is written after the end, so the last event of a run that has ended is its end.
         let end = end.map(|body| owner.open(Said::Event(entry.last_event), &id, &body));
-        let (outputs, reason) = match end.map(|end| kept(end, &mut unreadable)).transpose()?.flatten() {
-            Some(What::Ended { outputs, reason, .. }) => (outputs, reason),
-            Some(_) => return Err(self::unreadable().into()),
-            None => Default::default(),
-        };
-        Ok(RunView { entry, parameters: parameters.unwrap_or_default(), outputs, reason, unreadable })
+        let (outputs, reason, last_lines) =
+            match end.map(|end| kept(end, &mut unreadable)).transpose()?.flatten() {
+                Some(What::Ended { outputs, reason, last_lines, .. }) => (outputs, reason, last_lines),
+                Some(_) => return Err(self::unreadable().into()),
+                None => Default::default(),
+            };
+        Ok(RunView {
+            entry,
+            parameters: parameters.unwrap_or_default(),
+            outputs,
+            reason,
+            last_lines,
+            unreadable,
+        })
     }
 }
 

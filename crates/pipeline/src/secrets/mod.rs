@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use dotenv::DotenvError;
-pub(crate) use redact::{Redactor, Search};
+pub(crate) use redact::{MARK, Redactor, Search};
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]

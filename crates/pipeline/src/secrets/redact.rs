@@ -7,7 +7,7 @@
 use super::SecretSet;
 
 /// What stands in the place of a secret.
-const MARK: &[u8] = b"[redacted]";
+pub(crate) const MARK: &[u8] = b"[redacted]";
 
 #[derive(Debug)]
 pub(crate) struct Redactor {
@@ -22,6 +22,16 @@ impl Redactor {
     /// Appends what is clean so far.
     pub(crate) fn feed(&mut self, bytes: &[u8], clean: &mut Vec<u8>) {
         self.scan.feed(bytes, |piece| take(piece, clean));
+    }
+
+    /// As [`feed`](Self::feed), in pieces: clean bytes, or `None` for a secret.
+    pub(crate) fn pieces(&mut self, bytes: &[u8], mut each: impl FnMut(Option<&[u8]>)) {
+        self.scan.feed(bytes, |piece| each(piece.clean()));
+    }
+
+    /// The rest, in pieces.
+    pub(crate) fn last_pieces(&mut self, mut each: impl FnMut(Option<&[u8]>)) {
+        self.scan.finish(|piece| each(piece.clean()));
     }
 
     /// Appends the rest: no more bytes will come.
@@ -77,6 +87,15 @@ enum Piece<'a> {
     Secret(&'a str),
 }
 
+impl<'a> Piece<'a> {
+    fn clean(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Clean(bytes) => Some(bytes),
+            Self::Secret(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Scan {
     needles: Vec<Needle>,
@@ -118,6 +137,9 @@ impl Scan {
 
     fn pass(&mut self, last: bool, mut each: impl FnMut(Piece<'_>)) {
         let held = std::mem::take(&mut self.held);
+        if self.needles.is_empty() {
+            return each(Piece::Clean(&held));
+        }
         let (mut clean, mut at) = (0, 0);
         while at < held.len() {
             let rest = &held[at..];

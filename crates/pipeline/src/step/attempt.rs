@@ -66,12 +66,14 @@ pub(crate) struct Ended {
     pub(crate) put: Vec<FileRecord>,
     /// How long it waited for its seat.
     pub(crate) waited: Duration,
+    /// The last lines that it printed.
+    pub(crate) last_lines: Option<String>,
 }
 
 impl Ended {
     /// One that needed no seat and no folder.
     pub(crate) fn at_once(outcome: Outcome) -> Self {
-        Self { outcome, got: Vec::new(), put: Vec::new(), waited: Duration::ZERO }
+        Self { outcome, got: Vec::new(), put: Vec::new(), waited: Duration::ZERO, last_lines: None }
     }
 }
 
@@ -135,6 +137,7 @@ impl Attempt<'_> {
         let cancel = stop.child();
         let work = self.work(folder.clone(), &secrets, &log);
         let outcome = within(self.limit(), is_child, &cancel, CANCEL.scope(cancel.clone(), work)).await;
+        log.finish();
         let mut outcome = self.settle(outcome, stop, &secrets);
         let mut put = Vec::new();
         if let Some(folder) = folder {
@@ -147,7 +150,7 @@ impl Attempt<'_> {
                 Err(_) => {}
             }
         }
-        Ended { outcome, got, put, waited }
+        Ended { outcome, got, put, waited, last_lines: log.last_lines() }
     }
 
     async fn secrets(&self) -> Result<SecretSet, StepFailure> {

@@ -108,14 +108,11 @@ async fn drain(pipe: Option<impl AsyncRead + Unpin>, log: &StepLog) {
     let Some(mut pipe) = pipe else { return };
     let mut rest = Rest { redactor: log.redactor(), log };
     let mut buffer = vec![0; 16 * 1024];
-    let mut clean = Vec::new();
     while let Ok(read) = pipe.read(&mut buffer).await {
         if read == 0 {
             break;
         }
-        clean.clear();
-        rest.redactor.feed(&buffer[..read], &mut clean);
-        log.append(&clean);
+        rest.redactor.pieces(&buffer[..read], |piece| log.append(piece));
     }
 }
 
@@ -127,8 +124,7 @@ struct Rest<'a> {
 
 impl Drop for Rest<'_> {
     fn drop(&mut self) {
-        let mut clean = Vec::new();
-        self.redactor.finish(&mut clean);
-        self.log.append(&clean);
+        let log = self.log;
+        self.redactor.last_pieces(|piece| log.append(piece));
     }
 }

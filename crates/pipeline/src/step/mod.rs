@@ -9,6 +9,7 @@ mod child;
 mod function;
 mod log;
 mod orphan;
+pub(crate) mod printed;
 mod python;
 mod seats;
 mod shell;
@@ -26,6 +27,7 @@ pub(crate) use attempt::{Attempt, Ended, Outcome};
 pub use function::{Function, Functions};
 pub use log::StepLog;
 pub(crate) use orphan::end as end_orphan;
+pub use printed::{OutputPart, Printed};
 pub(crate) use python::REDUCE;
 pub(crate) use seats::Seats;
 

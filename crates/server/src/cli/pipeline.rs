@@ -4,6 +4,7 @@
 
 mod check;
 mod place;
+mod printed;
 mod watch;
 
 use std::path::Path;
@@ -36,8 +37,8 @@ enum Action {
     Check(check::Args),
     /// Run a pipeline to its end.
     Run(Run),
-    /// Show what happened in a run.
-    Log(OfRun),
+    /// Show what happened in a run, or what its steps printed.
+    Log(Log),
     /// Run again what failed in a run; what succeeded is kept.
     Retry(OfRun),
 }
@@ -63,6 +64,15 @@ struct OfRun {
     run: String,
     #[command(flatten)]
     at: At,
+}
+
+#[derive(Debug, clap::Args)]
+struct Log {
+    #[command(flatten)]
+    of: OfRun,
+    /// Show what the steps printed: all of them, or the last attempt of one.
+    #[arg(long, value_name = "STEP", num_args = 0..=1, default_missing_value = "")]
+    output: Option<String>,
 }
 
 /// Where runs are.
@@ -116,10 +126,13 @@ async fn retry(args: OfRun, out: &Output) -> anyhow::Result<ExitCode> {
     ended(place, ran, &watch, out).await
 }
 
-async fn log(args: OfRun, out: &Output) -> anyhow::Result<ExitCode> {
-    let run = run_id(args.run)?;
-    let place = Place::open(&args.at).await?;
-    let read = place.log(&run, |event| tell(event, out)).await;
+async fn log(args: Log, out: &Output) -> anyhow::Result<ExitCode> {
+    let run = run_id(args.of.run)?;
+    let place = Place::open(&args.of.at).await?;
+    let read = match args.output {
+        None => place.log(&run, |event| tell(event, out)).await,
+        Some(step) => printed::show(&place, &run, Some(step).filter(|step| !step.is_empty()), out).await,
+    };
     place.close().await?;
     read?;
     Ok(ExitCode::SUCCESS)
@@ -144,18 +157,27 @@ async fn ended(
     if let Some(reason) = &run.reason {
         out.line(plain(reason).as_ref());
     }
+    last_lines(run.last_lines.as_deref(), out);
     let rows: Vec<_> = run.outputs.iter().map(|(name, value)| vec![name.clone(), shown(value)]).collect();
     if !rows.is_empty() {
         out.table(&["output", "value"], &rows);
     }
     if run.entry.status != RunStatus::Succeeded {
         out.note(&format!(
-            "{}: {}; `haversack pipeline log` has more",
+            "{}: {}; `haversack pipeline log {} --output` shows what its steps printed",
             Code::RunFailed,
-            Code::RunFailed.title()
+            Code::RunFailed.title(),
+            run.entry.run
         ));
     }
     Ok(ExitCode::from(run.entry.status.exit_code()))
+}
+
+/// The last lines that a failed step printed, below why it failed.
+fn last_lines(lines: Option<&str>, out: &Output) {
+    for line in lines.unwrap_or_default().lines() {
+        out.line(&format!("  | {}", plain(line)));
+    }
 }
 
 fn took(run: &RunView) -> String {
@@ -203,6 +225,9 @@ fn tell(event: &Event, out: &Output) {
     };
     let at = jiff::Timestamp::from_millisecond(event.at).map(|at| at.to_string()).unwrap_or_default();
     out.line(&format!("{:>4} {at} {text}", event.number));
+    if let What::AttemptEnded { last_lines: lines, .. } = &event.what {
+        last_lines(lines.as_deref(), out);
+    }
 }
 
 fn shown(value: &Value) -> String {

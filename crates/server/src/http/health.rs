@@ -34,6 +34,8 @@ pub(super) async fn live() -> Json<Health> {
     (status = 200, description = "It takes new turns.", body = Health),
     (status = 503, description = "It drains, or its store cannot be used.", body = Problem,
         content_type = "application/problem+json"),
+    (status = 507, description = "HV0107: the disk of its store is full.", body = Problem,
+        content_type = "application/problem+json"),
 ))]
 pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Fault> {
     if app.engine.turns().is_draining() {

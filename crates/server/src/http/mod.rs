@@ -27,6 +27,7 @@ pub use openapi::document as openapi_document;
 pub use wire::{SessionList, TurnRequest, TurnState, TurnStateStatus};
 
 pub(crate) use listener::{Listener, Serving};
+pub(crate) use pipelines::output::PrintedView;
 pub(crate) use router::router;
 pub(crate) use wire::plain_id;
 

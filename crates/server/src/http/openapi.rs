@@ -20,7 +20,7 @@ use crate::problem::Problem;
         sessions::list, sessions::show, sessions::delete, sessions::close,
         jobs::post, jobs::list, jobs::show, jobs::events, jobs::cancel, jobs::redrive,
         deliveries::list, gateway::wire::webhook,
-        pipelines::list, pipelines::start, pipelines::runs, pipelines::show, pipelines::log, pipelines::retry,
+        pipelines::list, pipelines::start, pipelines::runs, pipelines::show, pipelines::log, pipelines::output::read, pipelines::retry,
         pipelines::cancel,
         health::live, health::ready, health::metrics, health::error_page, serve,
     ),
@@ -31,7 +31,7 @@ use crate::problem::Problem;
         schema::SessionClosed, deliveries::DeliveryView, deliveries::DeliveryList, gateway::wire::WebhookMessage, gateway::wire::WebhookChat, gateway::wire::WebhookSender,
         gateway::wire::WebhookAttachment, gateway::wire::WebhookAnswer, jobs::JobRequest, schema::SubmittedJob, schema::JobView, schema::JobStep, schema::JobsPage,
         pipelines::RunRequest, pipelines::PipelineList, pipelines::PipelineEntry, pipelines::Run, pipelines::RunList, pipelines::RunInList,
-        pipelines::RunLog, pipelines::RunEvent,
+        pipelines::RunLog, pipelines::RunEvent, pipelines::output::PrintedView,
     )),
     modifiers(&ApiKey),
     tags(

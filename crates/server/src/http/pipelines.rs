@@ -2,6 +2,7 @@
 //! the principal of the context; whoever starts one submits the job that executes it, so that it works in its starter's context, in
 //! whichever process has a worker.
 
+pub(crate) mod output;
 mod wire;
 
 use std::convert::Infallible;

@@ -39,6 +39,7 @@ pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> R
         .route("/v1/runs", get(pipelines::runs))
         .route("/v1/runs/{run}", get(pipelines::show).delete(pipelines::cancel))
         .route("/v1/runs/{run}/log", get(pipelines::log))
+        .route("/v1/runs/{run}/steps/{step}/output", get(pipelines::output::read))
         .route("/v1/runs/{run}/retry", post(pipelines::retry))
         .method_not_allowed_fallback(no_method);
     if let Some(mcp) = mcp {

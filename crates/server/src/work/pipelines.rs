@@ -257,8 +257,7 @@ pub(super) async fn give_up(pipelines: &Pipelines, finished: &Finished) -> Resul
             "its worker died over it again and again; see what its last step takes, a retry goes on where it stopped"
         }
         (_, Some(FailureKind::TimedOut | FailureKind::Deadline)) => {
-            "the time of its job was up; raise `timeout_s` of jobs or make its steps shorter, a retry goes on where it \
-             stopped"
+            "the time of its job was up; a retry goes on where it stopped, and has no such limit"
         }
         _ => "its job failed before it had ended; a retry goes on where it stopped",
     };
@@ -302,7 +301,7 @@ fn of_work(job: &str) -> String {
 const LONGEST: usize = 400;
 const MOST: usize = 20;
 
-/// The end of a run in words, for whoever asked for it.
+/// The end of a run in words, for whoever asked for it, with the last lines that a failed step printed.
 pub fn told(run: &RunView) -> String {
     let name = &run.entry.pipeline;
     match (run.entry.status, &run.reason) {
@@ -312,7 +311,11 @@ pub fn told(run: &RunView) -> String {
             let given = given.collect::<Vec<_>>().join(",");
             format!("The pipeline {name} succeeded.{given}")
         }
-        (status, Some(reason)) => format!("The pipeline {name} ended as {}: {reason}", status.name()),
+        (status, Some(reason)) => {
+            let printed =
+                run.last_lines.as_ref().map(|lines| format!("\nThe last lines of its output:\n{lines}"));
+            format!("The pipeline {name} ended as {}: {reason}{}", status.name(), printed.unwrap_or_default())
+        }
         (status, None) => format!("The pipeline {name} ended as {}.", status.name()),
     }
 }

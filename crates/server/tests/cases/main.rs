@@ -10,4 +10,5 @@
 #[allow(dead_code)] // the areas use different parts of it
 mod installation;
 mod jobs;
+mod pipelines;
 mod security;

@@ -132,6 +132,7 @@ fn every_reference_leads_somewhere_and_every_v1_path_needs_a_key() {
         "/v1/runs/{run}",
         "/v1/runs/{run}/log",
         "/v1/runs/{run}/retry",
+        "/v1/runs/{run}/steps/{step}/output",
         "/v1/sessions",
         "/v1/sessions/{session}",
         "/v1/sessions/{session}/close",

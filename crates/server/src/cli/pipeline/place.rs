@@ -1,9 +1,9 @@
 //! Where `pipeline` works: an engine in this process, which executes runs itself, or a server, which submits them to its
 //! worker. Both start, follow and retry alike.
 
-use haversack_pipeline::Parameters;
 use haversack_pipeline::run::{RunId, RunView};
 use haversack_pipeline::run_log::Event;
+use haversack_pipeline::{OutputPart, Parameters};
 use reqwest::Method;
 use serde_json::json;
 
@@ -13,12 +13,15 @@ use crate::cli::client::{Client, key};
 use crate::cli::in_process::{InProcess, Log};
 use crate::cli::signals::Signals;
 use crate::code::Code;
-use crate::http::plain_id;
+use crate::http::{PrintedView, plain_id};
 use crate::problem::Fault;
 use crate::work::pipelines;
 
 /// Events that are read at once.
 const PAGE: usize = 500;
+
+/// Bytes of an output that are read at once.
+const PART: u64 = 256 * 1024;
 
 /// Where runs are.
 pub(super) enum Place {
@@ -102,6 +105,34 @@ impl Place {
         }
     }
 
+    /// Reads a part of what an attempt printed, from an offset on.
+    ///
+    /// # Errors
+    /// [`Code::RunNotFound`].
+    pub(super) async fn printed(
+        &self,
+        run: &RunId,
+        step: &str,
+        started: u64,
+        offset: u64,
+    ) -> Result<PrintedView, Fault> {
+        match self {
+            Self::Here(here) => {
+                let part = OutputPart::From { offset, limit: PART };
+                let pipelines = here.engine().work().pipelines();
+                let reading = async { pipelines.printed(run, step, None, Some(started), part).await };
+                Ok(here.enter()?.wrap(reading).await?.into())
+            }
+            Self::Server(client) => {
+                let step = percent(step);
+                let path = format!(
+                    "/v1/runs/{run}/steps/{step}/output?started={started}&offset={offset}&limit={PART}"
+                );
+                Ok(client.get(&path).await?)
+            }
+        }
+    }
+
     /// Reads the whole log of a run.
     ///
     /// # Errors
@@ -136,6 +167,15 @@ impl Place {
             }
         }
     }
+}
+
+/// A text as one segment of a path.
+fn percent(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
 }
 
 /// Executes a run in the context of this call.

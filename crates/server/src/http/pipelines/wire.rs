@@ -105,6 +105,8 @@ pub(in crate::http) struct Run {
     outputs: Option<Value>,
     /// Which step failed, and why.
     reason: Option<String>,
+    /// The last lines that this step printed, at most 20; `/v1/runs/{run}/steps/{step}/output` has all of it.
+    last_lines: Option<String>,
     /// Present when the key that sealed it has gone: what it was given or gave is missing here then.
     unreadable: Option<bool>,
     /// When it was started.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use haversack_server::work::Working;
 use haversack_store::sqlite::Connection;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -22,20 +23,24 @@ fn two_steps(folder: &Path) {
     std::fs::write(folder.join("slow.yaml"), text).unwrap();
 }
 
-/// A server whose jobs have a second for each of so many attempts, with a run under way.
-async fn hurried(folder: &Path, attempts: u32) -> (TestServer, Key) {
+/// A server, a worker, and a run under way whose job was submitted by an older program: it has a second for each of so many
+/// attempts.
+async fn hurried(folder: &Path, attempts: u32) -> (TestServer, Key, Working) {
     two_steps(folder);
     let server = start_with(
         |config| {
             config.pipelines.folder = Some(folder.to_owned());
-            (config.jobs.timeout_s, config.jobs.max_attempts) = (1, attempts);
+            (config.jobs.embedded_worker, config.jobs.max_attempts) = (false, attempts);
         },
         None,
     )
     .await;
     let kim = server.key("acme", "kim").await;
     json_of(begin(&server, &kim, "slow", json!({ "key": "r" })).await, StatusCode::ACCEPTED).await;
-    (server, kim)
+    let control = Connection::open(server.folder.path().join("data/control.sqlite")).unwrap();
+    assert_eq!(control.execute("UPDATE jobs SET timeout_ms = 1000", []).unwrap(), 1);
+    let worker = Working::start(server.server.engine().work());
+    (server, kim, worker)
 }
 
 /// How often the first step was done.
@@ -56,14 +61,15 @@ async fn events(server: &TestServer, key: &Key) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_job_has_no_time_left_fails_with_the_reason_and_a_retry_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, kim) = hurried(folder.path(), 1).await;
+    let (server, kim, worker) = hurried(folder.path(), 1).await;
     let view = ended(&server, &kim, "r").await;
     assert_eq!(view["status"], "failed", "{view}");
-    assert!(view["reason"].as_str().unwrap().contains("timeout_s"), "{view}");
+    assert!(view["reason"].as_str().unwrap().contains("the time of its job was up"), "{view}");
     std::fs::write(folder.path().join("gate"), "").unwrap();
     retry(&server, &kim).await;
     assert_eq!(ended(&server, &kim, "r").await["status"], "succeeded");
     assert_eq!(done(folder.path()), 1, "what was done is not done again");
+    worker.stop().await;
     server.server.shutdown().await.unwrap();
 }
 
@@ -104,7 +110,7 @@ async fn a_run_whose_end_could_not_be_written_by_its_last_attempt_fails_and_a_re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_takes_longer_than_one_attempt_of_its_job_goes_on_in_the_next() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, kim) = hurried(folder.path(), 100).await;
+    let (server, kim, worker) = hurried(folder.path(), 100).await;
     settled(async || {
         let stopped = |event: &Value| event["event"] == "attempt_ended" && event["status"] == "cancelled";
         events(&server, &kim).await.iter().any(stopped).then_some(())
@@ -113,6 +119,7 @@ async fn a_run_that_takes_longer_than_one_attempt_of_its_job_goes_on_in_the_next
     std::fs::write(folder.path().join("gate"), "").unwrap();
     assert_eq!(ended(&server, &kim, "r").await["status"], "succeeded");
     assert_eq!(done(folder.path()), 1);
+    worker.stop().await;
     server.server.shutdown().await.unwrap();
 }
 
