@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::extract::{Invocation, decode};
-use crate::policy::ExpiredToken;
+use crate::policy::{ExpiredToken, Permission};
 use crate::{Failure, FailureKind, FromJob, JobId, State};
 
 /// A function that does jobs of one name. Implemented for async functions of up to six parameters that are each
@@ -86,6 +86,7 @@ pub struct Handlers {
     by_name: BTreeMap<String, Entry>,
     on_finished: Option<OnFinished>,
     around: Option<Arc<Around>>,
+    permitted: Option<Arc<Permitted>>,
 }
 
 #[derive(Clone)]
@@ -98,6 +99,9 @@ pub(crate) struct Entry {
 pub type AttemptWork<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 pub(crate) type Around = dyn for<'a> Fn(&JobId, AttemptWork<'a>) -> AttemptWork<'a> + Send + Sync;
+
+pub(crate) type Permitted =
+    dyn Fn() -> Pin<Box<dyn Future<Output = Option<Permission>> + Send>> + Send + Sync;
 
 pub(crate) type OnFinished =
     Arc<dyn Fn(Finished) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
@@ -209,6 +213,22 @@ impl Handlers {
     ) -> Self {
         self.around = Some(Arc::new(around));
         self
+    }
+
+    /// Whether a job may still be done: asked inside its restored context, before each attempt and twice a second while one
+    /// runs. `None` says that it cannot be told now: a job that has not begun waits a moment then, and one that runs goes on.
+    /// Handlers that declared [`ExpiredToken::Anonymous`] are not asked about.
+    pub fn permitted<F, R>(mut self, ask: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Option<Permission>> + Send + 'static,
+    {
+        self.permitted = Some(Arc::new(move || Box::pin(ask())));
+        self
+    }
+
+    pub(crate) fn permission(&self) -> Option<&Arc<Permitted>> {
+        self.permitted.as_ref()
     }
 
     pub(crate) fn around_each(&self) -> Option<&Arc<Around>> {

@@ -78,7 +78,7 @@ mod watched;
 mod worker;
 
 pub use backend::sqlite::oldest_live;
-pub use carried::{AccessToken, Headers};
+pub use carried::{AccessToken, Credential, Headers};
 pub use client::{Cursor, Page};
 pub use current::Attempt;
 pub use error::JobError;
@@ -86,7 +86,7 @@ pub use extract::{Args, Dependency, Depends, FromJob, Invocation, TimeLimit};
 pub use failure::{Class, Failure};
 pub use handler::{Answer, AttemptWork, Finished, Handler, HandlerOptions, Handlers};
 pub use job::{DEFAULT_QUEUE, InvalidJobId, JobId, NewJob, Submitted};
-pub use policy::{Backoff, ExpiredToken, Mint, MintFuture, OnExisting};
+pub use policy::{Backoff, ExpiredToken, Mint, MintFuture, OnExisting, Permission};
 pub use progress::{JobWatch, LostLease, Progress};
 pub use queue::{JobOptions, Jobs};
 pub use state::{FailureKind, Job, Outcome, State, Step};

@@ -67,8 +67,20 @@ pub enum ExpiredToken {
     Fail,
     /// The program makes a new one, inside the job's context; without one the attempt fails.
     Mint(Mint),
-    /// The job runs without one, and its handler declares that it can.
+    /// The job runs without one, and its handler declares that it can. It needs no permission of
+    /// [`Handlers::permitted`](crate::Handlers::permitted) either.
     Anonymous,
+}
+
+/// What a program says of the credential that a job was submitted with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Permission {
+    /// The job may be done.
+    Granted,
+    /// The credential ended by itself. A job that has not begun fails; one that runs may end.
+    Expired,
+    /// The credential was withdrawn. The job is cancelled, wherever it stands.
+    Withdrawn,
 }
 
 /// Makes a new access token from one that expired.

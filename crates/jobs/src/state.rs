@@ -117,6 +117,8 @@ kinds! {
     Context = "context",
     /// Its access token had expired.
     TokenExpired = "token_expired",
+    /// The credential that it was submitted with was withdrawn.
+    Withdrawn = "withdrawn",
     /// No worker that met it has a handler of its name, or what that handler needs for it.
     NoHandler = "no_handler",
     /// What it was given could not be opened; the code says why.

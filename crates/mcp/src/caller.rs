@@ -9,7 +9,7 @@ use haversack::well_known::{
     CANCEL, Cancel, DEADLINE, Deadline, PRINCIPAL, Principal, REQUEST_ID, RequestId, SESSION_ID, SessionId,
     TENANT_ID, TRACE_CONTEXT, TenantId, TraceContext,
 };
-use haversack_jobs::carried::{ACCESS_TOKEN, AccessToken, HEADERS, Headers};
+use haversack_jobs::carried::{ACCESS_TOKEN, AccessToken, CREDENTIAL, Credential, HEADERS, Headers};
 use sha2::{Digest, Sha256};
 
 /// The caller of one message.
@@ -24,6 +24,7 @@ pub(crate) struct Caller {
     pub(crate) cancel: Option<Cancel>,
     pub(crate) headers: Option<Headers>,
     pub(crate) token: Option<AccessToken>,
+    pub(crate) credential: Option<Credential>,
     pub(crate) span: tracing::Span,
 }
 
@@ -40,6 +41,7 @@ impl Caller {
             cancel: CANCEL.bound(),
             headers: HEADERS.bound(),
             token: ACCESS_TOKEN.bound(),
+            credential: CREDENTIAL.bound(),
             span: tracing::Span::current(),
         })
     }

@@ -8,7 +8,7 @@ use haversack::well_known::{
     CANCEL, Cancel, DEADLINE, Deadline, PRINCIPAL, REQUEST_ID, SESSION_ID, TENANT_ID, TRACE_CONTEXT,
 };
 use haversack::{Boundary, Refused, Visit};
-use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
+use haversack_jobs::carried::{ACCESS_TOKEN, CREDENTIAL, HEADERS};
 
 use crate::caller::Caller;
 use crate::tool::progress::{PROGRESS, Progress};
@@ -33,7 +33,8 @@ pub(crate) fn enter(caller: &Caller, message: Message) -> Result<Visit, Refused>
             .bind_some(&REQUEST_ID, caller.request.clone())
             .bind_some(&TRACE_CONTEXT, caller.trace.clone())
             .bind_some(&HEADERS, caller.headers.clone())
-            .bind_some(&ACCESS_TOKEN, caller.token.clone());
+            .bind_some(&ACCESS_TOKEN, caller.token.clone())
+            .bind_some(&CREDENTIAL, caller.credential.clone());
         bindings
             .bind(&CANCEL, message.cancel)
             .bind(&DEADLINE, message.deadline)

@@ -62,7 +62,7 @@ mod server;
 pub mod task;
 pub mod tool;
 
-pub use options::McpOptions;
+pub use options::{McpOptions, Withdrawn};
 pub use origin::{Allowed, AllowedError};
 pub use server::{McpServer, NoTasks, SESSION_HEADER, ServeError};
 pub use task::{Finished, JobTasks, OWNER, Task, TaskCall, TaskError, TaskState, Tasks};

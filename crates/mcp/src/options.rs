@@ -3,6 +3,10 @@
 //! They are plain data with defaults that are safe on a developer's machine. The program fills them from its
 //! configuration; this crate reads neither files nor the environment.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::origin::Allowed;
@@ -39,6 +43,34 @@ pub struct McpOptions {
     pub task_ttl: Option<Duration>,
     /// How often a client should ask for a task.
     pub task_poll: Duration,
+    /// Ends calls whose caller may not be served any more; `None` where that cannot happen.
+    pub withdrawn: Option<Withdrawn>,
+}
+
+/// Waits until the caller of the current context may not be served any more, such as when its key is revoked. The call that
+/// runs is cancelled then.
+#[derive(Clone)]
+pub struct Withdrawn(Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>);
+
+impl Withdrawn {
+    /// Made of a function that is called in the context of each call. Its future is dropped when the call ends.
+    pub fn new<F, R>(wait: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(move || Box::pin(wait())))
+    }
+
+    pub(crate) fn wait(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Withdrawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Withdrawn").finish_non_exhaustive()
+    }
 }
 
 impl Default for McpOptions {
@@ -58,6 +90,7 @@ impl Default for McpOptions {
             session_idle: Duration::from_secs(5 * 60),
             task_ttl: Some(Duration::from_secs(24 * 3600)),
             task_poll: Duration::from_secs(1),
+            withdrawn: None,
         }
     }
 }

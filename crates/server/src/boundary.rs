@@ -4,7 +4,7 @@
 
 use haversack::well_known::{PRINCIPAL, REQUEST_ID, SESSION_ID, SessionId, TENANT_ID, TRACE_CONTEXT};
 use haversack::{Bindings, Boundary, Refused, Visit};
-use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
+use haversack_jobs::carried::{CREDENTIAL, HEADERS};
 
 use crate::telemetry::trace::{LINK, TRACE_STATE};
 
@@ -33,7 +33,7 @@ pub(crate) fn along(bindings: Bindings) -> Bindings {
         .keep(&TRACE_CONTEXT)
         .keep(&LINK)
         .keep(&TRACE_STATE)
-        .keep(&ACCESS_TOKEN)
+        .keep(&CREDENTIAL)
         .keep(&HEADERS)
 }
 

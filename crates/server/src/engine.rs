@@ -11,6 +11,7 @@ use haversack_gateway::Desk;
 use haversack_memory::{Memory, MemoryOptions};
 use haversack_store::{KeyFile, Store, StoreOptions, Synchronous};
 
+use crate::auth::Keyring;
 use crate::code::Code;
 use crate::config::{self, Config};
 use crate::gateway;
@@ -38,6 +39,7 @@ struct Parts {
     mcp: Mcp,
     journal: Journal,
     telemetry: Telemetry,
+    keyring: Keyring,
 }
 
 /// What this process is to the data folder.
@@ -114,13 +116,33 @@ impl Engine {
             .tools(haversack_gateway::tool::tools(&desk))
             .background(before.runner())
             .build()?;
-        let mut work = before.with(config, &store, &agents, &journal, desk.ledger());
-        let mcp = Mcp::new(config, &agents, work.jobs())?;
+        let keyring = Keyring::new(store.clone());
+        let mut work = before.with(config, &store, &agents, &journal, desk.ledger(), &keyring);
+        let mcp = Mcp::new(config, &agents, work.jobs(), &keyring)?;
         work.handlers(|handlers| mcp.handlers(handlers));
         let metrics = telemetry.metrics().clone();
         let long = LongSessions::new(agents.clone(), work.clone(), config.memory.summarise_after_turns);
-        let turns = Turns::new(agents.clone(), config.limits.clone(), metrics, journal.clone(), long);
-        Ok(Self(Arc::new(Parts { store, memory, agents, turns, keys, desk, work, mcp, journal, telemetry })))
+        let turns = Turns::new(
+            agents.clone(),
+            config.limits.clone(),
+            metrics,
+            journal.clone(),
+            long,
+            keyring.clone(),
+        );
+        Ok(Self(Arc::new(Parts {
+            store,
+            memory,
+            agents,
+            turns,
+            keys,
+            desk,
+            work,
+            mcp,
+            journal,
+            telemetry,
+            keyring,
+        })))
     }
 
     /// The open data folder.
@@ -156,6 +178,11 @@ impl Engine {
     /// Jobs, pipelines, and the worker that does them.
     pub fn work(&self) -> &Work {
         &self.0.work
+    }
+
+    /// The API keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.0.keyring
     }
 
     /// What is offered to MCP clients.

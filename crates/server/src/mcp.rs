@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haversack_agent::{Agents, tool};
+use haversack_jobs::carried::CREDENTIAL;
 use haversack_jobs::{Handlers, Jobs};
-use haversack_mcp::{JobTasks, McpOptions, McpServer, Offer, TaskMode};
+use haversack_mcp::{JobTasks, McpOptions, McpServer, Offer, TaskMode, Withdrawn};
 
+use crate::auth::Keyring;
 use crate::code::Code;
 use crate::config::Config;
 use crate::problem::Fault;
@@ -28,7 +30,12 @@ impl Mcp {
     ///
     /// # Errors
     /// [`Code::ConfigInvalid`] for a host or an origin that is none.
-    pub(crate) fn new(config: &Config, agents: &Agents, jobs: &Jobs) -> Result<Self, Fault> {
+    pub(crate) fn new(
+        config: &Config,
+        agents: &Agents,
+        jobs: &Jobs,
+        keyring: &Keyring,
+    ) -> Result<Self, Fault> {
         let invalid =
             |error: &dyn std::fmt::Display| Fault::new(Code::ConfigInvalid, format!("[mcp] {error}"));
         let crews = config.agent.crews.iter().map(|crew| crew.name.as_str());
@@ -53,6 +60,7 @@ impl Mcp {
             message_bytes: config.limits.body_bytes,
             task_ttl: Some(config.jobs.result_ttl()),
             task_poll: POLL,
+            withdrawn: Some(withdrawn(keyring)),
             ..McpOptions::default()
         };
         let store = JobTasks::new(jobs.clone())
@@ -80,6 +88,20 @@ impl Mcp {
     pub(crate) fn alone(&self) -> Result<McpServer, Fault> {
         McpServer::new(self.offer.clone(), self.options.clone()).map_err(Fault::internal)
     }
+}
+
+/// A call ends when the key that asked for it is revoked. A client of standard input has no key.
+fn withdrawn(keyring: &Keyring) -> Withdrawn {
+    let keyring = keyring.clone();
+    Withdrawn::new(move || {
+        let (keyring, key) = (keyring.clone(), CREDENTIAL.bound());
+        async move {
+            match key {
+                Some(key) => keyring.withdrawn(&key).await,
+                None => std::future::pending().await,
+            }
+        }
+    })
 }
 
 /// How often clients should ask for a task.

@@ -21,6 +21,7 @@ pub(crate) const CONTROL: Schema = Schema {
         include_str!("../migrations/control/0002_jobs.sql"),
         include_str!("../migrations/control/0003_pipelines.sql"),
         include_str!("../migrations/control/0004_gateway.sql"),
+        include_str!("../migrations/control/0005_replaced_keys.sql"),
     ],
 };
 

@@ -176,7 +176,8 @@ pub(crate) enum Report {
     Retry(Ill, i64),
     /// Offered again after so many milliseconds, to whoever may be able to read it.
     Parked(Ill, i64),
-    Cancelled,
+    /// Called off by its owner, or with the reason why nobody may do it any more.
+    Cancelled(Option<Ill>),
     /// Given back as if it had not been taken, to be taken after so many milliseconds.
     Released(i64),
     /// The end of this drive was told, or it is `lost`: nobody can be told.

@@ -22,8 +22,8 @@ use crate::carried::{ACCESS_TOKEN, AccessToken};
 use crate::current::{ATTEMPT, Attempt, JOB_ID};
 use crate::extract::{CleanUps, Invocation, TimeLimit};
 use crate::failure::Class;
-use crate::handler::{Entry, Finished};
-use crate::policy::{ExpiredToken, millis, span};
+use crate::handler::{Entry, Finished, Permitted};
+use crate::policy::{ExpiredToken, Permission, millis, span};
 use crate::progress::Progress;
 use crate::sealed::{Said, seal};
 use crate::{Failure, FailureKind, Handlers, JobError, Jobs, State, random};
@@ -48,7 +48,22 @@ enum End {
     Panicked,
     TimedOut,
     Stopped(Stop),
+    /// Its credential was withdrawn, before it began or while it ran.
+    Withdrawn,
+    /// Whether it may run cannot be told just now.
+    Untold,
 }
+
+/// Why a handler is asked to stop while its worker keeps the job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    TimedOut,
+    Cancelled,
+    Withdrawn,
+}
+
+/// How often a running attempt is asked for its permission.
+const PERMISSION: Duration = Duration::from_millis(500);
 
 /// Everything of a job that its context is entered with.
 pub(super) struct Opened {
@@ -218,7 +233,15 @@ impl Attempts {
             let arguments = Arc::clone(&opened.arguments);
             let end = match refused {
                 Some(failure) => End::Answered(Err(failure)),
-                None => self.handle(entry, &mut holding, opened).await,
+                None => match self.permission(entry).await {
+                    Some(Permission::Granted) => self.handle(entry, &mut holding, opened).await,
+                    Some(Permission::Expired) => {
+                        let text = "the credential that it was submitted with expired before the job ran";
+                        End::Answered(Err(Failure::of(FailureKind::TokenExpired, text)))
+                    }
+                    Some(Permission::Withdrawn) => End::Withdrawn,
+                    None => End::Untold,
+                },
             };
             let said = match &end {
                 End::Answered(Ok(answer)) => Some(Arc::from(answer.as_slice())),
@@ -261,7 +284,7 @@ impl Attempts {
         // A frame of its own: what the handler sets is seen by its clean-ups and the hook as little as by anybody else.
         let work = async move { run(invocation).await }.isolated();
         let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
-        let end = self.drive(work.as_mut(), holding, &opened.limit).await;
+        let end = self.drive(entry, work.as_mut(), holding, &opened.limit).await;
         // Dropped here, in its context, before anything is taken down under it.
         drop(work);
         while let Some(clean_up) = clean_ups.next() {
@@ -274,31 +297,65 @@ impl Attempts {
     }
 
     /// Runs the handler until it answers or has to stop: first by asking, then by no longer polling it.
-    async fn drive<W>(&self, mut work: Pin<&mut W>, holding: &mut Holding, limit: &TimeLimit) -> End
+    async fn drive<W>(
+        &self,
+        entry: &Entry,
+        mut work: Pin<&mut W>,
+        holding: &mut Holding,
+        limit: &TimeLimit,
+    ) -> End
     where
         W: Future<Output = std::thread::Result<Result<Vec<u8>, Failure>>>,
     {
-        let timed_out = tokio::select! {
+        let asked = tokio::select! {
             biased;
             stop = holding.stopped() => match stop {
-                Stop::Cancelled => false,
+                Stop::Cancelled => Asked::Cancelled,
                 at_once => return End::Stopped(at_once),
             },
             answer = work.as_mut() => return answered(answer),
-            () = limit.passed() => true,
+            () = limit.passed() => Asked::TimedOut,
+            () = self.withdrawn(entry) => Asked::Withdrawn,
         };
         holding.cancel.cancel();
+        let end = match asked {
+            Asked::TimedOut => End::TimedOut,
+            Asked::Cancelled => End::Stopped(Stop::Cancelled),
+            Asked::Withdrawn => End::Withdrawn,
+        };
         tokio::select! {
             biased;
             stop = holding.stopped_at_once() => End::Stopped(stop),
             answer = work => match answer {
-                // What was done in time to be heard counts, unless its owner no longer wants it.
-                Ok(Ok(answer)) if timed_out => End::Answered(Ok(answer)),
-                _ if timed_out => End::TimedOut,
-                _ => End::Stopped(Stop::Cancelled),
+                // What was done in time to be heard counts, unless its owner no longer wants it or may have it.
+                Ok(Ok(answer)) if asked == Asked::TimedOut => End::Answered(Ok(answer)),
+                _ => end,
             },
-            () = tokio::time::sleep(self.cancel_grace) => {
-                if timed_out { End::TimedOut } else { End::Stopped(Stop::Cancelled) }
+            () = tokio::time::sleep(self.cancel_grace) => end,
+        }
+    }
+
+    /// Whether the job of the current context may be done; `None` when that cannot be told now.
+    async fn permission(&self, entry: &Entry) -> Option<Permission> {
+        match self.asked(entry) {
+            Some(ask) => ask().await,
+            None => Some(Permission::Granted),
+        }
+    }
+
+    /// Who is asked for the permission of a handler's jobs: nobody, where it declared that it does without a credential.
+    fn asked(&self, entry: &Entry) -> Option<&Arc<Permitted>> {
+        let needs_one = !matches!(entry.options.expired_token, ExpiredToken::Anonymous);
+        self.handlers.permission().filter(|_| needs_one)
+    }
+
+    /// Waits until the job of the current context may not be done any more.
+    async fn withdrawn(&self, entry: &Entry) {
+        let Some(ask) = self.asked(entry) else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(PERMISSION).await;
+            if ask().await == Some(Permission::Withdrawn) {
+                return;
             }
         }
     }
@@ -306,7 +363,16 @@ impl Attempts {
     /// What is written down of an end; nothing when the lease is lost.
     async fn report(&self, delivery: &Delivery, holding: &mut Holding, end: End) -> Option<Report> {
         let failure = match end {
-            End::Stopped(Stop::Cancelled) => return Some(Report::Cancelled),
+            End::Stopped(Stop::Cancelled) => return Some(Report::Cancelled(None)),
+            End::Withdrawn => {
+                tracing::warn!(job = %delivery.lease.id, "the credential of a job was withdrawn; it is cancelled");
+                return Some(Report::Cancelled(Some(Ill {
+                    kind: FailureKind::Withdrawn,
+                    code: None,
+                    text: None,
+                })));
+            }
+            End::Untold => return Some(Report::Released(millis(HICCUP))),
             End::Stopped(Stop::Released) => return Some(Report::Released(0)),
             End::Stopped(Stop::Lost) => return None,
             End::Answered(Ok(answer)) if answer.len() > self.jobs.shared.options.max_result => {
@@ -373,7 +439,7 @@ impl Attempts {
         let (state, ill) = match report {
             Report::Succeeded { .. } => (State::Succeeded, None),
             Report::Failed(ill) => (State::Failed, Some(ill)),
-            Report::Cancelled => (State::Cancelled, None),
+            Report::Cancelled(ill) => (State::Cancelled, ill.as_ref()),
             _ => return,
         };
         let (failure, code) = (ill.map(|ill| ill.kind), ill.and_then(|ill| ill.code.clone()));
@@ -431,7 +497,7 @@ const fn outcome(report: &Report) -> &'static str {
         Report::Failed(_) => "failed",
         Report::Retry(..) => "retrying",
         Report::Parked(..) => "parked",
-        Report::Cancelled => "cancelled",
+        Report::Cancelled(_) => "cancelled",
         Report::Released(_) => "released",
         Report::Progress { .. } | Report::Told { .. } => "running",
     }

@@ -4,6 +4,7 @@
 //! enters the door `mcp` as that caller, and works inside. One handler serves one connection, and keeps nothing of
 //! whoever began it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,8 +139,21 @@ impl Handler {
             };
             told.instrument(span)
         });
+        let withdrawn = self.parts.options.withdrawn.as_ref().map(|withdrawn| visit.run(|| withdrawn.wait()));
         let work = visit.wrap(work);
-        let answered = until_cancelled(work, context.ct, cancel, self.parts.options.cancel_grace).await;
+        let answering = until_cancelled(work, context.ct, cancel.clone(), self.parts.options.cancel_grace);
+        let ending = async {
+            match withdrawn {
+                Some(withdrawn) => withdrawn.await,
+                None => std::future::pending().await,
+            }
+            cancel.cancel();
+            std::future::pending::<Infallible>().await
+        };
+        let answered = tokio::select! {
+            answered = answering => answered,
+            never = ending => match never {},
+        };
         // Nobody reads the answer to a cancelled message; it ends the message for the transport.
         answered.unwrap_or_else(|cancelled| Err(ErrorData::internal_error(cancelled.to_string(), None)))
     }

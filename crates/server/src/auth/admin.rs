@@ -51,7 +51,9 @@ pub async fn list(control: &ControlDb) -> Result<Vec<KeyRow>, Fault> {
     Ok(control.keys().list().await?)
 }
 
-/// Revokes a key: it is refused from the next request on. Revoking twice is the same as once.
+/// Revokes a key: it is refused from the next request on, and what was asked for with it is cancelled: queued and running
+/// jobs, turns and calls. Revoking twice is the same as once. Revoking a key that was rotated before ends what was asked
+/// for with it, which otherwise goes on under the new key.
 ///
 /// # Errors
 /// [`Code::KeyUnknown`] when no key has this id.
@@ -63,7 +65,8 @@ pub async fn revoke(control: &ControlDb, id: &str, actor: &str) -> Result<KeyRow
 }
 
 /// Issues a new key for the same tenant, principal and label, and ends the old one, both or neither: at once,
-/// or at `overlap_until`, so that callers have time to change over.
+/// or at `overlap_until`, so that callers have time to change over. What was asked for with the old key goes on under the
+/// new one.
 ///
 /// # Errors
 /// [`Code::KeyUnknown`] when no key has this id; [`Code::KeyRevoked`] when it is revoked already.
@@ -103,9 +106,7 @@ pub async fn rotate(
 /// The store's faults.
 pub async fn renew_demo(control: &ControlDb, people: &[(&str, &str)]) -> Result<Vec<Issued>, Fault> {
     let actor = "serve";
-    for row in active_demo(control).await? {
-        revoke(control, &row.id, actor).await?;
-    }
+    let mut old = active_demo(control).await?;
     let mut fresh = Vec::new();
     for (tenant, principal) in people {
         let grant = Grant {
@@ -115,9 +116,17 @@ pub async fn renew_demo(control: &ControlDb, people: &[(&str, &str)]) -> Result<
             expires_at: None,
         };
         let issued = make(grant, true)?;
-        control.keys().insert(issued.row.clone()).await?;
+        // The same person has another key after each start, and what they asked for before goes on.
+        let theirs = old.iter().position(|row| row.tenant == *tenant && row.principal == *principal);
+        match theirs.map(|at| old.swap_remove(at)) {
+            Some(before) => drop(control.keys().rotate(&before.id, issued.row.clone(), None).await?),
+            None => control.keys().insert(issued.row.clone()).await?,
+        }
         audit(control, actor, "key.demo", &issued.row).await?;
         fresh.push(issued);
+    }
+    for row in old {
+        revoke(control, &row.id, actor).await?;
     }
     Ok(fresh)
 }
@@ -151,6 +160,7 @@ fn make(grant: Grant, demo: bool) -> Result<Issued, Fault> {
         created_at: now_millis(),
         expires_at: grant.expires_at.map(Timestamp::as_millisecond),
         revoked_at: None,
+        replaced_by: None,
     };
     Ok(Issued { row, key })
 }

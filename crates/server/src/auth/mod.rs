@@ -9,9 +9,10 @@ pub mod name;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use haversack::well_known::{Principal, TenantId};
-use haversack_jobs::AccessToken;
+use haversack_jobs::{Credential, Permission};
 use haversack_store::{KeyRow, Store, now_millis};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -19,6 +20,9 @@ use http::header::AUTHORIZATION;
 use crate::code::Code;
 use crate::problem::Fault;
 use key::PresentedKey;
+
+/// How often work that goes on asks for its key.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Who a request comes from, as its key says.
 #[derive(Debug, Clone)]
@@ -29,8 +33,6 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The principal of the key.
     pub principal: Principal,
-    /// The key itself, with its end: what work that outlives the request may act with.
-    pub token: AccessToken,
 }
 
 /// The keys of this server. Cheap to clone.
@@ -78,7 +80,7 @@ impl Keyring {
     /// [`Code::KeyMissing`] without a well-formed key; [`Code::KeyUnknown`] for an unknown id and for a wrong
     /// secret, with the same work and the same words; [`Code::KeyRevoked`] only for who knows the secret.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
-        let (presented, text) = presented(headers)?;
+        let presented = presented(headers)?;
         let rows = self.rows().await?;
         let row = rows.get(presented.id());
         let matches = presented.matches(row.map(|row| &row.secret_hash));
@@ -92,8 +94,7 @@ impl Keyring {
         }
         let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
         let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
-        let token = AccessToken::new(text, row.expires_at);
-        Ok(Caller { key: row.id.clone(), tenant, principal, token })
+        Ok(Caller { key: row.id.clone(), tenant, principal })
     }
 
     /// Whether the key of a caller who was let in still stands: for what is open for longer than a request. When that cannot
@@ -101,6 +102,43 @@ impl Keyring {
     pub async fn stands(&self, caller: &Caller) -> bool {
         let rows = self.rows().await;
         rows.is_ok_and(|rows| rows.get(&caller.key).is_some_and(|row| row.is_live(now_millis())))
+    }
+
+    /// What becomes of work that was asked for with a key. A key that was rotated stands as long as the one in its place does.
+    /// `None` when the keys cannot be read now.
+    pub async fn permission(&self, key: &Credential) -> Option<Permission> {
+        let rows = self.rows().await.ok()?;
+        let now = now_millis();
+        let mut row = rows.get(key.id());
+        // No chain is longer than there are keys.
+        for _ in 0..=rows.len() {
+            match row {
+                Some(known) if known.is_live(now) => return Some(Permission::Granted),
+                Some(KeyRow { replaced_by: Some(next), .. }) => row = rows.get(next),
+                Some(KeyRow { revoked_at: None, .. }) => return Some(Permission::Expired),
+                _ => break,
+            }
+        }
+        Some(Permission::Withdrawn)
+    }
+
+    /// Waits until work that was asked for with this key is to stop.
+    pub async fn withdrawn(&self, key: &Credential) {
+        while self.permission(key).await != Some(Permission::Withdrawn) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the key of a caller who was let in does not stand any more.
+    pub async fn ended(&self, caller: &Caller) {
+        let stands = async || match self.rows().await {
+            Ok(rows) => rows.get(&caller.key).is_some_and(|row| row.is_live(now_millis())),
+            // Each event asks again.
+            Err(_) => true,
+        };
+        while stands().await {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The keys now. The generation is asked for at each request, so a revocation holds from the next request
@@ -136,7 +174,7 @@ impl Keyring {
     }
 }
 
-fn presented(headers: &HeaderMap) -> Result<(PresentedKey, &str), Fault> {
+fn presented(headers: &HeaderMap) -> Result<PresentedKey, Fault> {
     let missing = || {
         let detail = "Send the API key as `Authorization: Bearer hv_<id>_<secret>`.";
         Fault::new(Code::KeyMissing, detail)
@@ -148,6 +186,5 @@ fn presented(headers: &HeaderMap) -> Result<(PresentedKey, &str), Fault> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());
     }
-    let token = token.trim();
-    Ok((PresentedKey::parse(token).ok_or_else(missing)?, token))
+    PresentedKey::parse(token.trim()).ok_or_else(missing)
 }

@@ -48,12 +48,12 @@ enum Action {
         #[arg(long)]
         tenant: Option<String>,
     },
-    /// Make a key useless from the next request on.
+    /// Make a key useless from the next request on, and cancel what was asked for with it.
     Revoke {
         /// The id, the part between `hv_` and the second `_`.
         id: String,
     },
-    /// Replace a key by a new one for the same tenant and principal.
+    /// Replace a key by a new one for the same tenant and principal. What was asked for with the old one goes on.
     Rotate {
         /// The id of the old key.
         id: String,

@@ -1,5 +1,5 @@
 //! The way in: the key, the tenant's rate limit, then the door. Authentication leaves a [`Caller`] in the
-//! request, and the door binds tenant, principal and the key from it; no other header, path or body has a say in who is
+//! request, and the door binds tenant, principal and the id of the key from it; no other header, path or body has a say in who is
 //! asking. The headers that jobs may take along are bound as facts.
 
 use axum::extract::{Request, State};
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use haversack::Visit;
 use haversack::well_known::{PRINCIPAL, REQUEST_ID, RequestId, TENANT_ID, TRACE_CONTEXT};
 use haversack_jobs::Headers;
-use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
+use haversack_jobs::carried::{CREDENTIAL, Credential, HEADERS};
 
 use super::App;
 use crate::auth::Caller;
@@ -46,7 +46,7 @@ pub(super) fn door<B>(request: &http::Request<B>) -> Result<Visit, Response> {
     let visit = HTTP.enter(|bind| {
         bind.bind_some(&TENANT_ID, caller.map(|caller| caller.tenant.clone()))
             .bind_some(&PRINCIPAL, caller.map(|caller| caller.principal.clone()))
-            .bind_some(&ACCESS_TOKEN, caller.map(|caller| caller.token.clone()))
+            .bind_some(&CREDENTIAL, caller.map(|caller| Credential::new(caller.key.as_str())))
             .bind_some(&HEADERS, request.extensions().get::<Headers>().cloned())
             .bind_some(&REQUEST_ID, id.cloned())
             .bind_some(&TRACE_CONTEXT, arrival.map(|arrival| arrival.trace.clone()))

@@ -275,6 +275,10 @@ async fn state(app: &App, job: Job) -> Result<JobState, Fault> {
             let request = REQUEST_ID.get()?;
             (None, Some(given_up(kind, code.as_deref(), text).problem(request.as_str())))
         }
+        Outcome::Cancelled if job.failure == Some(FailureKind::Withdrawn) => {
+            let fault = Fault::new(Code::KeyRevoked, "The key that the job was posted with was revoked.");
+            (None, Some(fault.problem(REQUEST_ID.get()?.as_str())))
+        }
         Outcome::Pending { .. } | Outcome::Cancelled => (None, None),
     };
     Ok(JobState { job, result, problem })

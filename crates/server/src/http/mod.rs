@@ -69,7 +69,7 @@ impl App {
         messages: &Gateway,
         trusted: Vec<String>,
     ) -> Self {
-        let keyring = Keyring::new(engine.store().clone());
+        let keyring = engine.keyring().clone();
         let rates = Arc::new(TenantRates::new(limits.requests_per_second, limits.burst));
         let streams = Arc::new(Streams::new(limits.event_streams));
         let message_bytes = messages.body_bytes;

@@ -1,7 +1,7 @@
 //! How many event streams of one tenant are open: of turns, jobs and runs, and of the MCP endpoint. It is modelled as a count for
 //! each tenant that has any; a place is taken before the handler runs, so that one too many starts nothing, and belongs
-//! to the body of the answer from then on. Each event and each heartbeat asks whether the key that opened the stream still
-//! stands. The router asks it behind the key.
+//! to the body of the answer from then on. Each event asks whether the key that opened the stream still stands, and so does a
+//! stream that is silent, twice a second. The router asks it behind the key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,11 +48,15 @@ impl Held {
         Ok(Self { keyring: app.keyring.clone(), caller: caller.clone(), _place: place })
     }
 
-    /// The body, up to the first event or heartbeat that the key does not stand for any more. A client that comes back is
-    /// refused like any request.
+    /// The body, up to the moment that the key does not stand any more. A client that comes back is refused like any
+    /// request.
     fn guard(self, body: Body) -> Body {
         let frames = stream::unfold((body.into_data_stream(), self), async |(mut frames, held)| {
-            let frame = frames.next().await?;
+            let frame = tokio::select! {
+                biased;
+                frame = frames.next() => frame?,
+                () = held.keyring.ended(&held.caller) => return None,
+            };
             held.keyring.stands(&held.caller).await.then_some((frame, (frames, held)))
         });
         Body::from_stream(frames)

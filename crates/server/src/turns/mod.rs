@@ -15,11 +15,13 @@ use haversack::well_known::{
     CANCEL, Cancel, PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId,
 };
 use haversack_agent::{Agents, FurtherWords, TurnRequest};
+use haversack_jobs::carried::CREDENTIAL;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 pub use live::{Attached, Event, Events, LiveTurn, Outcome, Patience, Status};
 
+use crate::auth::Keyring;
 use crate::boundary::{self, TURN};
 use crate::code::Code;
 use crate::config::Limits;
@@ -44,6 +46,7 @@ struct Inner {
     metrics: Metrics,
     journal: Journal,
     long: LongSessions,
+    keyring: Keyring,
     book: Mutex<Book>,
     /// How many turns wait or run.
     live: watch::Sender<usize>,
@@ -92,10 +95,11 @@ impl Turns {
         metrics: Metrics,
         journal: Journal,
         long: LongSessions,
+        keyring: Keyring,
     ) -> Self {
         let live = watch::Sender::new(0);
         let book = Mutex::default();
-        Self { inner: Arc::new(Inner { agents, limits, metrics, journal, long, book, live }) }
+        Self { inner: Arc::new(Inner { agents, limits, metrics, journal, long, keyring, book, live }) }
     }
 
     /// Starts a turn for the tenant and principal of the current context, or joins the live turn of the same
@@ -150,6 +154,15 @@ impl Turns {
         let unit = visit.run(|| self.inner.journal.unit(Kind::Turn, live.id(), driven));
         let task = haversack::spawn_detached(visit.wrap(unit));
         live.task_is(task.abort_handle());
+        if let Some(key) = CREDENTIAL.bound() {
+            let (keyring, turn) = (self.inner.keyring.clone(), live.clone());
+            haversack::spawn_detached(async move {
+                tokio::select! {
+                    _ = turn.outcome() => {}
+                    () = keyring.withdrawn(&key) => turn.cancel(),
+                }
+            });
+        }
         Ok(live)
     }
 

@@ -10,7 +10,7 @@ use haversack_agent::tool::{BackgroundRunner, Started, Starting, ToolError};
 use haversack_gateway::ledger::{Ledger, Say};
 use haversack_gateway::session::REPLY_ROUTE;
 use haversack_jobs::current::{ATTEMPT, JOB_ID};
-use haversack_jobs::{Args, Failure, Finished, Handlers, Jobs, NewJob, State};
+use haversack_jobs::{Args, Failure, FailureKind, Finished, Handlers, Jobs, NewJob, State};
 use haversack_memory::MemoryError;
 use haversack_pipeline::Pipelines;
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,9 @@ fn unkept(finished: &Finished) -> Option<String> {
     let of_a_run = finished.handler == RUN && !said_so(finished);
     let how = match finished.state {
         State::Failed => "failed",
+        State::Cancelled if finished.failure == Some(FailureKind::Withdrawn) => {
+            "was cancelled, because the key that asked for it was revoked"
+        }
         State::Cancelled => "was cancelled",
         State::Quarantined => "was put aside, because its worker died over it again and again",
         _ => return None,

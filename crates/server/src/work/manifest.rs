@@ -7,7 +7,7 @@ use haversack_gateway::session::{
     CAN_DELIVER_LATER, CHAT_ID, CHAT_NAME, CHAT_TYPE, MESSAGE_ID, PLATFORM, PROFILE, REPLY_ROUTE, SCOPE_ID,
     SESSION_KEY, SOURCE, THREAD_ID, USER_ID, USER_NAME,
 };
-use haversack_jobs::carried::{ACCESS_TOKEN, HEADERS};
+use haversack_jobs::carried::{CREDENTIAL, HEADERS};
 
 use crate::telemetry::trace::{LINK, TRACE_STATE};
 
@@ -15,8 +15,8 @@ use crate::telemetry::trace::{LINK, TRACE_STATE};
 pub static JOB: Manifest = manifest![
     TENANT_ID, PRINCIPAL;
     SESSION_ID, REQUEST_ID, TRACE_CONTEXT, LINK, TRACE_STATE,
-    // Credentials and facts of the request; the token is a secret and travels in this envelope or not at all.
-    ACCESS_TOKEN, HEADERS,
+    // The key that asked, by its id, and facts of the request. The key itself never leaves the door.
+    CREDENTIAL, HEADERS,
     // Where the answer goes, and for whom.
     REPLY_ROUTE, PLATFORM, SOURCE, CHAT_ID, CHAT_NAME, CHAT_TYPE, THREAD_ID, SCOPE_ID, USER_ID, USER_NAME, MESSAGE_ID,
     SESSION_KEY, PROFILE, CAN_DELIVER_LATER,

@@ -18,10 +18,12 @@ use std::time::Duration;
 use haversack_agent::Agents;
 use haversack_agent::tool::{BackgroundRunner, Tool};
 use haversack_gateway::ledger::Ledger;
-use haversack_jobs::{Handlers, JobOptions, Jobs, NewJob, WorkerOptions};
+use haversack_jobs::carried::CREDENTIAL;
+use haversack_jobs::{Handlers, JobOptions, Jobs, NewJob, Permission, WorkerOptions};
 use haversack_pipeline::{PipelineOptions, Pipelines};
 use haversack_store::{KeyFile, Store};
 
+use crate::auth::Keyring;
 use crate::config::Config;
 use crate::telemetry::Journal;
 use background::{Results, Runner};
@@ -125,6 +127,7 @@ impl Before {
         agents: &Agents,
         journal: &Journal,
         ledger: &Ledger,
+        keyring: &Keyring,
     ) -> Work {
         let keys = self.keys;
         let runs = config.pipelines.runs.clone().unwrap_or_else(|| config.store.path.join("runs"));
@@ -136,6 +139,17 @@ impl Before {
         let handlers = Handlers::new().around(move |job, attempt| {
             let unit = recorder.unit(crate::telemetry::Kind::Job, job.as_str(), attempt);
             Box::pin(unit)
+        });
+        let keyring = keyring.clone();
+        let handlers = handlers.permitted(move || {
+            let (keyring, key) = (keyring.clone(), CREDENTIAL.bound());
+            async move {
+                match key {
+                    Some(key) => keyring.permission(&key).await,
+                    // It was asked for by a signed message, a schedule or a command.
+                    None => Some(Permission::Granted),
+                }
+            }
         });
         let handlers = background::handlers(handlers, agents.clone(), pipelines.clone(), results.clone());
         let handlers = sessions::handlers(handlers, agents.clone());

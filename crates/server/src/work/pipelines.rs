@@ -252,6 +252,9 @@ pub(super) async fn give_up(pipelines: &Pipelines, finished: &Finished) -> Resul
     }
     let reason = match (finished.state, finished.failure) {
         (State::Succeeded, _) => return Ok(()),
+        (State::Cancelled, Some(FailureKind::Withdrawn)) => {
+            "the key that it was started with was revoked; a retry goes on where it stopped"
+        }
         (State::Cancelled, _) => "its job was called off; a retry goes on where it stopped",
         (State::Quarantined, _) => {
             "its worker died over it again and again; see what its last step takes, a retry goes on where it stopped"

@@ -271,3 +271,44 @@ async fn a_silent_stream_of_a_revoked_key_ends_at_its_next_heartbeat() {
     }
     while !lives.chunk().await.unwrap().unwrap().starts_with(b":") {}
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_of_a_revoked_key_is_cancelled() {
+    let server = silent(600, Some(Gated::closed())).await;
+    let (key, other) = (server.key("acme", "kim").await, server.key("acme", "kim").await);
+    let turn = server.turn(&key, "s", "hello").header("Prefer", "respond-async").send().await.unwrap();
+    let turn = json_of(turn, StatusCode::ACCEPTED).await;
+    let events = format!("/v1/turns/{}/events", turn["turn"].as_str().unwrap());
+    let lives = listening(&server, &other, &events).await;
+    admin::revoke(server.server.engine().store().control(), &key.id, "test").await.unwrap();
+    let told = rest(lives).await;
+    assert!(told.contains("event: failed") && told.contains("HV0231"), "{told}");
+}
+
+/// A rotation changes the key and nothing that was asked for with it, unless the old key is revoked on top.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_rotated_key_go_on_under_the_key_in_its_place() {
+    let server = silent(600, None).await;
+    let control = server.server.engine().store().control();
+    let other = server.key("acme", "kim").await;
+    let mut jobs = Vec::new();
+    for (revoke_old, revoke_new) in [(false, false), (true, false), (false, true)] {
+        let key = server.key("acme", "kim").await;
+        let job = waiting(&server, &key).await;
+        let rotated = admin::rotate(control, &key.id, None, "test").await.unwrap();
+        let again = admin::rotate(control, &rotated.row.id, None, "test").await.unwrap();
+        if revoke_old {
+            admin::revoke(control, &key.id, "test").await.unwrap();
+        }
+        if revoke_new {
+            admin::revoke(control, &again.row.id, "test").await.unwrap();
+        }
+        jobs.push(job);
+    }
+    let worker = haversack_server::work::Working::start(server.server.engine().work());
+    for (job, state) in jobs.iter().zip(["succeeded", "cancelled", "cancelled"]) {
+        let told = rest(listening(&server, &other, &format!("{job}/events")).await).await;
+        assert!(told.contains(&format!("\"state\":\"{state}\"")), "{job} {state}: {told}");
+    }
+    worker.stop().await;
+}

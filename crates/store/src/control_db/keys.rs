@@ -30,6 +30,8 @@ pub struct KeyRow {
     pub expires_at: Option<i64>,
     /// When it was revoked.
     pub revoked_at: Option<i64>,
+    /// The key that took its place when it was rotated. What was asked for with this one goes on under that one.
+    pub replaced_by: Option<String>,
 }
 
 impl KeyRow {
@@ -58,7 +60,8 @@ pub struct Keys {
     control: ControlDb,
 }
 
-const COLUMNS: &str = "id, tenant, principal, label, secret_hash, demo, created_at, expires_at, revoked_at";
+const COLUMNS: &str =
+    "id, tenant, principal, label, secret_hash, demo, created_at, expires_at, revoked_at, replaced_by";
 
 impl Keys {
     pub(super) fn new(control: ControlDb) -> Self {
@@ -106,13 +109,21 @@ impl Keys {
         })
     }
 
-    /// Revokes a key at once. False when there is no such key or it was revoked before.
+    /// Revokes a key at once, and with it what was asked for with it, even if it was rotated before. False when there is no
+    /// such key or it was revoked before.
     pub fn revoke(
         &self,
         id: &str,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
         let id = id.to_owned();
-        self.control.write("revoke a key", move |tx| retire(tx, &id))
+        self.control.write("revoke a key", move |tx| {
+            let changed = tx.execute(
+                "UPDATE keys SET revoked_at = coalesce(revoked_at, ?2), replaced_by = NULL
+                 WHERE id = ?1 AND (revoked_at IS NULL OR replaced_by IS NOT NULL)",
+                params![id, now_millis()],
+            )?;
+            Ok(changed > 0)
+        })
     }
 
     /// Ends the key `old` and adds `new`, both or neither: `old` is revoked at once, or, when `overlap_until` is a
@@ -137,6 +148,7 @@ impl Keys {
                 return Ok(false);
             }
             add(tx, &new)?;
+            tx.execute("UPDATE keys SET replaced_by = ?2 WHERE id = ?1", params![old, new.id])?;
             Ok(true)
         })
     }
@@ -144,7 +156,7 @@ impl Keys {
 
 fn add(tx: &Transaction<'_>, key: &KeyRow) -> Result<(), StoreError> {
     tx.execute(
-        &format!("INSERT INTO keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+        &format!("INSERT INTO keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"),
         params![
             key.id,
             key.tenant,
@@ -154,7 +166,8 @@ fn add(tx: &Transaction<'_>, key: &KeyRow) -> Result<(), StoreError> {
             key.demo,
             key.created_at,
             key.expires_at,
-            key.revoked_at
+            key.revoked_at,
+            key.replaced_by
         ],
     )?;
     Ok(())
@@ -187,5 +200,6 @@ fn key_of_row(row: &Row<'_>) -> Result<KeyRow, Error> {
         created_at: row.get(6)?,
         expires_at: row.get(7)?,
         revoked_at: row.get(8)?,
+        replaced_by: row.get(9)?,
     })
 }

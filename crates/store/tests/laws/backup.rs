@@ -26,6 +26,7 @@ async fn filled() -> (tempfile::TempDir, Store) {
         created_at: 1,
         expires_at: None,
         revoked_at: None,
+        replaced_by: None,
     };
     store.control().keys().insert(key).await.unwrap();
     (dir, store)

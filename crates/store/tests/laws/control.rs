@@ -16,6 +16,7 @@ fn key(id: &str) -> KeyRow {
         created_at: 1,
         expires_at: None,
         revoked_at: None,
+        replaced_by: None,
     }
 }
 

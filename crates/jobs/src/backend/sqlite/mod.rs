@@ -155,7 +155,7 @@ mod tests {
                 Report::Released(0),
                 Report::Retry(ill(), 0),
                 Report::Parked(ill(), 0),
-                Report::Cancelled,
+                Report::Cancelled(None),
                 Report::Failed(ill()),
                 Report::Succeeded { outcome: vec![7] },
             ]
@@ -174,8 +174,10 @@ mod tests {
             .map(|what| Record { lease: held.clone(), what });
         assert_eq!(backend.record(records.into(), None).await.unwrap(), [true, true]);
         // Over is over, also for who held it.
-        let again =
-            backend.record([Record { lease: held, what: Report::Cancelled }].into(), None).await.unwrap();
+        let again = backend
+            .record([Record { lease: held, what: Report::Cancelled(None) }].into(), None)
+            .await
+            .unwrap();
         assert_eq!(again, [false]);
     }
 

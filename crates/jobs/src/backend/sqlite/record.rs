@@ -84,7 +84,7 @@ fn one(tx: &Transaction<'_>, lease: &Lease, what: &Report, clock: &Clock) -> Res
         }
         Report::Succeeded { outcome } => end(tx, lease, "succeeded", Some(outcome), None, clock),
         Report::Failed(ill) => end(tx, lease, "failed", ill.text.as_ref(), Some(ill), clock),
-        Report::Cancelled => end(tx, lease, "cancelled", None, None, clock),
+        Report::Cancelled(ill) => end(tx, lease, "cancelled", None, ill.as_ref(), clock),
         Report::Retry(ill, wait) => {
             let mut retry = tx.prepare_cached(
                 "UPDATE jobs SET state = 'retrying', run_at = ?3, attempt = attempt + 1, deliveries = 0,
@@ -153,7 +153,7 @@ fn end(
         .optional()?;
     let Some(number) = number else { return Ok(false) };
     // What failed may be driven again; of what is done and told nobody needs the request.
-    if ill.is_none() && clock.tell_at.is_none() {
+    if state != "failed" && clock.tell_at.is_none() {
         forget_request(tx, number)?;
     }
     Ok(true)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use haversack::testing;
 use haversack::well_known::{CANCEL, PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
+use haversack_jobs::carried::CREDENTIAL;
 use haversack_jobs::{AccessToken, Args, Attempt, Failure, Headers, NewJob, Progress};
 use haversack_server::auth::admin::{self, Grant};
 use haversack_server::config::Config;
@@ -323,11 +324,18 @@ async fn a_job_has_the_headers_the_key_and_the_session_of_its_request() {
     let kim = server.key("acme", "kim").await;
     let mut work = server.server.engine().work().clone();
     work.handlers(|handlers| {
-        handlers.on(TOOL, |Args(job): Args<ToolJob>, headers: Headers, token: AccessToken| async move {
-            let names: Vec<String> = headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let session = SESSION_ID.get().map(|session| session.as_str().to_owned()).ok();
-            Ok(json!({ "tool": job.tool, "headers": names, "key": token.reveal()?, "session": session }))
-        })
+        handlers.on(
+            TOOL,
+            |Args(job): Args<ToolJob>, headers: Headers, token: Option<AccessToken>| async move {
+                let names: Vec<String> =
+                    headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let session = SESSION_ID.get().map(|session| session.as_str().to_owned()).ok();
+                // The key that asked is named. The key itself is not there.
+                assert!(token.is_none());
+                let key = CREDENTIAL.get()?.id().to_owned();
+                Ok(json!({ "tool": job.tool, "headers": names, "key": key, "session": session }))
+            },
+        )
     });
     let worker = Working::start(&work);
     let shelf =
@@ -348,7 +356,7 @@ async fn a_job_has_the_headers_the_key_and_the_session_of_its_request() {
     {
         let told = ended(&server, &kim, job["id"].as_str().unwrap()).await;
         let expected = json!({
-            "tool": tool, "headers": ["user-agent=laws", "x-shelf=7"], "key": kim.text, "session": session
+            "tool": tool, "headers": ["user-agent=laws", "x-shelf=7"], "key": kim.id, "session": session
         });
         assert_eq!(told["result"], expected, "{told}");
     }
