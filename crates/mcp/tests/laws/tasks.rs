@@ -411,7 +411,11 @@ async fn a_refusal_completes_a_task_and_a_failure_of_the_house_does_not() {
     let client = office.client("acme", "kim");
     let (refused, broken) = (begin(&client, "refuses").await, begin(&client, "breaks").await);
     office.work();
+    let job = refused.parse::<JobId>().unwrap();
     let refused = office.done(&client, &refused).await;
+    // What is an answer to the client is a failure to the owner of the job.
+    let kim = Isolated::new().tenant("acme").principal("kim");
+    assert_eq!(kim.wrap(async { office.jobs.get(&job).await }).await.unwrap().state, State::Failed);
     assert_eq!(refused["status"], "completed");
     assert_eq!(refused["result"]["isError"], true);
     assert_eq!(refused["result"]["content"][0]["text"], "not today");

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use haversack::testing::tenant;
 use haversack::well_known::{TENANT_ID, TRACE_CONTEXT};
 use haversack_pipeline::builder::{python, runner, shell};
-use haversack_pipeline::run::RunStatus::Succeeded;
+use haversack_pipeline::run::RunStatus::{Running, Succeeded};
 use haversack_pipeline::run::STEP;
-use haversack_pipeline::{PipelineError, StepCall, StepFuture, StepOutput, StepRunner};
+use haversack_pipeline::run_log::AttemptStatus as Ended;
+use haversack_pipeline::{
+    PipelineError, PipelineOptions, Pipelines, StepCall, StepFailure, StepFuture, StepOutput, StepRunner,
+};
 use serde_json::json;
 
-use crate::{House, chain, id, none, outputs};
+use crate::{House, chain, ended, id, none, outputs};
 
 struct Agents;
 
@@ -56,6 +59,36 @@ async fn an_agent_step_runs_in_the_context_of_its_run() {
             let unknown = chain([("ask", runner("agent", "sales"))]);
             let refused = house.pipelines.start(&unknown, none(), id("s")).await;
             assert!(matches!(refused, Err(PipelineError::Invalid(_))), "{refused:?}");
+        })
+        .await;
+}
+
+/// An old program beside a new one: the runner is missing, or it lacks what the step names.
+#[tokio::test]
+async fn a_run_that_this_program_cannot_execute_is_left_to_one_that_can() {
+    struct Lacks;
+    impl StepRunner for Lacks {
+        fn run(&self, _: StepCall) -> StepFuture {
+            Box::pin(async { Err(StepFailure::not_here("there is no agent `support` here")) })
+        }
+    }
+    let new = House::with(|options| options.runner("agent", Arc::new(Agents)));
+    let options = || PipelineOptions::new(new.catalog()).code("laws");
+    let old = [options(), options().runner("agent", Arc::new(Lacks))]
+        .map(|options| Pipelines::new(new.store.clone(), new.keys.clone(), options));
+    tenant("a")
+        .wrap(async {
+            let steps = [("first", shell("true")), ("ask", runner("agent", "support").returns(["answer"]))];
+            new.pipelines.start(&chain(steps), none(), id("r")).await.unwrap();
+            for old in &old {
+                let refused = old.execute(&id("r")).await;
+                assert!(matches!(refused, Err(PipelineError::NotHere(_))), "{refused:?}");
+                assert_eq!(new.pipelines.get(&id("r")).await.unwrap().entry.status, Running);
+            }
+            assert_eq!(new.pipelines.execute(&id("r")).await.unwrap().entry.status, Succeeded);
+            let log = new.log("r").await;
+            let ends = [("first", Ended::Succeeded), ("ask", Ended::Cancelled), ("ask", Ended::Cancelled)];
+            assert_eq!(ended(&log), [&ends[..], &[("ask", Ended::Succeeded)]].concat());
         })
         .await;
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use haversack::well_known::{SESSION_ID, TENANT_ID};
@@ -473,14 +474,22 @@ impl Seat {
             asked = pipelines.retry(&run).await.map_err(not_started)?.entry.asked;
         }
         let id = run.as_str().to_owned();
+        // Outside a job its name is known to nobody, so no later call goes on with it.
+        let alone = JOB_ID.bound().is_none();
+        let mut abandon = alone.then(|| {
+            let reason = "the call that asked for it ended before it did";
+            Abandon(Some(Box::pin(pipelines.give_up(&run, asked, true, reason))))
+        });
         let ended = journal.unit(Kind::Run, &id, async { pipelines.execute(&run).await }).await;
+        if let Some(abandon) = &mut abandon {
+            abandon.0 = None;
+        }
         match ended {
             Ok(ended) => Ok(ended),
             Err(PipelineError::TakenOver | PipelineError::UnknownRun) => {
                 Err(ToolError::Refused("the run was deleted, or another executor has it"))
             }
-            // Outside a job its name is known to nobody, so no later call goes on with it.
-            Err(error @ (PipelineError::Stopped | PipelineError::NotHere(_))) if JOB_ID.bound().is_none() => {
+            Err(error @ (PipelineError::Stopped | PipelineError::NotHere(_))) if alone => {
                 let stopped = matches!(error, PipelineError::Stopped);
                 let reason = match stopped {
                     true => "the call that asked for it was cancelled".to_owned(),
@@ -491,6 +500,26 @@ impl Seat {
             }
             Err(error @ PipelineError::NotHere(_)) => Err(ToolError::NotHere(error.to_string())),
             Err(other) => Err(not_started(other)),
+        }
+    }
+}
+
+/// Gives up the run of a call that is dropped before the run has ended: its time was up, or its caller went away.
+struct Abandon(Option<GivingUp>);
+
+type GivingUp = Pin<Box<dyn Future<Output = Result<(), PipelineError>> + Send>>;
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        // Without a runtime the process ends, and so does everything that it runs.
+        if let Some(giving_up) = self.0.take()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            haversack::spawn_detached(async move {
+                if let Err(error) = giving_up.await {
+                    tracing::warn!(%error, "a run that nobody waits for could not be given up");
+                }
+            });
         }
     }
 }

@@ -288,6 +288,41 @@ async fn a_call_over_mcp_ends_when_its_key_is_revoked() {
     assert_eq!(run["status"], "cancelled", "{run}");
 }
 
+/// Nobody knows the name of its run, so nobody goes on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_call_over_mcp_leaves_no_run_running() {
+    let installation = with_tools("", &[("long", "sleep 30")]);
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let session = begun(&server, &kim).await;
+    let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": { "name": "long", "arguments": { "request": "now" } } });
+    // A cancelled call gets no answer.
+    let calling = async {
+        mcp(&server, &kim, Some(&session), call).await;
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    let with = async |wanted: fn(&Value) -> bool| {
+        settled(async || {
+            let list: Value = server.get(&kim, "/v1/runs").await.json().await.unwrap();
+            list["runs"].as_array().unwrap().iter().find(|run| wanted(run)).cloned()
+        })
+        .await
+    };
+    let cancelling = async {
+        with(|run| run["status"] == "running").await;
+        let cancel =
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 2 } });
+        mcp(&server, &kim, Some(&session), cancel).await;
+        with(|run| !run["ended_at"].is_null()).await
+    };
+    let run = tokio::select! {
+        run = cancelling => run,
+        never = calling => match never {},
+    };
+    assert_eq!(run["status"], "cancelled", "{run}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_stream_closes_when_its_key_is_revoked() {
     let toml = "[jobs]\nembedded_worker = false\n[limits]\nheartbeat_s = 600\nrequests_per_second = 100000\nburst = 100000\n";
