@@ -74,6 +74,20 @@ pub(in crate::leakcheck) fn same_name(world: &World, cell: Cell, answer: &Answer
     report.crossed(Place::Results, &crossed, &format!("{}, who has a run of that name", place_of(next)));
 }
 
+/// What the first step of a run printed, as its owner reads it: its own word, and nothing of others.
+pub(in crate::leakcheck) fn output(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
+    report.looked(Place::Results, 1);
+    let place = place_of(cell);
+    if !answer.text.contains(&world.word(cell, Kind::Parameter)) {
+        report.gap(
+            Place::Results,
+            format!("the output of a step in {place} lacks its own word: {}", answer.text),
+        );
+    }
+    let crossed = world.crossed(&answer.text, Reader::Owner(cell));
+    report.crossed(Place::Results, &crossed, &format!("the output of a step in {place}"));
+}
+
 /// The folder of the run of a conversation.
 ///
 /// # Errors

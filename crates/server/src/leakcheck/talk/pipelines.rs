@@ -74,13 +74,18 @@ pub(super) async fn drive(world: &World, stage: &mut Stage, report: &mut Report)
             |answer: &Answer| !answer.text.contains("\"pending\"") && !answer.text.contains("\"running\"");
         let end = until(kim, &format!("/v1/runs/{run}"), over).await?;
         let next = stage.kim((cell.tenant + 1) % world.tenants());
-        let paths = [format!("/v1/runs/{run}"), format!("/v1/runs/{run}/log")];
-        let theirs = [next.get(&paths[0]).await?, next.get(&paths[1]).await?];
+        let paths = ["", "/log", "/steps/write/output"].map(|part| format!("/v1/runs/{run}{part}"));
+        let (mut theirs, mut colleagues) = (Vec::new(), Vec::new());
         let lee = stage.lee(cell.tenant);
-        let colleagues = [lee.get(&paths[0]).await?, lee.get(&paths[1]).await?];
-        Ok((*cell, end, kim.get(&paths[1]).await?, theirs, colleagues))
+        for path in &paths {
+            theirs.push(next.get(path).await?);
+            colleagues.push(lee.get(path).await?);
+        }
+        let own = [kim.get(&paths[1]).await?, kim.get(&paths[2]).await?];
+        Ok((*cell, end, own, theirs, colleagues))
     });
-    for (cell, end, log, theirs, colleagues) in ends.await? {
+    for (cell, end, [log, printed], theirs, colleagues) in ends.await? {
+        children::output(world, cell, &printed, report);
         theirs.iter().for_each(|answer| children::same_name(world, cell, answer, report));
         for answer in &colleagues {
             results::foreign(world, cell, "a colleague", answer, Code::RunNotFound, report);
