@@ -31,9 +31,9 @@ principal = "kim"
 [[conversation.turn]]
 say = "Our account manager is {old_manager}."
 [[conversation.turn]]
-say = "Our account manager is {manager}."
+say = "Forget our account manager."
 [[conversation.turn]]
-say = "Our contract number is {contract}."
+say = "Our account manager is {manager}. Our contract number is {contract}."
 
 [[conversation]]
 session = "questions"

@@ -256,9 +256,9 @@ fn progress(out: &Output) -> ProgressBar {
 fn print(report: &Report, out: &Output) {
     out.value(report);
     for failure in &report.failures {
-        let Failed { place, who } = place(failure);
-        out.line(&format!("{} {place}", out.bad("failed")));
-        out.line(&format!("  {who}: {}", plain(&failure.wrong.to_string())));
+        let report::Failure { file, line, tenant, conversation, turn, wrong, .. } = failure;
+        out.line(&format!("{} {}:{line}", out.bad("failed"), file.display()));
+        out.line(&format!("  {tenant} / {conversation} turn {turn}: {}", plain(&wrong.to_string())));
         if !failure.reply.is_empty() {
             out.line(&format!("  reply: {}", plain(&failure.reply).replace('\n', "\n         ")));
         }
@@ -278,16 +278,4 @@ fn print(report: &Report, out: &Output) {
         out.line(&format!("retries       {} (the server was busy)", report.retries));
     }
     out.line(&format!("seed          {}", report.seed));
-}
-
-struct Failed {
-    place: String,
-    who: String,
-}
-
-fn place(failure: &report::Failure) -> Failed {
-    Failed {
-        place: format!("{}:{}", failure.file.display(), failure.line),
-        who: format!("{} / {} turn {}", failure.tenant, failure.conversation, failure.turn),
-    }
 }

@@ -2,11 +2,8 @@
 //! and none of them is in the repository; the seed decides which. The replay asks for one value a slot and gets one that
 //! is in no other value's text, whichever tenant that belongs to.
 
-use serde::{Deserialize, Serialize};
-
 /// What a slot stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Given and family name.
     Person,
