@@ -74,10 +74,11 @@ impl AgentsBuilder {
         let Self { config, store, memory, model, tools, background } = self;
         let computing = Computing::new();
         let knowledge = Knowledge::new(config.tools.knowledge.clone());
-        let own: [Arc<dyn Tool>; 4] = [
+        let own: [Arc<dyn Tool>; 5] = [
             Arc::new(tool::remember(memory.clone())),
             Arc::new(tool::recall(memory.clone())),
             Arc::new(tool::note_attempt(memory.clone())),
+            Arc::new(tool::forget(memory.clone())),
             Arc::new(tool::search_knowledge_in(knowledge, computing.clone())),
         ];
         let tools = Toolbox::new(own.into_iter().chain(tools));

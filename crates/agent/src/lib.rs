@@ -13,7 +13,7 @@
 //! # async fn inside_a_door() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Store::open("data".as_ref(), StoreOptions::default())?;
 //! let memory = Memory::new(store.clone(), MemoryOptions::default());
-//! let agents = Agents::new(AgentConfig::default(), store, memory, Arc::new(Offline::new()))?;
+//! let agents = Agents::new(AgentConfig::default(), store, memory, Arc::new(Offline))?;
 //!
 //! // Inside a door that bound tenant, principal and session:
 //! let request = TurnRequest { message: "Who is our account manager?".into(), idempotency_key: None };

@@ -86,6 +86,5 @@ fn handover(specialist: &Specialist) -> ToolSpec {
         name: format!("{TRANSFER_TO}{}", specialist.name),
         description: specialist.description.clone(),
         parameters: json!({ "type": "object", "properties": {}, "additionalProperties": false }),
-        when: Vec::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! Words of a text: tokens, stems and stop words of plain English.
+//! Words and sentences of a text: tokens, stems and stop words of plain English.
 //!
 //! A token is a run of letters and digits that may hold a dot, dash, colon, slash or at-sign inside, so that
 //! codes, times and addresses stay whole; a stem is the token without its inflection, the same for every form
@@ -20,18 +20,38 @@ pub(crate) struct Token<'t> {
 }
 
 impl Token<'_> {
-    pub(crate) fn end(&self) -> usize {
-        self.start + self.raw.len()
-    }
-
     /// Codes, numbers, times, mail addresses: what identifies one thing and has no inflection.
     pub(crate) fn is_identifier(&self) -> bool {
         self.raw.contains('@') || self.raw.chars().any(|c| c.is_ascii_digit())
     }
+}
 
-    pub(crate) fn is_capitalised(&self) -> bool {
-        self.raw.chars().next().is_some_and(char::is_uppercase)
-    }
+/// The first characters of a text.
+pub(crate) fn first_chars(text: &str, count: usize) -> &str {
+    let end = text.char_indices().nth(count).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
+}
+
+/// The sentences of a text with the places where they begin, without the white space around them. A sentence ends
+/// behind a mark that white space follows, except for abbreviations such as "Dr.", or at a line break.
+pub(crate) fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let begins = at + rest.len() - rest.trim_start().len();
+        let mut end = begins;
+        for word in text.get(begins..)?.split_inclusive(char::is_whitespace) {
+            end += word.len();
+            let bare = word.trim_end();
+            let abbreviates = bare.len() <= 3 && bare.ends_with('.') && bare.starts_with(char::is_uppercase);
+            if word.ends_with('\n') || bare.ends_with(['.', '!', '?']) && !abbreviates {
+                break;
+            }
+        }
+        at = end;
+        let sentence = text.get(begins..end)?.trim_end();
+        (!sentence.is_empty()).then_some((begins, sentence))
+    })
 }
 
 /// Splits a text into tokens; never fails, whatever the text is.

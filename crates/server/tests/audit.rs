@@ -148,7 +148,7 @@ impl ChatModel for Planted {
 #[test]
 fn a_bare_spawn_that_was_planted_in_a_server_is_named_by_its_line() {
     let report = audited(async {
-        let server = start_with(|_| {}, Some(Arc::new(Planted(Offline::new())))).await;
+        let server = start_with(|_| {}, Some(Arc::new(Planted(Offline)))).await;
         let key = server.key("acme", "kim").await;
         server.say(&key, "s", "hello").await;
         server.server.shutdown().await.unwrap();

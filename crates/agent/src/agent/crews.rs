@@ -18,9 +18,6 @@ pub struct CrewConfig {
     pub name: String,
     /// What a model reads to choose it.
     pub description: String,
-    /// Words and phrases that ask for it; the offline model reads them.
-    #[serde(default)]
-    pub when: Vec<String>,
     /// Seconds for the whole crew.
     #[serde(default = "a_minute")]
     #[schemars(range(min = 1, max = 3600))]

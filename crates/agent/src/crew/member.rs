@@ -56,7 +56,6 @@ impl Members<'_> {
         let crew =
             builder.build().map_err(|why| ConfigError::CrewOrder { crew: config.name.clone(), why })?;
         let tool = super::tool(crew, config.description.trim())
-            .asked_for_by(config.when.iter().cloned())
             .needing(&needs)
             .within(Duration::from_secs(config.timeout_s));
         Ok(if config.background { tool.in_background() } else { tool })

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::error::GRACE;
 use super::{Crew, worker};
-use crate::tool::{Background, Tool, ToolError, ToolFuture, ToolOutput, ToolSpec, behind_the_asking};
+use crate::tool::{Background, Tool, ToolError, ToolFuture, ToolOutput, ToolSpec};
 
 /// The one argument.
 const QUESTION: &str = "question";
@@ -30,7 +30,7 @@ pub fn tool(crew: Crew, description: impl Into<String>) -> CrewTool {
         "additionalProperties": false,
     });
     let (name, description) = (crew.name().to_owned(), description.into());
-    let spec = ToolSpec { name, description, parameters, when: Vec::new() };
+    let spec = ToolSpec { name, description, parameters };
     CrewTool { crew, spec, needs: Vec::new(), time_limit: None, background: None }
 }
 
@@ -44,13 +44,6 @@ pub struct CrewTool {
 }
 
 impl CrewTool {
-    /// Words and phrases by which the offline model knows that the crew is asked for.
-    #[must_use]
-    pub fn asked_for_by<P: Into<String>>(mut self, phrases: impl IntoIterator<Item = P>) -> Self {
-        self.spec.when.extend(phrases.into_iter().map(Into::into));
-        self
-    }
-
     /// Declares the context variables without which its tasks cannot run.
     #[must_use]
     pub fn needing(mut self, variables: &[&'static dyn Variable]) -> Self {
@@ -105,8 +98,7 @@ impl Tool for CrewTool {
             let detail = format!("`{QUESTION}` must be a text");
             return Box::pin(std::future::ready(Err(ToolError::Arguments { detail })));
         };
-        // The words that ask for the crew are no part of what it is asked.
-        let execute = || self.crew.execute(behind_the_asking(&self.spec.when, question));
+        let execute = || self.crew.execute(question);
         let working = match worker::deadline(self.time_limit) {
             Some(deadline) => DEADLINE.sync_scope(deadline, execute),
             None => execute(),

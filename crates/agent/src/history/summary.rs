@@ -15,6 +15,7 @@ use super::notice::{append, summary_key};
 use super::view::{self, TurnView};
 use super::{Learnt, TurnStatus};
 use crate::tool::REMEMBER;
+use crate::words::sentences;
 
 /// The newest turns, which are read as they were.
 const RECENT: usize = 4;
@@ -98,8 +99,7 @@ fn user_text(turn: &TurnView) -> Option<&str> {
 
 /// The first sentence of the message that asks.
 fn question(turn: &TurnView) -> Option<&str> {
-    let sentences = user_text(turn)?.split_inclusive(['.', '!', '?', '\n']);
-    sentences.map(str::trim).find(|sentence| sentence.ends_with('?'))
+    sentences(user_text(turn)?).map(|(_, sentence)| sentence).find(|sentence| sentence.ends_with('?'))
 }
 
 fn is_answered(turn: &TurnView) -> bool {

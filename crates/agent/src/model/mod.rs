@@ -175,7 +175,7 @@ pub fn from_config(
     read: &dyn Fn(&SecretRef) -> Result<Secret, String>,
 ) -> Result<Arc<dyn ChatModel>, ConfigError> {
     match config.provider {
-        Provider::Offline => Ok(Arc::new(Offline::new())),
+        Provider::Offline => Ok(Arc::new(Offline)),
         #[cfg(feature = "genai")]
         Provider::Genai => {
             let key = config.api_key.as_ref().map(|reference| {

@@ -23,6 +23,18 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
+    /// The texts of the caller since the last answer: the message that began the turn, and those that were added.
+    pub(crate) fn user_texts(&self) -> Vec<&str> {
+        let ended =
+            |message: &Message| matches!(message, Message::Assistant { calls, .. } if calls.is_empty());
+        let begins = self.messages.iter().rposition(ended).map_or(0, |at| at + 1);
+        let texts = self.messages.iter().skip(begins).filter_map(|message| match message {
+            Message::User { text } => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
     /// The text of the newest user message; empty when there is none.
     #[must_use]
     pub fn last_user_text(&self) -> &str {

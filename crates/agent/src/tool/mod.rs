@@ -5,12 +5,13 @@
 //! tenant. Specialists call tools through the dispatcher of this module; users may add their own to
 //! [`crate::Agents`].
 
-mod asking;
 mod background;
 pub(crate) mod dispatch;
 mod error;
+mod forget;
 pub mod knowledge;
 mod note_attempt;
+mod one_text;
 mod recall;
 mod registry;
 mod remember;
@@ -25,10 +26,11 @@ use haversack::Variable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use asking::{arguments_for, behind_the_asking, phrase_in};
 pub use background::{Background, BackgroundRunner, CAN_DELIVER_LATER, Started, Starting};
 pub use error::ToolError;
+pub use forget::{FORGET, forget};
 pub use note_attempt::{NOTE_ATTEMPT, note_attempt};
+pub(crate) use one_text::arguments_for;
 pub(crate) use recall::{Answer as RecallAnswer, Fact as RecalledFact};
 pub use recall::{RECALL, recall};
 pub use registry::Toolbox;
@@ -39,7 +41,7 @@ pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
 pub use typed::{TypedTool, parameters_of, tool};
 
 /// The names of the tools of this crate.
-pub const NAMES: [&str; 4] = [NOTE_ATTEMPT, RECALL, REMEMBER, SEARCH_KNOWLEDGE];
+pub const NAMES: [&str; 5] = [FORGET, NOTE_ATTEMPT, RECALL, REMEMBER, SEARCH_KNOWLEDGE];
 
 /// Something that a model can ask for.
 #[diagnostic::on_unimplemented(
@@ -87,10 +89,6 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON schema of the arguments: always an object.
     pub parameters: Value,
-    /// Words and phrases that ask for it, such as `look into`. Only the offline model reads them, which has no
-    /// other way to tell when a tool that it does not know is wanted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub when: Vec<String>,
 }
 
 /// What a tool gives back to the model.

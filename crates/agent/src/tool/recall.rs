@@ -4,7 +4,7 @@
 //! "not searched". Specialists that are given it may call it; whose memories are searched comes from the
 //! context.
 
-use haversack::well_known::{SESSION_ID, TENANT_ID};
+use haversack::well_known::{PRINCIPAL, SESSION_ID, TENANT_ID};
 use haversack_memory::{Memory, Mode, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,9 @@ const MAX_LIMIT: usize = 20;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// What to look for, in a few words.
-    query: String,
+    /// What to look for, in a few words. Left out, the newest facts are listed.
+    #[serde(default)]
+    query: Option<String>,
     /// How many facts at most, 1 to 20; 8 when left out.
     #[serde(default)]
     limit: Option<usize>,
@@ -46,7 +47,14 @@ pub(crate) struct Answer {
 /// One fact.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fact {
+    /// Names the fact, for `forget`.
+    pub(crate) id: String,
     pub(crate) text: String,
+    /// The principal who told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told_by: Option<String>,
+    /// Whether the one who asks told it.
+    pub(crate) yours: bool,
     pub(crate) score: f64,
     /// Milliseconds since the Unix epoch, UTC.
     pub(crate) created_at: i64,
@@ -64,10 +72,21 @@ pub fn recall(memory: Memory) -> impl Tool {
         async move {
             let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
             let session = SESSION_ID.get()?;
-            let found = memory.recall()?.search(Query { text: arguments.query, limit }).await?;
+            let asks = PRINCIPAL.bound();
+            let memories = memory.recall()?;
+            let found = match arguments.query {
+                Some(text) => memories.search(Query { text, limit }).await?,
+                None => memories.newest(limit).await?,
+            };
             let facts = found.hits.into_iter().map(|hit| Fact {
                 this_session: hit.session.as_deref() == Some(session.as_str()),
+                id: hit.id,
                 text: hit.text,
+                yours: hit
+                    .principal
+                    .as_deref()
+                    .is_some_and(|by| asks.as_ref().is_some_and(|asks| asks.as_str() == by)),
+                told_by: hit.principal,
                 score: hit.score,
                 created_at: hit.created_at,
             });

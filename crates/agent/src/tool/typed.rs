@@ -33,7 +33,6 @@ where
         name: name.to_owned(),
         description: description.to_owned(),
         parameters: parameters_of::<A>(),
-        when: Vec::new(),
     };
     TypedTool { spec, needs: Vec::new(), background: None, run, _arguments: PhantomData }
 }
@@ -61,13 +60,6 @@ impl<A, F> TypedTool<A, F> {
     #[must_use]
     pub fn needing(mut self, variables: &[&'static dyn Variable]) -> Self {
         self.needs.extend_from_slice(variables);
-        self
-    }
-
-    /// Words and phrases by which the offline model knows that the tool is asked for.
-    #[must_use]
-    pub fn asked_for_by(mut self, phrases: &[&str]) -> Self {
-        self.spec.when.extend(phrases.iter().map(|phrase| (*phrase).to_owned()));
         self
     }
 

@@ -25,7 +25,7 @@ struct Which {
 fn audit() -> Arc<dyn Tool> {
     let run =
         |args: Which| async move { ToolOutput::json(&format!("{} of {}", args.what, TENANT_ID.get()?)) };
-    Arc::new(tool("audit", "Audits.", run).in_background().asked_for_by(&["audit"]))
+    Arc::new(tool("audit", "Audits.", run).in_background())
 }
 
 /// Writes down what it is asked to start, and for whom.
@@ -133,13 +133,13 @@ async fn a_start_is_not_cut_short_by_the_time_of_the_tool() {
 }
 
 #[tokio::test]
-async fn the_offline_model_asks_for_a_tool_by_the_words_that_it_declares() {
+async fn the_offline_model_calls_a_tool_by_its_name() {
     let runner = Runner::default();
-    let house = house(Offline::new(), Some(runner.clone()));
+    let house = house(Offline, Some(runner.clone()));
     let reply = house.say("acme", "s", "Could you audit our books?").await.unwrap();
     assert_eq!(reply.text, "started as job_7; the result comes later (From the tool audit.)");
     let asked = runner.0.lock().unwrap().pop().unwrap();
-    assert_eq!(asked.1, json!({ "what": "Could you audit our books?" }), "the message is its one text");
+    assert_eq!(asked.1, json!({ "what": "our books?" }), "what follows the name is its one text");
     // Who tells about an audit asks for none.
     house.say("acme", "s", "Our audit number is 4711.").await.unwrap();
     assert!(runner.0.lock().unwrap().is_empty());
@@ -152,7 +152,7 @@ async fn one_tool_runs_alone_in_the_context_of_the_call() {
     let bad = tool("bad", "Panics.", |_: Which| async { panic!("secret") });
     let local =
         tool("local", "Needs.", |_: Which| async { ToolOutput::json(&LOCALE.get()?) }).needing(&[&LOCALE]);
-    let house = House::built(solo(&[]), Arc::new(Offline::new()), |builder| {
+    let house = House::built(solo(&[]), Arc::new(Offline), |builder| {
         builder.tools([audit(), Arc::new(bad) as Arc<dyn Tool>, Arc::new(local)])
     });
     let (agents, visit) = (&house.agents, door("acme", "kim", "s"));

@@ -168,7 +168,7 @@ async fn a_turn_takes_a_bounded_number_of_words() {
 
 #[tokio::test]
 async fn the_offline_model_answers_what_was_added_behind_what_began_the_turn() {
-    let house = House::with(haversack_agent::AgentConfig::default(), Arc::new(Offline::new()), Vec::new());
+    let house = House::with(haversack_agent::AgentConfig::default(), Arc::new(Offline), Vec::new());
     for fact in ["account manager is Ilse Quandt", "delivery address is Tarnweg 8"] {
         house.say("acme", "before", &format!("Remember that our {fact}.")).await.unwrap();
     }

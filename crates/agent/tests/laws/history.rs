@@ -22,7 +22,10 @@ fn history(house: &House, tenant: &str, principal: &str) -> (haversack::Visit, H
 #[tokio::test]
 async fn a_session_belongs_to_the_principal_that_began_it() {
     let house = House::offline();
-    let reply = house.ask(door("acme", "kim", "s"), request("The gate code is 7741."), None).await.unwrap();
+    let reply = house
+        .ask(door("acme", "kim", "s"), request("Remember that the gate code is 7741."), None)
+        .await
+        .unwrap();
     let taken = house.ask(door("acme", "lee", "s"), request("Hello"), None).await.unwrap_err();
     assert!(matches!(taken, TurnError::SessionTaken));
     assert_eq!(taken.code(), "HV0204");
@@ -91,7 +94,7 @@ async fn a_deleted_session_is_gone_from_every_layer_and_every_byte() {
     let secret = "Quillfeather";
     house.say("acme", "s", &format!("Our account manager is {secret}.")).await.unwrap();
     house.say("acme", "s", &format!("I tried calling {secret} and it did not help.")).await.unwrap();
-    house.say("acme", "keep", "The gate code is 7741.").await.unwrap();
+    house.say("acme", "keep", "Remember that the gate code is 7741.").await.unwrap();
     assert!(!holding(&house.folder.path().join("data"), secret.as_bytes()).is_empty(), "it is there before");
 
     let (visit, kim) = history(&house, "acme", "kim");
@@ -105,7 +108,7 @@ async fn a_deleted_session_is_gone_from_every_layer_and_every_byte() {
     let kept = house.say("acme", "later", "What is the gate code?").await.unwrap();
     assert!(kept.text.contains("7741"), "other sessions keep what they told");
     let gone = house.say("acme", "later", "Who is our account manager?").await.unwrap();
-    assert!(gone.text.contains("found nothing"), "{}", gone.text);
+    assert!(gone.text.contains("You have not told me anything about that"), "{}", gone.text);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub(crate) struct House {
 impl House {
     /// The defaults, with the offline model and a knowledge folder inside the house.
     pub(crate) fn offline() -> Self {
-        Self::with(AgentConfig::default(), Arc::new(Offline::new()), Vec::new())
+        Self::with(AgentConfig::default(), Arc::new(Offline), Vec::new())
     }
 
     /// One specialist named `solo` with these tools, so that every model call is its own.
@@ -62,6 +62,17 @@ impl House {
     /// One turn at a door of its own.
     pub(crate) async fn say(&self, tenant: &str, session: &str, message: &str) -> Result<Reply, TurnError> {
         self.ask(door(tenant, "kim", session), request(message), None).await
+    }
+
+    /// As [`say`](Self::say), by another principal than the usual one.
+    pub(crate) async fn say_as(
+        &self,
+        tenant: &str,
+        principal: &str,
+        session: &str,
+        message: &str,
+    ) -> Result<Reply, TurnError> {
+        self.ask(door(tenant, principal, session), request(message), None).await
     }
 
     /// One turn behind this door; the events go to `heard`.

@@ -107,7 +107,7 @@ async fn near_identical_conversations_of_many_tenants_do_not_cross() {
                 let (tenant, session) = (format!("t{n}"), format!("s{s}"));
                 let own = format!("Canary-{n}-{s}");
                 house
-                    .say(&tenant, &session, &format!("The access code for desk {s} is {own}."))
+                    .say(&tenant, &session, &format!("Remember that the access code for desk {s} is {own}."))
                     .await
                     .unwrap();
                 let code = house

@@ -8,7 +8,6 @@
 
 mod background;
 mod config;
-mod conversations;
 mod crew_config;
 mod crew_order;
 mod crew_run;
@@ -20,9 +19,9 @@ mod isolation;
 mod knowledge;
 mod model;
 mod notices;
+mod offline;
 #[cfg(feature = "genai")]
 mod provider;
 mod session_end;
-mod talk;
 mod tools;
 mod turn;

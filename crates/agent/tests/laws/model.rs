@@ -57,7 +57,7 @@ async fn an_empty_answer_is_retried_once() {
 
 #[tokio::test]
 async fn the_offline_model_is_the_default_and_says_the_same_twice() {
-    assert_eq!(Offline::new().name(), "offline");
+    assert_eq!(Offline.name(), "offline");
     assert_eq!(AgentConfig::default().model.provider, haversack_agent::agent::Provider::Offline);
     let (one, two) = (House::offline(), House::offline());
     for message in

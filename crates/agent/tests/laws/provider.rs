@@ -222,7 +222,6 @@ async fn the_request_says_what_ours_says() {
             name: "recall".to_owned(),
             description: "Looks.".to_owned(),
             parameters: json!({ "type": "object", "properties": {} }),
-            when: vec!["look up".to_owned()],
         }],
         choice: ToolChoice::Required,
     };

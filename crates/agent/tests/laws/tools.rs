@@ -87,7 +87,6 @@ impl Worse {
             name: "worse".to_owned(),
             description: String::new(),
             parameters,
-            when: Vec::new(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A turn: who may run it, what it leaves behind, how it ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use haversack::FutureExt;

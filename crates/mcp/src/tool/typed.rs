@@ -35,12 +35,8 @@ pub fn mcp_tool<F, A>(name: &str, description: &str, run: F) -> McpTool<F, A>
 where
     F: ToolFn<A>,
 {
-    let spec = ToolSpec {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        parameters: F::parameters(),
-        when: Vec::new(),
-    };
+    let spec =
+        ToolSpec { name: name.to_owned(), description: description.to_owned(), parameters: F::parameters() };
     McpTool { spec, needs: F::needs(), run, _arguments: PhantomData }
 }
 

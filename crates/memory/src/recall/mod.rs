@@ -86,6 +86,20 @@ impl Recall {
         async move { Ok(found.await?) }
     }
 
+    /// Lists the newest memories, newest first, at most `limit` and the configured number of hits.
+    ///
+    /// # Errors
+    /// At the call: [`MemoryError::Foreign`]. Later: [`MemoryError::Store`].
+    #[track_caller]
+    pub fn newest(
+        &self,
+        limit: usize,
+    ) -> impl Future<Output = Result<Recalled, MemoryError>> + Send + 'static + use<> {
+        let limit = limit.min(self.max_hits);
+        let found = self.db.read("list memories", move |conn| search::newest(conn, limit));
+        async move { Ok(found.await?) }
+    }
+
     /// The memory with this id, also when it is superseded. An id of another tenant is not found.
     ///
     /// # Errors

@@ -130,6 +130,8 @@ pub struct Hit {
     pub source: Source,
     /// In which session.
     pub session: Option<String>,
+    /// The principal who said it.
+    pub principal: Option<String>,
     /// When: milliseconds since the Unix epoch, UTC.
     pub created_at: i64,
 }

@@ -31,6 +31,19 @@ pub(super) fn run(conn: &Connection, text: &str, limit: usize) -> Result<Recalle
     Ok(Recalled { hits, mode: Mode::Lexical, rows_in_fence, rows_outside, degraded })
 }
 
+/// The newest memories in the fence, newest first, each with the score of a whole answer.
+pub(super) fn newest(conn: &Connection, limit: usize) -> Result<Recalled, StoreError> {
+    let (rows_in_fence, rows_outside) = count(conn)?;
+    let mut read = conn.prepare_cached(
+        "SELECT id, text, source, session_id, principal, created_at FROM memories
+         WHERE superseded_at IS NULL AND space IS NULL ORDER BY pk DESC LIMIT ?1",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let hits = read.query_map([limit], |row| hit_of_row(row, 1.0))?.collect::<Result<Vec<_>, _>>()?;
+    let degraded = (rows_outside > 0).then_some(OUTSIDE);
+    Ok(Recalled { hits, mode: Mode::Lexical, rows_in_fence, rows_outside, degraded })
+}
+
 /// How many live memories are in the fence, and how many outside.
 fn count(conn: &Connection) -> Result<(u64, u64), StoreError> {
     let mut statement = conn.prepare_cached(
@@ -50,7 +63,7 @@ fn hits(conn: &Connection, words: &[String], rows: u64, limit: usize) -> Result<
     }
     // The index also knows rows outside the fence; here is where they stay out.
     let mut read = conn.prepare_cached(
-        "SELECT id, text, source, session_id, created_at FROM memories
+        "SELECT id, text, source, session_id, principal, created_at FROM memories
          WHERE pk = ?1 AND superseded_at IS NULL AND space IS NULL",
     )?;
     let mut hits = Vec::new();
@@ -70,6 +83,7 @@ fn hit_of_row(row: &Row<'_>, score: f64) -> Result<Hit, Error> {
         score,
         source: Source::parse(&row.get::<_, String>(2)?)?,
         session: row.get(3)?,
-        created_at: row.get(4)?,
+        principal: row.get(4)?,
+        created_at: row.get(5)?,
     })
 }

@@ -102,9 +102,6 @@ pub struct PipelineTool {
     pub pipeline: String,
     /// What it does and when to use it, in words for a model.
     pub description: String,
-    /// Words with which the offline model recognises that it is asked for.
-    #[serde(default)]
-    pub when: Vec<String>,
 }
 
 /// `[mcp]`: the MCP endpoint at `/mcp`.

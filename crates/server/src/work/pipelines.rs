@@ -430,8 +430,7 @@ pub(super) fn tools(tools: &[PipelineTool], catalogue: &Catalogue, seat: &Seat) 
                 }
             }
         };
-        let when: Vec<&str> = config.when.iter().map(String::as_str).collect();
-        let tool = tool(&config.name, &config.description, run).asked_for_by(&when).in_background();
+        let tool = tool(&config.name, &config.description, run).in_background();
         Arc::new(tool) as Arc<dyn Tool>
     });
     made.collect()

@@ -10,5 +10,6 @@
 #[allow(dead_code)] // the areas use different parts of it
 mod installation;
 mod jobs;
+mod offline;
 mod pipelines;
 mod security;

@@ -139,11 +139,7 @@ pub struct Gated {
 impl Gated {
     /// A model whose gate is closed.
     pub fn closed() -> Arc<Self> {
-        Arc::new(Self {
-            gate: Arc::new(Semaphore::new(0)),
-            calls: watch::Sender::new(0),
-            offline: Offline::new(),
-        })
+        Arc::new(Self { gate: Arc::new(Semaphore::new(0)), calls: watch::Sender::new(0), offline: Offline })
     }
 
     /// Lets every call through from now on.

@@ -190,7 +190,7 @@ async fn what_a_late_turn_committed_is_told_and_not_that_its_time_was_up() {
         config.agent.specialists.truncate(1);
         config.agent.specialists[0].tools.clear();
         let (data, held) = (config.store.path.clone(), Arc::clone(&held));
-        let model: Arc<dyn ChatModel> = Arc::new(Takes { data, held, offline: Offline::new() });
+        let model: Arc<dyn ChatModel> = Arc::new(Takes { data, held, offline: Offline });
         Options { model: Some(model), ..Options::default() }
     })
     .await;

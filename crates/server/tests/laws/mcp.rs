@@ -70,7 +70,6 @@ fn exporting(config: &mut Config, folder: &Path) {
         name: "export".to_owned(),
         pipeline: "export".to_owned(),
         description: "Exports the orders of the day.".to_owned(),
-        when: Vec::new(),
     }];
 }
 

@@ -1,263 +1,211 @@
-//! Choosing what answers a question: among remembered facts, and among the pieces of handbook sections.
+//! The words of an answer: quotes of what tools returned, and fixed sentences.
 //!
-//! A candidate must cover most of what the question is about, its focus, and the kind of value it asks for;
-//! what covers less is no answer, however near it is. Only the composing asks for answers.
+//! A memory is quoted with its author, a section of the handbook with its heading. Nothing is put into other words.
 
-use super::attempt::same_action;
-use super::extract::{Piece, PieceKind, pieces};
-use super::question::{How, Question, Wants, satisfies};
-use super::subject::fact;
-use super::terms::{Bag, Term, coverage};
-use super::vocabulary::{self, OPPOSITES, listed};
-use crate::tool::knowledge::{Found, FoundSection};
-use crate::tool::{RecallAnswer, RecalledFact};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 
-/// What a fact must reach to be an answer.
-const ENOUGH: f32 = 0.6;
-/// What a section must reach to be the procedure that is asked for.
-const ENOUGH_STEPS: f32 = 0.55;
-/// What a section must reach to be about the problem at hand.
-const ENOUGH_HELP: f32 = 0.5;
-/// Facts this near to the best one are as good; the newest of them counts.
-const NEAR: f32 = 0.06;
+use serde::de::DeserializeOwned;
 
-/// A remembered fact that answers.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct FactAnswer {
-    pub(super) text: String,
-    pub(super) this_session: bool,
-    pub(super) score: f32,
+use super::intent::Intent;
+use super::overlap::{answers, covered, stems, touches};
+use crate::model::ChatRequest;
+use crate::prompt::{ATTEMPT_LINE, RESULT_LINE};
+use crate::tool::knowledge::Found;
+use crate::tool::{FORGET, NOTE_ATTEMPT, RECALL, REMEMBER, RecallAnswer, RecalledFact, SEARCH_KNOWLEDGE};
+use crate::words::first_chars;
+
+/// Results by the ids of their calls: whether the tool succeeded, and its text.
+pub(super) type Results<'r> = HashMap<String, (bool, &'r str)>;
+type Outcome<'r> = Option<&'r (bool, &'r str)>;
+
+const CONNECT: &str = "To connect a language model, set HAVERSACK_AGENT__MODEL__PROVIDER=genai, \
+    HAVERSACK_AGENT__MODEL__NAME=openai::gpt-4o-mini and HAVERSACK_AGENT__MODEL__API_KEY=env:OPENAI_API_KEY.";
+const GREETING: &str =
+    "Hello. I remember what you tell me and look things up in the handbook. Say \"help\" for examples.";
+const HELP: &str = "This is what I can do:\n\
+    - remember: \"Remember that our account manager is Robin Vega.\"\n\
+    - recall: \"Who is our account manager?\"\n\
+    - list: \"What do you know about us?\"\n\
+    - forget: \"Forget our account manager.\"\n\
+    - note what you tried: \"I tried a restart, it did not help.\", and list it: \"What have I tried?\"\n\
+    - look things up in the handbook: ask in its words.\n\
+    - call a tool of this installation: say its name.";
+const WHO: &str = "I am a program, not a person: Haversack's demonstration, which answers while no language model is \
+    connected.";
+const HUMAN: &str = "I cannot connect you to a person from here. Please contact your support team directly.";
+const OTHER: &str = "I did not understand that and kept nothing of it, because I am a demonstration without a language \
+    model: say \"Remember that ..\" to have your words kept, or \"help\" for examples.";
+const NOTHING: &str =
+    "You have not told me anything about that, and I found nothing about it in the handbook.";
+/// Characters of a section that are quoted.
+const LONGEST_QUOTE: usize = 800;
+/// Facts that are quoted for one question.
+const FACTS: usize = 5;
+
+pub(super) fn call_id(number: usize, at: usize, tool: &str) -> String {
+    format!("m{number}_{at}_{tool}")
 }
 
-/// A passage of the handbook that answers.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Passage {
-    pub(super) heading: String,
-    pub(super) lines: Vec<String>,
-    /// What stands behind the steps, such as whom to call when none helped.
-    pub(super) after: Vec<String>,
-    /// Steps that were left out because they failed before.
-    pub(super) left_out: usize,
-    pub(super) score: f32,
-}
-
-/// The remembered facts that answer, best first; usually one.
-pub(super) fn facts(question: &Question, recalled: &RecallAnswer, ignore: &[&str]) -> Vec<FactAnswer> {
-    let candidates = recalled.hits.iter().filter(|hit| !ignore.contains(&hit.text.as_str()));
-    let scored = candidates.map(|hit| (score(question, &hit.text, None, None, true), hit));
-    let mut scored: Vec<_> = scored.filter(|(score, _)| *score >= ENOUGH).collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.created_at.cmp(&a.1.created_at)));
-    let Some(best) = scored.first().map(|(score, _)| *score) else { return Vec::new() };
-    let near = if question.several { 0.3 } else { NEAR };
-    scored.retain(|(score, _)| *score >= best - near);
-    scored.sort_by_key(|(_, hit)| std::cmp::Reverse(hit.created_at));
-    if !question.several {
-        one_a_subject(&mut scored, best);
-    }
-    scored.truncate(if question.several { 5 } else { 3 });
-    let answers = scored.into_iter().map(|(score, hit)| FactAnswer {
-        text: hit.text.clone(),
-        this_session: hit.this_session,
-        score,
-    });
-    answers.collect()
-}
-
-/// Of facts that speak of the same thing the newest is true; facts on other things stay only where they match
-/// as well.
-fn one_a_subject(newest_first: &mut Vec<(f32, &RecalledFact)>, best: f32) {
-    let mut subjects: Vec<Option<String>> = Vec::new();
-    newest_first.retain(|(score, hit)| {
-        let subject = fact(hit.text.trim_end_matches('.')).subject;
-        let same = subjects.iter().any(|seen| *seen == subject || seen.is_none() || subject.is_none());
-        let as_good = *score >= best - 0.03;
-        let keep = if subjects.is_empty() { true } else { !same && as_good };
-        if keep {
-            subjects.push(subject);
-        }
-        keep
-    });
-}
-
-/// The passage of the handbook that answers, if one does.
-pub(super) fn passage(question: &Question, found: &Found, failed: &[&str]) -> Option<Passage> {
-    match question.how {
-        How::Fact => quote(question, &found.sections).or_else(|| steps(question, &found.sections, failed)),
-        How::Steps | How::NextSteps => steps(question, &found.sections, failed),
-    }
-}
-
-/// The best score in a section, the section, and its pieces with their scores.
-type Rated<'s> = (f32, &'s FoundSection, Vec<(f32, Piece)>);
-
-/// The sentences, items or rows that answer a question for a fact.
-fn quote(question: &Question, sections: &[FoundSection]) -> Option<Passage> {
-    let mut best: Option<Rated<'_>> = None;
-    for section in sections {
-        let above = Bag::of(&format!("{} {}", section.heading, file_words(&section.file)));
-        let around = Bag::of(&section.text);
-        let scored: Vec<(f32, Piece)> = pieces(&section.text)
-            .into_iter()
-            .map(|piece| (score(question, &piece.text, Some(&above), Some(&around), false), piece))
-            .collect();
-        let top = scored.iter().map(|(score, _)| *score).fold(0.0, f32::max);
-        // Earlier sections are better matches as a whole, so a later one must be better, not equal.
-        if top >= ENOUGH && best.as_ref().is_none_or(|(score, ..)| top > *score + 0.01) {
-            best = Some((top, section, scored));
-        }
-    }
-    let (score, section, scored) = best?;
-    let at = scored.iter().position(|(piece, _)| *piece >= score)?;
-    let block = scored[at].1.block;
-    let same_block = || scored.iter().filter(|(_, piece)| piece.block == block);
-    // A short paragraph is quoted whole: what a sentence means may stand in its neighbour.
-    let short = same_block().map(|(_, piece)| piece.text.len()).sum::<usize>() <= 260
-        && scored[at].1.kind == PieceKind::Sentence;
-    let close = |piece_score: f32| piece_score >= score - 0.05;
-    let chosen = scored
-        .iter()
-        .filter(|(piece_score, piece)| if short { piece.block == block } else { close(*piece_score) });
-    let lines = chosen.map(|(_, piece)| piece.text.clone()).take(4).collect();
-    Some(Passage { heading: section.heading.clone(), lines, after: Vec::new(), left_out: 0, score })
-}
-
-/// The steps of the section that is about the matter, without those that failed before.
-fn steps(question: &Question, sections: &[FoundSection], failed: &[&str]) -> Option<Passage> {
-    let enough = match question.how {
-        // A question for a fact is answered with steps only where they are about nothing else.
-        How::Fact => 0.9,
-        How::Steps => ENOUGH_STEPS,
-        How::NextSteps => ENOUGH_HELP,
-    };
-    let rate = |section: &FoundSection| {
-        let above = Bag::of(&format!("{} {}", section.heading, file_words(&section.file)));
-        let mut bag = Bag::of(&section.text);
-        bag.stems.extend(above.stems.iter().cloned());
-        bag.concepts.extend(&above.concepts);
-        let named = question.terms.iter().any(|term| term.weight >= 0.5 && term.covered_by(&above) > 0.0);
-        // A number of one's own order is in no handbook; an error code may well be.
-        let asked = question.terms.iter().filter(|term| !term.identifier || term.covered_by(&bag) > 0.0);
-        let asked: Vec<_> = asked.cloned().collect();
-        let hints = coverage(&question.hints, &bag, None) * 0.15;
-        let listing = pieces(&section.text).iter().filter(|piece| piece.kind == PieceKind::Item).count() >= 2;
-        let steps = if listing { 0.15 } else { 0.0 };
-        coverage(&asked, &bag, None) + hints + steps + if named { 0.1 } else { 0.0 }
-    };
-    let mut rated: Vec<(f32, &FoundSection)> =
-        sections.iter().map(|section| (rate(section), section)).collect();
-    rated.retain(|(score, _)| *score >= enough);
-    rated.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let best = rated.first()?.0;
-    let mut exhausted = None;
-    for (score, section) in rated.into_iter().filter(|(score, _)| *score >= best - 0.2) {
-        let passage = remaining(section, failed, score);
-        if !passage.lines.is_empty() {
-            // Steps that were left out in a better section are still worth saying.
-            let before = exhausted.map_or(0, |full: Passage| full.left_out);
-            return Some(Passage { left_out: passage.left_out + before, ..passage });
-        }
-        exhausted.get_or_insert(passage);
-    }
-    exhausted
-}
-
-fn remaining(section: &FoundSection, failed: &[&str], score: f32) -> Passage {
-    let all = pieces(&section.text);
-    let items = all.iter().filter(|piece| piece.kind == PieceKind::Item).count();
-    let last_item = all.iter().rposition(|piece| piece.kind == PieceKind::Item).unwrap_or(0);
-    let (mut lines, mut after, mut left_out) = (Vec::new(), Vec::new(), 0);
-    for (at, piece) in all.into_iter().enumerate() {
-        let is_step = if items >= 2 { piece.kind == PieceKind::Item } else { true };
-        if failed.iter().any(|tried| same_action(tried, &piece.text)) {
-            left_out += usize::from(is_step);
-        } else if is_step {
-            lines.push(piece.text);
-        } else if at > last_item {
-            after.push(piece.text);
-        }
-    }
-    Passage { heading: section.heading.clone(), lines, after, left_out, score }
-}
-
-/// How well a text answers, 0 to about 1.1.
-fn score(question: &Question, text: &str, above: Option<&Bag>, around: Option<&Bag>, strict: bool) -> f32 {
-    let bag = Bag::of(text);
-    let has_value = question.wants != Wants::Anything && satisfies(question.wants, text);
-    let rest: Vec<_> = question.terms.iter().filter(|term| !is_focus_of(question, term)).cloned().collect();
-    // `under what reference is the bond registered`: a number behind everything else that was asked is that
-    // number.
-    let rest_covered = rest.iter().any(|term| term.weight >= 0.5) && coverage(&rest, &bag, above) >= 0.75;
-    let shown = |term: &Term| has_value && (is_shown_by_value(term) || (rest_covered && is_number(term)));
-    let (mut total, mut got) = (0.0, 0.0);
-    for term in &question.terms {
-        let mut covered = term.covered_by(&bag);
-        if question.yes_or_no && contradicted(term, &bag) {
-            covered = covered.max(0.85);
-        }
-        covered = covered.max(above.map_or(0.0, |above| term.covered_by(above) * 0.75));
-        covered = covered.max(around.map_or(0.0, |around| term.covered_by(around) * 0.5));
-        if term.identifier && covered == 0.0 {
-            // A fact about another number is no answer; a rule of the handbook may well be.
-            if strict {
-                return 0.0;
+/// The answer to one message.
+pub(super) fn compose(
+    intents: &[Intent<'_>],
+    number: usize,
+    results: &Results<'_>,
+    request: &ChatRequest,
+) -> String {
+    let parts = intents.iter().enumerate().filter_map(|(at, intent)| {
+        let result = |tool: &str| results.get(&call_id(number, at, tool));
+        Some(match intent {
+            Intent::Greet => GREETING.to_owned(),
+            Intent::Thank => "You are welcome.".to_owned(),
+            Intent::Help => format!("{HELP}\n{CONNECT}"),
+            Intent::Who => format!("{WHO} {CONNECT}"),
+            Intent::Human => HUMAN.to_owned(),
+            Intent::Attempts => attempts(&request.system),
+            Intent::List => list(result(RECALL)),
+            Intent::Remember(text) => match result(REMEMBER) {
+                Some((true, answer)) if answer.contains("duplicate") => {
+                    format!("I know that already: \"{text}\"")
+                }
+                other => done("keep that", other, || format!("Noted: \"{text}\"")),
+            },
+            Intent::Tried(text) => done("note that", result(NOTE_ATTEMPT), || {
+                format!("Noted for this conversation: you tried \"{text}\"")
+            }),
+            Intent::Use(tool, _) => used(tool, result(tool)),
+            Intent::Forget(text) => forgotten(text, result(RECALL), |id| {
+                results.get(&format!("{}_{id}", call_id(number, at, FORGET)))
+            }),
+            Intent::Ask(text) => {
+                let found = quotes(text, result(RECALL), result(SEARCH_KNOWLEDGE));
+                joined(found, "\n\n").unwrap_or_else(|| NOTHING.to_owned())
             }
-            continue;
+            // Beside something that was understood, the rest is its story.
+            Intent::Other(text) => joined(quotes(text, None, result(SEARCH_KNOWLEDGE)), "\n\n")?,
+        })
+    });
+    joined(parts.collect(), "\n\n").unwrap_or_else(|| format!("{OTHER} {CONNECT}"))
+}
+
+/// What earlier tasks of a crew gave, quoted; none where there were none.
+pub(super) fn of_tasks(request: &ChatRequest) -> Option<String> {
+    let lines = request.system.lines().filter_map(|line| line.strip_prefix(RESULT_LINE));
+    let tasks = lines.filter_map(|line| serde_json::from_str::<HashMap<String, String>>(line).ok());
+    let tasks = tasks.filter_map(|mut task| Some((task.remove("task")?, task.remove("text")?)));
+    let tasks: Vec<_> = tasks.collect();
+    if tasks.is_empty() || !request.tools.is_empty() {
+        return None;
+    }
+    let parts = tasks.iter().flat_map(|(task, text)| match Some(&(true, text.as_str())) {
+        json if text.starts_with('{') => quotes(request.last_user_text(), json, json),
+        _ => vec![format!("{} (From the task {}.)", text.trim(), task.replace('_', " "))],
+    });
+    Some(joined(parts.collect(), "\n").unwrap_or_else(|| "I found nothing about that.".to_owned()))
+}
+
+fn parsed<T: DeserializeOwned>(result: Outcome<'_>) -> Option<T> {
+    result.filter(|(ok, _)| *ok).and_then(|(_, text)| serde_json::from_str(text).ok())
+}
+
+/// The memories about the question that have the most of its words, newest first.
+pub(super) fn facts(question: &str, recalled: Outcome<'_>) -> Vec<RecalledFact> {
+    let asked = stems(question);
+    let hits = parsed::<RecallAnswer>(recalled).map(|answer| answer.hits).unwrap_or_default();
+    let scored = hits.into_iter().map(|fact| (covered(&asked, &stems(&fact.text)), fact));
+    let mut about: Vec<_> = scored.filter(|(covered, _)| answers(*covered, asked.len())).collect();
+    let best = about.iter().map(|(covered, _)| *covered).max();
+    about.retain(|(covered, _)| Some(*covered) == best);
+    about.sort_by_key(|(_, fact)| Reverse(fact.created_at));
+    about.into_iter().map(|(_, fact)| fact).collect()
+}
+
+fn quotes(question: &str, recalled: Outcome<'_>, handbook: Outcome<'_>) -> Vec<String> {
+    let facts = facts(question, recalled);
+    let several = facts.len() > 1;
+    let mut parts: Vec<String> = facts.iter().take(FACTS).map(|fact| quoted(fact, several)).collect();
+    let asked = stems(question);
+    let sections = parsed::<Found>(handbook).map(|found| found.sections).unwrap_or_default();
+    // Beside an answer a section has to be one, too.
+    let enough = if facts.is_empty() { touches } else { answers };
+    let about = sections.iter().find(|section| {
+        enough(covered(&asked, &stems(&format!("{} {}", section.heading, section.text))), asked.len())
+    });
+    parts.extend(about.map(|section| {
+        let quote = first_chars(section.text.trim(), LONGEST_QUOTE);
+        let more = if quote.len() < section.text.trim().len() { " .." } else { "" };
+        let source = if section.heading.is_empty() { &section.file } else { &section.heading };
+        format!("{quote}{more} (From the handbook: {source}.)")
+    }));
+    parts
+}
+
+fn quoted(fact: &RecalledFact, dated: bool) -> String {
+    let author = match &fact.told_by {
+        _ if fact.yours => "You told me".to_owned(),
+        Some(name) => {
+            let mut letters = name.chars();
+            let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+            format!("{first}{} told me", letters.as_str())
         }
-        if is_focus_of(question, term) && covered == 0.0 && shown(term) {
-            covered = 0.8;
-        }
-        let weight = term.weight;
-        total += weight;
-        got += weight * covered;
-    }
-    if total <= 0.0 {
-        return 0.0;
-    }
-    let strong = question.terms.iter().filter(|term| term.weight >= 0.5).count();
-    let mut score = got / total;
-    if let Some(focus) = &question.focus {
-        let there = focus.covered_by(&bag) > 0.0 || above.is_some_and(|above| focus.covered_by(above) > 0.0);
-        if !(there || shown(focus)) {
-            score *= 0.5;
-        }
-    }
-    if !question.yes_or_no && question.terms.iter().any(|term| contradicted(term, &bag)) {
-        score *= 0.6;
-    }
-    score += match question.wants {
-        Wants::Anything => 0.0,
-        _ if has_value => 0.08,
-        Wants::Time | Wants::Money | Wants::Count | Wants::Email | Wants::Phone => -0.25,
-        _ => -0.1,
+        None => "I was told".to_owned(),
     };
-    score + coverage(&question.hints, &bag, above) * if question.leans || strong <= 1 { 0.3 } else { 0.08 }
+    let day = jiff::Timestamp::from_millisecond(fact.created_at).ok().filter(|_| dated);
+    let day = day.map(|day| day.strftime(" (%-d %B %Y)").to_string()).unwrap_or_default();
+    format!("{author}: \"{}\"{day}", fact.text)
 }
 
-/// Nouns that a text need not name, because the value itself shows what it is: a date, a place, a mail
-/// address.
-fn is_shown_by_value(term: &Term) -> bool {
-    let kinds = "time deadline address email name price count";
-    term.concepts().iter().any(|concept| listed(kinds, vocabulary::name(*concept)))
+fn list(recalled: Outcome<'_>) -> String {
+    let answer = parsed::<RecallAnswer>(recalled).filter(|answer| !answer.hits.is_empty());
+    let Some(answer) = answer else { return "You have not told me anything yet.".to_owned() };
+    let lines: Vec<String> = answer.hits.iter().map(|fact| format!("- {}", quoted(fact, true))).collect();
+    let (shown, all) = (lines.len(), answer.rows_in_fence);
+    let count = if shown as u64 == all { String::new() } else { format!(" ({shown} of {all})") };
+    format!("This is what I was told, newest first{count}:\n{}", lines.join("\n"))
 }
 
-fn is_number(term: &Term) -> bool {
-    term.concepts().iter().any(|concept| listed("number code serial", vocabulary::name(*concept)))
-}
-
-fn is_focus_of(question: &Question, term: &Term) -> bool {
-    question.focus.as_ref().is_some_and(|focus| focus.stem == term.stem)
-}
-
-/// The text says the opposite: it closes where the question asks when it opens.
-fn contradicted(term: &Term, bag: &Bag) -> bool {
-    if term.covered_by(bag) > 0.0 {
-        return false;
+fn attempts(system: &str) -> String {
+    let lines: Vec<&str> = system.lines().filter_map(|line| line.strip_prefix(ATTEMPT_LINE)).collect();
+    match lines.as_slice() {
+        [] => "Nothing was tried in this conversation yet.".to_owned(),
+        tried => format!("This was tried:\n- {}", tried.join("\n- ")),
     }
-    let named = |name: &str| term.concepts().iter().any(|concept| vocabulary::name(*concept) == name);
-    let holds = |name: &str| vocabulary::concept(name).is_some_and(|concept| bag.concepts.contains(&concept));
-    OPPOSITES.iter().any(|(one, other)| named(one) && holds(other) || named(other) && holds(one))
 }
 
-fn file_words(file: &str) -> String {
-    file.trim_end_matches(".md").replace(['-', '_', '/'], " ")
+fn done(what: &str, result: Outcome<'_>, said: impl FnOnce() -> String) -> String {
+    match result {
+        Some((true, _)) => said(),
+        Some((false, why)) => format!("I could not {what}: {why}."),
+        None => format!("I cannot {what}: the tool for it is not available here."),
+    }
+}
+
+fn forgotten<'r>(text: &str, recalled: Outcome<'_>, outcome: impl Fn(&str) -> Outcome<'r>) -> String {
+    if stems(text).is_empty() {
+        return "Name the fact that I shall forget in its words, or ask \"What do you know about me?\" for the list.".to_owned();
+    }
+    let about = facts(text, recalled);
+    let lines = about.iter().map(|fact| match fact.yours {
+        true => done("forget that", outcome(&fact.id), || format!("Forgotten: \"{}\"", fact.text)),
+        false => format!("I cannot forget for you what someone else told me. {}", quoted(fact, false)),
+    });
+    joined(lines.collect(), "\n")
+        .unwrap_or_else(|| "I know nothing about that, so there is nothing to forget.".to_owned())
+}
+
+/// The parts as one text, each said once; none when there are none.
+pub(super) fn joined(mut parts: Vec<String>, between: &str) -> Option<String> {
+    let mut said = HashSet::new();
+    parts.retain(|part| said.insert(part.clone()));
+    (!parts.is_empty()).then(|| parts.join(between))
+}
+
+fn used(tool: &str, result: Outcome<'_>) -> String {
+    let of_crew = parsed::<HashMap<String, String>>(result);
+    match (result, of_crew.as_ref().and_then(|crew| Some((crew.get("text")?, crew.get("source")?)))) {
+        (_, Some((text, source))) => format!("{text}\n(From {source}.)"),
+        (Some((true, text)), _) => format!("{text} (From the tool {tool}.)"),
+        (Some((false, why)), _) => format!("{tool} failed: {why}"),
+        (None, _) => format!("{tool} needs more than one text; I cannot call it."),
+    }
 }

@@ -1,58 +1,32 @@
-//! The offline model: rules and recall, no network, and honest about it.
+//! The offline model: a demonstration, without a network and honest about it.
 //!
-//! It reads the request like any model, plans what to keep, to note and to look up, asks for its tools, and
-//! composes its answer from what they return. It is stateless and deterministic: the same request gives the
-//! same answer. It is the default of an installation without a provider, so that everything around a model
-//! can be used and measured.
-//!
-//! What it can do: keep facts and corrections, note attempts, answer questions from facts and from the
-//! handbook in other words of the support vocabulary, leave out steps that failed. What it cannot do: reason,
-//! count, translate, or understand what its rules do not know; then it says that it found nothing.
+//! It reads the newest message sentence by sentence, asks for the tools that a plain request names, and quotes what they
+//! return. It remembers, recalls, lists, forgets, notes attempts, looks things up in the handbook, and calls a tool by its
+//! name. Everything else gets one sentence that says so and how to connect a language model. It keeps no state, and its
+//! time is linear in the request. It is the default of an installation without a provider.
 
 mod answer;
-mod attempt;
-mod compose;
-mod correction;
-mod extract;
-mod handed;
 mod intent;
-mod lead;
-mod past;
-mod plan;
-mod question;
-mod sentence;
-mod subject;
-mod terms;
+mod overlap;
 #[cfg(test)]
 mod tests;
-mod using;
-mod value;
-mod verbs;
-mod vocabulary;
-
-use std::borrow::Cow;
 
 use futures_util::stream;
 use serde_json::{Value, json};
 
-use self::compose::{Results, call_id, compose};
-use self::plan::{Item, Plan};
-use self::terms::{Bag, coverage};
-use super::{ChatModel, ChatRequest, Message, ModelEvent, ModelStream, ToolCall, ToolCallDelta};
+use self::answer::Results;
+use self::intent::Intent;
+use super::{ChatModel, ChatRequest, Message, ModelEvent, ModelStream, ToolCall, ToolCallDelta, ToolChoice};
 use crate::supervisor::TRANSFER_TO;
-use crate::tool::{NOTE_ATTEMPT, RECALL, REMEMBER, SEARCH_KNOWLEDGE};
+use crate::tool::{FORGET, NOTE_ATTEMPT, RECALL, REMEMBER, SEARCH_KNOWLEDGE, ToolSpec, arguments_for};
+use crate::words::first_chars;
 
-/// The offline model.
+/// Characters of a message that may go into one search or one attempt.
+const LONGEST_QUERY: usize = 300;
+
+/// The offline model; there is nothing to configure.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Offline(());
-
-impl Offline {
-    /// The model; there is nothing to configure.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(())
-    }
-}
+pub struct Offline;
 
 impl ChatModel for Offline {
     fn name(&self) -> &str {
@@ -60,15 +34,22 @@ impl ChatModel for Offline {
     }
 
     fn chat(&self, request: ChatRequest) -> ModelStream {
-        let events = match step(&request) {
-            Step::Call(calls) => calls.into_iter().enumerate().map(piece).collect(),
-            Step::Say(text) => words(&text),
+        let piece = |(index, call): (usize, ToolCall)| {
+            let (id, name) = (Some(call.id), Some(call.name));
+            ModelEvent::ToolCall(ToolCallDelta { index, id, name, arguments: call.arguments.to_string() })
         };
-        Box::pin(stream::iter(events.into_iter().chain([ModelEvent::End]).map(Ok)))
+        let mut events: Vec<ModelEvent> = match step(&request) {
+            Step::Call(calls) => calls.into_iter().enumerate().map(piece).collect(),
+            // In pieces, as a provider would send it.
+            Step::Say(text) => {
+                text.split_inclusive(['.', '\n']).map(|text| ModelEvent::Text(text.into())).collect()
+            }
+        };
+        events.push(ModelEvent::End);
+        Box::pin(stream::iter(events.into_iter().map(Ok)))
     }
 }
 
-/// What to do next.
 enum Step {
     Call(Vec<ToolCall>),
     Say(String),
@@ -78,150 +59,92 @@ fn step(request: &ChatRequest) -> Step {
     if let Some(name) = chosen_specialist(request) {
         return Step::Call(vec![ToolCall { id: "transfer_1".to_owned(), name, arguments: json!({}) }]);
     }
-    let handed = handed::summed_up(request);
-    if let Some(text) = handed.as_ref().filter(|_| request.tools.is_empty()) {
-        return Step::Say(text.clone());
+    if let Some(text) = answer::of_tasks(request) {
+        return Step::Say(text);
     }
+    let results = request.messages.iter().filter_map(|message| match message {
+        Message::Tool { call, ok, content, .. } => Some((call.clone(), (*ok, content.as_str()))),
+        _ => None,
+    });
+    let results: Results<'_> = results.collect();
     let mut answers: Vec<String> = Vec::new();
-    // Each message has a plan of its own, and what was added to the turn is answered behind what began it.
-    for (number, at) in heard(request).into_iter().enumerate() {
-        let told = up_to(request, at);
-        let plan = Plan::of(&told);
-        let results = results(request, at, number);
-        // First what is to be kept, then what is to be found, so that a question finds what its own message told.
-        for round in [writes(&plan), reads(&plan)] {
-            let open = round.into_iter().filter(|call| is_open(call, request, &results));
-            let named = open.map(|call| ToolCall { id: format!("{}{}", added(number), call.id), ..call });
-            let calls: Vec<ToolCall> = named.collect();
-            if !calls.is_empty() {
-                return Step::Call(calls);
-            }
+    for (number, text) in request.user_texts().into_iter().enumerate() {
+        let intents = intent::read(text, &request.tools);
+        let wanted = intents.iter().enumerate().flat_map(|(at, intent)| {
+            let call = |tool: &str, arguments| ToolCall {
+                id: answer::call_id(number, at, tool),
+                name: tool.to_owned(),
+                arguments,
+            };
+            calls(intent, &call, &results, &request.tools)
+        });
+        let offered = |call: &ToolCall| request.tools.iter().any(|tool| tool.name == call.name);
+        let mut open: Vec<(Round, ToolCall)> =
+            wanted.filter(|(_, call)| !results.contains_key(&call.id) && offered(call)).collect();
+        if let Some(now) = open.iter().map(|(round, _)| *round).min()
+            && request.choice != ToolChoice::Never
+        {
+            open.retain(|(round, _)| *round == now);
+            return Step::Call(open.into_iter().map(|(_, call)| call).collect());
         }
-        let answer = compose(&plan, &results);
-        if !answers.contains(&answer) {
-            answers.push(answer);
-        }
+        answers.push(answer::compose(&intents, number, &results, request));
     }
-    Step::Say(answers.into_iter().chain(handed).collect::<Vec<_>>().join("\n\n"))
+    Step::Say(answer::joined(answers, "\n\n").unwrap_or_default())
 }
 
-/// Where the messages of this turn's caller stand: the one that began it, and those that were added. An answer without calls
-/// ended the turn before.
-fn heard(request: &ChatRequest) -> Vec<usize> {
-    let ended = |message: &Message| matches!(message, Message::Assistant { calls, .. } if calls.is_empty());
-    let begins = request.messages.iter().rposition(ended).map_or(0, |at| at + 1);
-    let said = |at: &usize| matches!(request.messages[*at], Message::User { .. });
-    let heard: Vec<usize> = (begins..request.messages.len()).filter(said).collect();
-    if heard.is_empty() { vec![request.messages.len().saturating_sub(1)] } else { heard }
+/// When a call is made: what is to be forgotten is found before anything is kept, and a question is asked last, so that it
+/// finds what its own message told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Round {
+    Find,
+    Forget,
+    Write,
+    Read,
 }
 
-/// The request as it was when its newest message was this one.
-fn up_to(request: &ChatRequest, at: usize) -> Cow<'_, ChatRequest> {
-    if request.messages[at..].iter().skip(1).all(|message| !matches!(message, Message::User { .. })) {
-        return Cow::Borrowed(request);
-    }
-    let messages = request.messages[..=at].to_vec();
-    let ChatRequest { system, tools, choice, .. } = request;
-    Cow::Owned(ChatRequest { system: system.clone(), messages, tools: tools.clone(), choice: *choice })
-}
-
-fn is_open(call: &ToolCall, request: &ChatRequest, results: &Results<'_>) -> bool {
-    request.tools.iter().any(|tool| tool.name == call.name) && !results.contains_key(call.id.as_str())
-}
-
-/// The results for one message of the caller, behind it, by the names that its plan gives.
-fn results(request: &ChatRequest, at: usize, number: usize) -> Results<'_> {
-    let prefix = added(number);
-    let behind = request.messages.get(at..).unwrap_or_default();
-    let tools = behind.iter().filter_map(|message| match message {
-        Message::Tool { call, ok, content, .. } => {
-            Some((call.strip_prefix(prefix.as_str())?, (*ok, content.as_str())))
+/// The calls that an intent needs.
+fn calls(
+    intent: &Intent<'_>,
+    call: &dyn Fn(&str, Value) -> ToolCall,
+    results: &Results<'_>,
+    tools: &[ToolSpec],
+) -> Vec<(Round, ToolCall)> {
+    let query = |text| first_chars(text, LONGEST_QUERY);
+    let memories = |text| call(RECALL, json!({ "query": query(text), "limit": 20 }));
+    let handbook = |text| (Round::Read, call(SEARCH_KNOWLEDGE, json!({ "query": query(text) })));
+    match intent {
+        Intent::Remember(text) => vec![(Round::Write, call(REMEMBER, json!({ "text": text })))],
+        Intent::Tried(text) => {
+            let attempt = json!({ "action": query(text), "outcome": intent::outcome(text) });
+            vec![(Round::Write, call(NOTE_ATTEMPT, attempt))]
         }
-        _ => None,
-    });
-    tools.collect()
-}
-
-/// What the names of calls begin with that are made for the message of this number.
-fn added(number: usize) -> String {
-    if number == 0 { String::new() } else { format!("added{number}_") }
-}
-
-fn writes(plan: &Plan) -> Vec<ToolCall> {
-    let calls = plan.items.iter().enumerate().filter_map(|(at, item)| match item {
-        Item::Remember { fact, .. } => {
-            Some(call(REMEMBER, at, json!({ "text": fact.text, "subject": fact.subject })))
+        Intent::Use(name, text) => {
+            let arguments =
+                tools.iter().find(|tool| tool.name == *name).and_then(|tool| arguments_for(tool, text));
+            arguments.map(|arguments| (Round::Write, call(name, arguments))).into_iter().collect()
         }
-        Item::Note(attempt) => {
-            let arguments = json!({ "action": attempt.action, "outcome": attempt.went.as_str() });
-            Some(call(NOTE_ATTEMPT, at, arguments))
+        Intent::Ask(text) => vec![(Round::Read, memories(text)), handbook(text)],
+        Intent::Other(text) => vec![handbook(text)],
+        Intent::List => vec![(Round::Read, call(RECALL, json!({ "limit": 20 })))],
+        Intent::Forget(text) => {
+            let recall = memories(text);
+            let own = answer::facts(text, results.get(&recall.id)).into_iter().filter(|fact| fact.yours);
+            let forget = own.map(|fact| {
+                let call = call(FORGET, json!({ "id": fact.id }));
+                (Round::Forget, ToolCall { id: format!("{}_{}", call.id, fact.id), ..call })
+            });
+            std::iter::once((Round::Find, recall.clone())).chain(forget).collect()
         }
-        _ => None,
-    });
-    calls.collect()
-}
-
-fn reads(plan: &Plan) -> Vec<ToolCall> {
-    let calls = plan.items.iter().enumerate().flat_map(|(at, item)| match item {
-        Item::Answer(question) if !question.terms.is_empty() => {
-            let query = question.query();
-            vec![
-                call(RECALL, at, json!({ "query": query, "limit": 20 })),
-                call(SEARCH_KNOWLEDGE, at, json!({ "query": query, "limit": 8 })),
-            ]
-        }
-        Item::Use { tool, arguments } => vec![call(tool, at, arguments.clone())],
         _ => Vec::new(),
-    });
-    calls.collect()
+    }
 }
 
-fn call(tool: &str, item: usize, arguments: Value) -> ToolCall {
-    ToolCall { id: call_id(tool, item), name: tool.to_owned(), arguments }
-}
-
-/// The hand-over tool whose description is nearest to the message; `None` when this is not a hand-over.
+/// The hand-over tool whose description shares the most words with the message; none when this is not a hand-over.
 fn chosen_specialist(request: &ChatRequest) -> Option<String> {
-    let offered = || request.tools.iter().filter(|tool| tool.name.starts_with(TRANSFER_TO));
-    let first = offered().next()?;
-    let texts = request.messages.iter().rev().filter_map(|message| match message {
-        Message::User { text } => Some(text.as_str()),
-        _ => None,
-    });
-    // What this message does not tell an earlier one may.
-    for text in texts.take(3) {
-        let terms = terms::terms(text);
-        let near = |tool: &crate::tool::ToolSpec| {
-            let name = tool.name.trim_start_matches(TRANSFER_TO).replace('_', " ");
-            coverage(&terms, &Bag::of(&format!("{name} {}", tool.description)), None)
-        };
-        let mut best: Option<(f32, &str)> = None;
-        for tool in offered() {
-            let score = near(tool);
-            if score > best.map_or(0.0, |(score, _)| score) {
-                best = Some((score, &tool.name));
-            }
-        }
-        if let Some((_, name)) = best {
-            return Some(name.to_owned());
-        }
-    }
-    Some(first.name.clone())
-}
-
-fn piece((index, call): (usize, ToolCall)) -> ModelEvent {
-    let (id, name) = (Some(call.id), Some(call.name));
-    ModelEvent::ToolCall(ToolCallDelta { index, id, name, arguments: call.arguments.to_string() })
-}
-
-/// The text in pieces of some words, as a provider would send it.
-fn words(text: &str) -> Vec<ModelEvent> {
-    let mut pieces: Vec<String> = Vec::new();
-    for word in text.split_inclusive([' ', '\n']) {
-        match pieces.last_mut() {
-            Some(last) if last.len() + word.len() <= 48 => last.push_str(word),
-            _ => pieces.push(word.to_owned()),
-        }
-    }
-    pieces.into_iter().map(ModelEvent::Text).collect()
+    let offered: Vec<&ToolSpec> =
+        request.tools.iter().filter(|tool| tool.name.starts_with(TRANSFER_TO)).collect();
+    let asked = overlap::stems(first_chars(request.last_user_text(), 4 * LONGEST_QUERY));
+    let shared = |tool: &ToolSpec| overlap::covered(&asked, &overlap::stems(&tool.description));
+    let best = offered.iter().rev().max_by_key(|tool| shared(tool)).filter(|tool| shared(tool) > 0);
+    best.or(offered.first()).map(|tool| tool.name.clone())
 }

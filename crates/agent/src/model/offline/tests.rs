@@ -1,193 +1,124 @@
-//! The rules of the offline model, table by table.
+//! What messages are understood as, and that no message costs more than its length.
 
-use super::attempt::{Report, Went, report};
-use super::intent::{Intent, intent};
-use super::sentence::{Clause, clauses};
-use super::subject::fact;
+use serde_json::json;
 
-fn cut(message: &str) -> Vec<String> {
-    clauses(message).into_iter().map(|clause| clause.text).collect()
+use super::intent::{Intent, read};
+use super::{Offline, overlap};
+use crate::model::{ChatModel, ChatRequest, Message};
+use crate::tool::ToolSpec;
+
+fn tool(name: &str) -> ToolSpec {
+    ToolSpec { name: name.to_owned(), description: String::new(), parameters: json!({ "type": "object" }) }
+}
+
+fn understood(message: &str) -> Vec<Intent<'_>> {
+    read(message, &[tool("shift_report"), tool("research")])
 }
 
 #[test]
-fn a_message_is_cut_into_clauses() {
-    let table: &[(&str, &[&str])] = &[
-        ("Our manager is Lena. Who is yours?", &["Our manager is Lena", "Who is yours"]),
-        ("Our manager is Lena and the PO number is 4711.", &["Our manager is Lena", "the PO number is 4711"]),
-        ("The scanner and the printer are in Leeds.", &["The scanner and the printer are in Leeds"]),
-        ("I restarted it and it still does not work", &["I restarted it", "it still does not work"]),
-        ("I tried X, what else can I try?", &["I tried X", "what else can I try"]),
+fn plain_requests_are_understood() {
+    let kept = |text| vec![Intent::Remember(text)];
+    for (message, intents) in [
+        ("Hi", vec![Intent::Greet]),
+        ("Good morning!", vec![Intent::Greet]),
+        ("Thanks a lot.", vec![Intent::Thank]),
+        ("help", vec![Intent::Help]),
+        ("/help", vec![Intent::Help]),
+        ("What can you do?", vec![Intent::Help]),
+        ("Who are you? Are you a human?", vec![Intent::Who]),
+        ("Can I talk to a human?", vec![Intent::Human]),
+        ("I want to speak to someone please", vec![Intent::Human]),
+        ("What do you know about me?", vec![Intent::List]),
+        ("What have I tried so far?", vec![Intent::Attempts]),
+        ("Forget our plumber.", vec![Intent::Forget("our plumber.")]),
+        ("Hi! Please remember that we open at 8.", kept("we open at 8.")),
         (
-            "Who is our manager and when does the contract end?",
-            &["Who is our manager", "when does the contract end"],
+            "Remember that Yusuf cannot eat nuts, he gets ill from them.",
+            kept("Yusuf cannot eat nuts, he gets ill from them."),
         ),
-        ("If the light is red, what should I do?", &["If the light is red, what should I do"]),
-        ("Call Mr. Ode at 18:30. Code AB-12.3 is new", &["Call Mr. Ode at 18:30", "Code AB-12.3 is new"]),
-        ("The version is 2.4.1. It is old.", &["The version is 2.4.1", "It is old"]),
-        ("- first line\n- second line", &["first line", "second line"]),
-        ("We pay by card, bank transfer and cash.", &["We pay by card, bank transfer and cash"]),
-        ("Thanks, our new address is Elm Road 9.", &["Thanks", "our new address is Elm Road 9"]),
-        ("I cleaned the lens but nothing changed.", &["I cleaned the lens", "nothing changed"]),
-        ("No, it is Y, not X.", &["No, it is Y, not X"]),
-        ("Hello", &["Hello"]),
-        ("...", &[]),
-    ];
-    for (message, expected) in table {
-        assert_eq!(cut(message), *expected, "{message}");
-    }
-}
-
-fn reads(text: &str) -> Intent {
-    let asked = text.ends_with('?');
-    intent(&Clause { text: text.trim_end_matches(['?', '.']).to_owned(), asked })
-}
-
-#[test]
-fn a_clause_wants_one_thing() {
-    type Expected = fn(&Intent) -> bool;
-    let table: &[(&str, Expected)] = &[
-        ("Who is our account manager?", |i| *i == Intent::Ask),
-        ("Tell me our delivery address", |i| *i == Intent::Ask),
-        ("What was the PO number again?", |i| *i == Intent::Ask),
-        ("How much does express shipping cost?", |i| *i == Intent::Ask),
-        ("How long do refunds take?", |i| *i == Intent::Ask),
-        ("Do you remember who our manager is?", |i| *i == Intent::Ask),
-        ("Can you remind me of the gate code?", |i| *i == Intent::Ask),
-        ("How do I reset my password?", |i| *i == Intent::HowTo),
-        ("What should we do with a damaged pallet?", |i| *i == Intent::HowTo),
-        ("Reset my password", |i| *i == Intent::HowTo),
-        ("What else can I try?", |i| *i == Intent::Help),
-        ("Any other ideas?", |i| *i == Intent::Help),
-        ("What should I do next?", |i| *i == Intent::Help),
-        ("What can I do?", |i| *i == Intent::Help),
-        ("The scanner does not read barcodes", |i| *i == Intent::Problem),
-        ("Our printer keeps jamming, it is stuck", |i| *i == Intent::Problem),
-        ("What have we tried so far?", |i| *i == Intent::Attempts),
-        ("Are you a human?", |i| *i == Intent::Identity),
-        ("What are you?", |i| *i == Intent::Identity),
-        ("Thanks a lot", |i| *i == Intent::Smalltalk),
-        ("Good morning", |i| *i == Intent::Smalltalk),
-        ("I have a question", |i| *i == Intent::Nothing),
-        ("Please remember that our manager is Lena", |i| tells(i, "our manager is Lena")),
-        ("Please note: PO number 4711", |i| tells(i, "PO number 4711")),
-        ("Can you remember that we close at 5", |i| tells(i, "we close at 5")),
-        ("For your records, the code is 4711", |i| tells(i, "the code is 4711")),
-        ("FYI our office moved to Leeds", |i| tells(i, "our office moved to Leeds")),
-        ("Could you change our phone number to 555-2?", |i| tells(i, "our phone number is now 555-2")),
-        ("From now on please ship everything to Elm Road 9", |i| tells(i, "ship everything to Elm Road 9")),
-        ("PO number: 4711", |i| tells(i, "PO number: 4711")),
-        ("Always call Kim before you deliver", |i| tells(i, "Always call Kim before you deliver")),
-    ];
-    for (text, expected) in table {
-        let found = reads(text);
-        assert!(expected(&found), "{text}: {found:?}");
-    }
-}
-
-fn tells(intent: &Intent, words: &str) -> bool {
-    matches!(intent, Intent::Tell { text, .. } if text == words)
-}
-
-#[test]
-fn other_words_have_the_same_subject() {
-    let families: &[&[&str]] = &[
-        &[
-            "our delivery address is Elm Road 9",
-            "the delivery address has changed to Elm Road 9",
-            "the new shipping address is Elm Road 9",
-            "please ship everything to Elm Road 9",
-            "deliveries should go to Elm Road 9",
-            "we changed our delivery address from Oak Lane 1 to Elm Road 9",
-            "address for deliveries: Elm Road 9",
-        ],
-        &[
-            "our account manager is Lena Fischer",
-            "Lena Fischer is our new account manager",
-            "Lena takes over as our account manager",
-            "Lena looks after our account",
-            "Lena is responsible for our account",
-            "our new account manager will be Lena",
-        ],
-        &[
-            "the contract renews on 1 May",
-            "the renewal date of the contract is 1 May",
-            "contract renewal date: 1 May",
-        ],
-        &["we have 40 licences", "we now have 55 licences"],
-        &["our warehouse is in Leeds", "we moved our warehouse to Hull", "the warehouse address is Dock 4"],
-        &[
-            "send invoices to a@b.example",
-            "invoices should go to c@d.example",
-            "the invoice email is c@d.example",
-        ],
-        &["my name is Kim", "my name is Ode"],
-        &["the meeting is on Friday", "we moved the meeting to Monday"],
-        &["our carrier is Swift", "we use Swift as our carrier"],
-        &[
-            "the PIN for the back gate is 4711",
-            "the back gate PIN is now 4712",
-            "4713 is the PIN for the back gate",
-        ],
-    ];
-    for family in families {
-        let first = fact(family[0]).subject;
-        assert!(first.is_some(), "{}", family[0]);
-        for text in *family {
-            assert_eq!(fact(text).subject, first, "{text}");
-        }
+        (
+            "Our doctor is Dr. Okafor. She is in on Mondays.",
+            kept("Our doctor is Dr. Okafor. She is in on Mondays."),
+        ),
+        ("Who is our landlord?", vec![Intent::Ask("Who is our landlord?")]),
+        (
+            "Remember that the code is 7. What is the code?",
+            vec![Intent::Remember("the code is 7."), Intent::Ask("What is the code?")],
+        ),
+        ("I tried cleaning the lens and it worked.", vec![Intent::Tried("cleaning the lens and it worked.")]),
+        (
+            "We tried a restart. That helped for an hour, but then it came back.",
+            vec![Intent::Tried("a restart. That helped for an hour, but then it came back.")],
+        ),
+        ("Please prepare the shift report.", vec![Intent::Use("shift_report".to_owned(), "")]),
+        ("Can you research our returns?", vec![Intent::Use("research".to_owned(), "our returns?")]),
+        ("Our research number is 4711.", kept("Our research number is 4711.")),
+    ] {
+        assert_eq!(understood(message), intents, "{message}");
     }
 }
 
 #[test]
-fn other_things_have_other_subjects() {
-    let table = [
-        ("the invoice number is 4711", "the invoice date is 1 May"),
-        ("the delivery date is 1 May", "the delivery address is Elm Road 9"),
-        ("the warehouse opens at 7:00", "the warehouse closes at 18:00"),
-        ("the PIN for the back gate is 4711", "the PIN for the front gate is 4712"),
-        ("our account manager is Lena", "our deputy manager is Kim"),
-        ("we have 40 licences", "we have 12 scanners"),
-        ("the printer is in room 4", "the printer is broken"),
-    ];
-    for (one, other) in table {
-        assert_ne!(fact(one).subject, fact(other).subject, "{one} / {other}");
+fn what_is_no_assertion_is_not_kept() {
+    for message in [
+        "If our manager were Olga, we would be faster.",
+        "Our address could change to Leeds.",
+        "PR 67157 merged, PR 44063 watch list, Desktop delivered",
+        "I restarted it and then cleaned the lens.",
+    ] {
+        assert!(!matches!(understood(message)[..], [Intent::Remember(_), ..]), "{message}");
     }
-    assert_eq!(fact("the printer is broken").subject, None);
 }
 
 #[test]
-fn reports_of_attempts_are_read() {
-    let tried = |text: &str| match report(text, false, false) {
-        Some(Report::Tried { actions, went, .. }) => (actions.join(" + "), went),
-        Some(Report::Ended { went, .. }) => ("<before>".to_owned(), went),
-        None => ("<none>".to_owned(), Went::Unknown),
+fn an_attempt_worked_or_failed_only_by_plain_words() {
+    for (text, outcome) in [
+        ("cleaning the lens and it worked.", "worked"),
+        ("a restart, it did not help.", "failed"),
+        ("a restart. That helped for an hour, but then it came back.", "unknown"),
+        ("a restart", "unknown"),
+    ] {
+        assert_eq!(super::intent::outcome(text), outcome, "{text}");
+    }
+}
+
+#[test]
+fn a_fact_answers_only_a_question_with_all_of_its_words() {
+    let answers = |question: &str, fact: &str| {
+        let asked = overlap::stems(question);
+        overlap::answers(overlap::covered(&asked, &overlap::stems(fact)), asked.len())
     };
-    let table: &[(&str, &str, Went)] = &[
-        ("I already tried restarting the scanner, it did not help", "restarting the scanner", Went::Failed),
-        ("I tried to reset the router", "reset the router", Went::Unknown),
-        ("We have already cleaned the lens", "cleaned the lens", Went::Unknown),
-        (
-            "I restarted the printer and cleaned the head",
-            "restarted the printer + cleaned the head",
-            Went::Unknown,
-        ),
-        ("Restarting it did not help", "Restarting it", Went::Failed),
-        ("Turning it off and on again didn't work", "Turning it off and on", Went::Failed),
-        ("it did not help", "<before>", Went::Failed),
-        ("That didn't work either", "<before>", Went::Failed),
-        ("nothing changed", "<before>", Went::Failed),
-        ("no luck", "<before>", Went::Failed),
-        ("it still does not work", "<before>", Went::Failed),
-        ("the error is still there", "<before>", Went::Failed),
-        ("that worked", "<before>", Went::Worked),
-        ("it works again", "<before>", Went::Worked),
-        ("A restart did not help", "A restart", Went::Failed),
-        ("I rebooted it twice without success", "rebooted it", Went::Failed),
-        ("our account manager is Lena", "<none>", Went::Unknown),
-        ("the scanner does not read barcodes", "<none>", Went::Unknown),
-        ("my parcel has not arrived", "<none>", Went::Unknown),
+    assert!(answers("Who is our account manager?", "our account manager is Robin Vega"));
+    assert!(!answers("What is Kim's phone number?", "Kim's office number is 12"));
+    assert!(!answers("Who?", "our account manager is Robin Vega"));
+}
+
+/// No stack grows with the text and no word is read again for each other word: 64 KiB of the worst texts known, of each
+/// word that the model looks for, and of every mark, end within the test's time in a debug build.
+#[test]
+fn sixty_four_kibibytes_of_anything_are_answered() {
+    let repeated = |text: &str| text.repeat(65_536 / text.len().max(1));
+    let known = [
+        "in ",
+        ", we use b",
+        "the X is Y, ",
+        "a b\n",
+        "fyi ",
+        "I restarted it. ",
+        "? ",
+        ". ",
+        "\n",
+        "remember ",
+        "my is ",
     ];
-    for (text, action, went) in table {
-        assert_eq!(tried(text), ((*action).to_owned(), *went), "{text}");
+    let words = include_str!("intent.rs").split(['"', ' ', '|', '\n', '\\']).map(|word| format!("{word} "));
+    for text in known.iter().map(|text| (*text).to_owned()).chain(words) {
+        let message = if text.trim().is_empty() { text } else { repeated(&text) };
+        let request = ChatRequest {
+            messages: vec![Message::User { text: message }],
+            tools: vec![tool("recall"), tool("remember"), tool("search_knowledge")],
+            ..ChatRequest::default()
+        };
+        drop(Offline.chat(request));
     }
 }

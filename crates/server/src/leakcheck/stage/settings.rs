@@ -102,7 +102,6 @@ impl Site {
             name: BELL.to_owned(),
             pipeline: BELL.to_owned(),
             description: "Rings the bell of the ward.".to_owned(),
-            when: vec!["ring the bell".to_owned()],
         }];
         for specialist in &mut config.agent.specialists {
             specialist.tools.push(BELL.to_owned());

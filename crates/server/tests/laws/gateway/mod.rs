@@ -354,7 +354,6 @@ pub(super) fn with_export(here: &Path, embedded: bool) -> String {
     format!(
         "[jobs]\nembedded_worker = {embedded}\n[pipelines]\nfolder = \"{}\"\n{}\
          [[pipelines.tools]]\nname = \"export\"\npipeline = \"export\"\ndescription = \"Exports the orders.\"\n\
-         when = [\"run the export\"]\n\
          [[agent.specialists]]\nname = \"helper\"\ndescription = \"Helps.\"\nprompt = \"Help.\"\n\
          tools = [\"export\", \"remember\", \"recall\", \"note_attempt\"]\n",
         folder.display(),

@@ -40,7 +40,6 @@ fn text(here: &Path) -> String {
         "[jobs]\nembedded_worker = false\nlease_s = 1\ntools = [\"remember\", \"search_knowledge\"]\n\
          [pipelines]\nfolder = \"{}\"\n\
          [[pipelines.tools]]\nname = \"export\"\npipeline = \"export\"\ndescription = \"Exports the orders.\"\n\
-         when = [\"run the export\"]\n\
          [[agent.specialists]]\nname = \"helper\"\ndescription = \"Helps.\"\nprompt = \"Help.\"\n\
          tools = [\"export\", \"remember\", \"recall\", \"note_attempt\"]\n",
         folder.display()

@@ -49,7 +49,6 @@ async fn the_span_of_a_tool_hangs_under_the_attempt_of_its_step() {
             name: "tell".to_owned(),
             pipeline: "tell".to_owned(),
             description: "Tells nothing.".to_owned(),
-            when: vec!["tell".to_owned()],
         }];
         Options { telemetry: Telemetry::install(&config.telemetry).unwrap(), model: None }
     })

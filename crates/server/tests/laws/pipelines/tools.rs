@@ -18,7 +18,6 @@ async fn offering(folder: &Path, name: &str) -> TestServer {
             name: name.to_owned(),
             pipeline: name.to_owned(),
             description: "Exports the orders of the day.".to_owned(),
-            when: vec!["run the export".to_owned()],
         }];
         config.agent.specialists[0].tools.push(name.to_owned());
     };
@@ -103,7 +102,6 @@ async fn each_step_that_runs_a_pipeline_has_a_run_of_its_own() {
                 name: name.to_owned(),
                 pipeline: name.to_owned(),
                 description: "Says where it is.".to_owned(),
-                when: vec![format!("go {name}")],
             })
             .into();
     };
