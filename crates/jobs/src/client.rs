@@ -40,10 +40,32 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// A place in the list of the caller's jobs. It opens nothing: whose jobs are listed is always read from the context.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Cursor(i64);
+/// A place in the list of the caller's jobs: behind the job that it names. It opens nothing: whose jobs are listed is always read
+/// from the context. It holds what the job's owner knows, and no number that other tenants' jobs count up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Cursor {
+    /// Milliseconds since the Unix epoch, UTC; where to go on if the job is gone.
+    created_at: i64,
+    job: JobId,
+}
+
+impl From<Cursor> for String {
+    fn from(Cursor { created_at, job }: Cursor) -> Self {
+        format!("{created_at}.{job}")
+    }
+}
+
+impl TryFrom<String> for Cursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wrong = "this is no cursor";
+        let (created_at, job) = text.split_once('.').ok_or(wrong)?;
+        let created_at = created_at.parse().map_err(|_| wrong)?;
+        Ok(Self { created_at, job: job.parse().map_err(|_| wrong)? })
+    }
+}
 
 impl Jobs {
     /// The job of this id.
@@ -77,10 +99,12 @@ impl Jobs {
         async move {
             let (rows, owner) = asked?;
             let read = rows.read("list jobs", move |conn, scope| {
-                owner::list(conn, scope, owner.0.as_str(), from.map(|cursor| cursor.0), limit)
+                let before = from.as_ref().map(|from| (from.created_at, &from.job));
+                owner::list(conn, scope, owner.0.as_str(), before, limit)
             });
             let found = read.await?;
-            let next = found.last().filter(|_| found.len() == limit as usize).map(|last| Cursor(last.number));
+            let last = found.last().filter(|_| found.len() == limit as usize).map(|last| &last.job);
+            let next = last.map(|last| Cursor { created_at: last.created_at, job: last.id.clone() });
             let (keys, tenant) = (jobs.shared.keys.clone(), rows.scope().tenant().clone());
             let jobs = found.into_iter().map(|found| job(found, tenant.as_str(), &keys)).collect();
             Ok(Page { jobs, next })

@@ -113,12 +113,16 @@ codes! {
     BodyTimeout = "HV0217", REQUEST_TIMEOUT, "Request body too slow";
     /// Nothing that was done has this id for this caller.
     TraceNotFound = "HV0218", NOT_FOUND, "Trace not found";
+    /// The request breaks the rules of HTTP or of its path.
+    RequestInvalid = "HV0219", BAD_REQUEST, "Invalid request";
     /// Too many turns wait for this session.
     QueueFull = "HV0220", TOO_MANY_REQUESTS, "Session queue full";
     /// The tenant's limit is reached.
     TenantLimit = "HV0221", TOO_MANY_REQUESTS, "Tenant limit reached";
     /// The server drains.
     ShuttingDown = "HV0222", SERVICE_UNAVAILABLE, "Shutting down";
+    /// Too many bytes are under way.
+    ServerBusy = "HV0223", SERVICE_UNAVAILABLE, "Server busy";
     /// The turn took longer than allowed.
     TurnTimedOut = "HV0230", GATEWAY_TIMEOUT, "Turn timed out";
     /// The turn was cancelled.

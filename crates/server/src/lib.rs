@@ -8,6 +8,7 @@ pub mod boundary;
 pub mod cli;
 pub mod code;
 pub mod config;
+mod descriptors;
 pub mod engine;
 mod gateway;
 pub mod http;

@@ -11,9 +11,10 @@ use haversack_mcp::McpServer;
 use crate::auth::admin;
 use crate::code::Code;
 use crate::config::Config;
+use crate::descriptors::Descriptors;
 use crate::engine::{Engine, Role};
 use crate::gateway;
-use crate::http::{App, Listener, Serving, router};
+use crate::http::{App, Bounds, Listener, Serving, metrics_router, router};
 use crate::problem::Fault;
 use crate::telemetry::Telemetry;
 use crate::work::{Working, outbox};
@@ -32,8 +33,10 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     engine: Engine,
     serving: Serving,
+    metrics: Option<Serving>,
     gateway: gateway::Running,
     worker: Option<Working>,
     relaying: tokio::task::JoinHandle<()>,
@@ -62,8 +65,14 @@ impl Server {
         }
         let listener = Listener::bind(config.server.bind).await?;
         let address = listener.address();
+        let of_metrics = match config.server.metrics_bind {
+            Some(bind) => Some(Listener::bind(bind).await?),
+            None => None,
+        };
+        let metrics_address = of_metrics.as_ref().map(Listener::address);
+        let bounds = bounds(&config);
         let (limits, grace) = (config.limits.clone(), config.server.grace());
-        let (jobs, messages) = (config.jobs.clone(), config.gateway.clone());
+        let (jobs, messages, server) = (config.jobs.clone(), config.gateway.clone(), config.server.clone());
         let trusted = config.telemetry.trusted.clone();
         let opening = haversack::spawn_blocking(move || {
             Engine::open(&config, options.telemetry, options.model, Role::Server)
@@ -74,17 +83,20 @@ impl Server {
             return Err(demo_keys_exposed(address));
         }
         let mcp = engine.mcp().endpoint();
-        let app = App::new(engine.clone(), limits.clone(), &jobs, &messages, trusted);
+        let app = App::new(engine.clone(), limits.clone(), &jobs, &messages, trusted, &server)?;
         let gateway = gateway::over(&engine).with_rate(app.rate());
         // What the last server accepted and did not answer is taken up once this one answers, and still comes first.
         if let Err(error) = gateway.look_back().await {
             tracing::warn!(error = %error, "messages that were left could not be counted; new ones do not wait for them");
         }
-        let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits);
+        let largest = limits.body_bytes.max(messages.body_bytes);
+        let metrics =
+            of_metrics.map(|listener| listener.serve(metrics_router(app.clone()), &limits, bounds, largest));
+        let serving = listener.serve(router(app, &gateway, mcp.as_ref()), &limits, bounds, largest);
         let gateway = gateway::Running::start(gateway);
         let worker = jobs.embedded_worker.then(|| Working::start(engine.work()));
         let relaying = haversack::spawn_detached(relay(engine.clone()));
-        Ok(Self { address, engine, serving, gateway, worker, relaying, mcp, grace })
+        Ok(Self { address, metrics_address, engine, serving, metrics, gateway, worker, relaying, mcp, grace })
     }
 
     /// The address that it listens on, with its real port.
@@ -95,6 +107,11 @@ impl Server {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The address of the metrics, where they have a listener of their own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// What is behind the boundary.
@@ -119,8 +136,35 @@ impl Server {
             mcp.close();
         }
         self.serving.stop().await;
+        if let Some(metrics) = self.metrics {
+            metrics.stop().await;
+        }
         self.engine.close(Duration::ZERO).await?;
         Ok(())
+    }
+}
+
+/// What may be open and under way, within the descriptors that there are.
+fn bounds(config: &Config) -> Bounds {
+    let descriptors = Descriptors::now(config);
+    let Descriptors { limit, files, connections } = descriptors;
+    if descriptors.suffice(config) {
+        tracing::info!(limit, files, connections, "file descriptors are enough");
+    } else {
+        tracing::warn!(
+            limit,
+            files,
+            connections,
+            configured = config.limits.connections,
+            "file descriptors allow fewer connections than configured; raise the hard limit"
+        );
+    }
+    let limits = &config.limits;
+    Bounds {
+        connections,
+        connections_per_address: limits.connections_per_address.unwrap_or((connections / 2).max(64)),
+        bytes: limits.request_bytes,
+        bytes_per_address: limits.request_bytes_per_address.unwrap_or(limits.request_bytes / 4),
     }
 }
 

@@ -85,13 +85,7 @@ pub(crate) fn lock(root: &Path) -> Result<File, StoreError> {
         StoreError::Io { source, .. } => StoreError::Io { path: path.clone(), source },
         other => other,
     };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(refused)?;
+    let mut file = private().create(true).truncate(false).open(&path).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -132,13 +126,17 @@ pub(crate) fn without_guests(root: &Path) -> Result<File, StoreError> {
 
 fn guests_file(root: &Path) -> Result<File, StoreError> {
     let path = root.join(GUESTS_FILE);
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|cause| StoreError::io(&path, cause))
+    let opened = private().create(true).truncate(false).open(&path);
+    opened.map_err(|cause| StoreError::io(&path, cause))
+}
+
+/// Opens a file for reading and writing; one that it makes is its owner's alone.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// Who holds the data folder `root` now: nobody, or a process, with its number where it wrote one down. Makes no file

@@ -13,6 +13,7 @@ use super::config::Source;
 use super::output::Output;
 use crate::code::Code;
 use crate::config::Config;
+use crate::descriptors::Descriptors;
 use crate::problem::Fault;
 
 /// Arguments of `doctor`.
@@ -81,6 +82,7 @@ async fn look(source: &Source) -> anyhow::Result<Vec<Check>> {
     checks.extend(folder.checks);
     checks.extend(keys(&config).await);
     checks.push(ring::look(&config).await);
+    checks.push(descriptors(&config));
     checks.push(reach::address(&config.server, served).await);
     checks.push(reach::model(&config.agent.model).await);
     checks.extend(reach::knowledge(config.agent.tools.knowledge.as_deref()));
@@ -88,6 +90,24 @@ async fn look(source: &Source) -> anyhow::Result<Vec<Check>> {
         checks.push(reach::collector(otlp).await);
     }
     Ok(checks)
+}
+
+/// How many connections the file descriptors allow, once `serve` has raised their limit.
+fn descriptors(config: &Config) -> Check {
+    let name = "file descriptors";
+    let Descriptors { limit, files, connections } = Descriptors::raised(config);
+    if Descriptors::raised(config).suffice(config) {
+        return Check::ok(
+            name,
+            format!("enough for {connections} connections, and {files} are kept for files"),
+        );
+    }
+    let detail = format!(
+        "{connections} connections instead of {}: the hard limit is {limit}, and {files} are kept for files; raise it \
+         (`ulimit -Hn`, `LimitNOFILE=`) or lower `limits.connections`",
+        config.limits.connections
+    );
+    Check::ok(name, detail)
 }
 
 fn configuration(source: &Source) -> (Option<Config>, Vec<Check>) {

@@ -30,7 +30,7 @@ enum Action {
         limit: u16,
         /// Where to go on: the `next` of the list before.
         #[arg(long, value_name = "CURSOR")]
-        cursor: Option<i64>,
+        cursor: Option<String>,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -163,7 +163,7 @@ fn list(page: &Value, out: &Output) {
         })
         .collect();
     out.table(&["JOB", "STATE", "SUBMITTED", "ATTEMPT", "HANDLER", "PROGRESS"], &rows);
-    if let Some(next) = page["next"].as_i64() {
+    if let Some(next) = page["next"].as_str() {
         out.note(&format!("more: --cursor {next}"));
     }
 }

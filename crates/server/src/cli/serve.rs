@@ -32,6 +32,9 @@ pub struct Args {
 #[derive(Serialize)]
 struct Started<'a> {
     url: &'a str,
+    /// Where the metrics are, if they have a listener of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
     data: &'a std::path::Path,
     demo_keys: Vec<DemoKey>,
 }
@@ -58,6 +61,7 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     config.check()?;
     let telemetry = Telemetry::install(&config.telemetry).map_err(super::telemetry_refused)?;
     crate::panics::install();
+    crate::descriptors::raise();
     let runtime = super::runtime()?;
     let served = haversack::block_on(&runtime, serve(config, demo, telemetry.clone(), out));
     // Work on the blocking pool is done by now; what is not must not keep the process.
@@ -90,9 +94,13 @@ fn announce(server: &Server, keys: &[Issued], out: &Output) {
         key: issued.key.reveal(),
     });
     let data = server.engine().store().path();
-    let started = Started { url: &url, data, demo_keys: demo_keys.collect() };
+    let metrics = server.metrics_addr().map(|address| format!("http://{address}/metrics"));
+    let started = Started { url: &url, metrics, data, demo_keys: demo_keys.collect() };
     out.value(&started);
     out.line(&format!("haversack {} listens on {url}", env!("CARGO_PKG_VERSION")));
+    if let Some(metrics) = &started.metrics {
+        out.line(&format!("metrics: {metrics}"));
+    }
     out.line(&format!("data folder: {}", data.display()));
     let Some(first) = started.demo_keys.first() else {
         return out.line("Issue a key with: haversack keys issue --help");

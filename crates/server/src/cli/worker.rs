@@ -44,6 +44,7 @@ pub fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     config.check()?;
     let telemetry = Telemetry::install(&config.telemetry).map_err(super::telemetry_refused)?;
     crate::panics::install();
+    crate::descriptors::raise();
     let runtime = super::runtime()?;
     let worked = haversack::block_on(&runtime, work(config, telemetry.clone(), out));
     runtime.shutdown_background();

@@ -177,7 +177,12 @@ impl Config {
         let headers = self.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
         let secrets = self.pipelines.secrets.values().flat_map(BTreeMap::values);
         let signing = self.gateway.accounts.iter().flat_map(|account| &account.secrets);
-        for reference in headers.chain(secrets).chain(signing).chain(&self.agent.model.api_key) {
+        for reference in headers
+            .chain(secrets)
+            .chain(signing)
+            .chain(&self.agent.model.api_key)
+            .chain(&self.server.metrics_token)
+        {
             resolve(reference)?;
         }
         Ok(())

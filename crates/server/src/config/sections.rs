@@ -27,6 +27,14 @@ pub struct Server {
     #[serde(deserialize_with = "ranged::<_, _, 0, 3600>")]
     #[schemars(range(min = 0, max = 3600))]
     pub grace_s: u64,
+    /// Address and port of a listener of its own for `/metrics`, which is then on no other; port 0 takes a free one. Unset: the
+    /// metrics are on `bind`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub metrics_bind: Option<SocketAddr>,
+    /// The token that `/metrics` demands as `Authorization: Bearer`, `env:NAME` or `file:PATH`. Unset: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_token: Option<SecretRef>,
 }
 
 /// `[store]`: where data lives and how it is opened.
@@ -78,10 +86,26 @@ pub struct Limits {
     #[serde(deserialize_with = "ranged::<_, _, 1, 600>")]
     #[schemars(range(min = 1, max = 600))]
     pub body_timeout_s: u64,
-    /// Open connections at a time; more wait to be accepted.
+    /// Open connections at a time. For one more, the connection that has been silent longest is closed. The limit of file
+    /// descriptors may allow fewer.
     #[serde(deserialize_with = "ranged::<_, _, 1, 1_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections: usize,
+    /// Open connections of one address. Unset: half of them, and at least 64. A reverse proxy is one address.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "some_ranged::<_, _, 1, 1_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_address: Option<usize>,
+    /// Bytes of heads and bodies that are under way at a time; one more is refused with 503.
+    #[serde(deserialize_with = "ranged::<_, _, 1_048_576, 68_719_476_736>")]
+    #[schemars(range(min = 1_048_576, max = 68_719_476_736_u64))]
+    pub request_bytes: usize,
+    /// Bytes of them of one address. Unset: a quarter of them. A reverse proxy is one address.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_ranged::<_, _, 1_048_576, 68_719_476_736>"
+    )]
+    #[schemars(range(min = 1_048_576, max = 68_719_476_736_u64))]
+    pub request_bytes_per_address: Option<usize>,
     /// Turns of one session that may wait; one more is refused.
     #[serde(deserialize_with = "ranged::<_, _, 0, 1000>")]
     #[schemars(range(min = 0, max = 1000))]
@@ -210,7 +234,13 @@ impl Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8787)), demo_keys: None, grace_s: 30 }
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            demo_keys: None,
+            grace_s: 30,
+            metrics_bind: None,
+            metrics_token: None,
+        }
     }
 }
 
@@ -240,6 +270,9 @@ impl Default for Limits {
             message_bytes: 64 * 1024,
             body_timeout_s: 15,
             connections: 4096,
+            connections_per_address: None,
+            request_bytes: 128 << 20,
+            request_bytes_per_address: None,
             session_queue: 8,
             turn_timeout_s: 60,
             requests_per_second: 200,

@@ -11,6 +11,7 @@ use haversack_jobs::Headers;
 use haversack_jobs::carried::{CREDENTIAL, Credential, HEADERS};
 
 use super::App;
+use super::room::Place;
 use crate::auth::Caller;
 use crate::boundary::HTTP;
 use crate::code::Code;
@@ -24,6 +25,9 @@ pub(super) async fn authenticate(
     next: Next,
 ) -> Result<Response, Fault> {
     let caller = app.keyring.authenticate(request.headers()).await?;
+    if let Some(place) = request.extensions().get::<Place>() {
+        place.is_known();
+    }
     if let Err(seconds) = app.rates.take(&caller.tenant) {
         let detail = "This tenant sends requests faster than it may.";
         return Err(Fault::retry(Code::TenantLimit, detail, seconds));

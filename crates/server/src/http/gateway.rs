@@ -16,7 +16,7 @@ use haversack_gateway::{Gateway, GatewayError};
 use http::{Method, StatusCode};
 
 use super::json::whole;
-use super::listener::Place;
+use super::room::Place;
 use super::{App, access};
 use crate::code::Code;
 use crate::problem::Fault;
@@ -46,7 +46,12 @@ async fn body(
     webhook::check_head(&gateway, &account, request.headers())?;
     let (parts, body) = request.into_parts();
     let bytes = whole(&app, &parts.headers, body, app.message_bytes).await?;
-    Ok(next.run(Request::from_parts(parts, bytes.into())).await)
+    let place = parts.extensions.get::<Place>().cloned();
+    let response = next.run(Request::from_parts(parts, bytes.into())).await;
+    if let Some(place) = place.filter(|_| response.status().is_success()) {
+        place.is_known();
+    }
+    Ok(response)
 }
 
 /// A socket is a connection for as long as it is open, and not only until its upgrade.

@@ -5,8 +5,10 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde::Serialize;
+use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use super::App;
@@ -52,11 +54,22 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Json<Health>, Fault>
 /// Counters and histograms in the OpenMetrics text format. No label names a tenant, a principal or a session.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
     (status = 200, description = "OpenMetrics.", body = String, content_type = "application/openmetrics-text"),
+    (status = 401, description = "`[server] metrics_token` is set, and this is not it.", body = Problem,
+        content_type = "application/problem+json"),
 ))]
-pub(super) async fn metrics(State(app): State<App>) -> Response {
+pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Fault> {
+    if let Some(token) = &app.metrics_token {
+        let shown = headers.get(AUTHORIZATION).and_then(|shown| shown.as_bytes().strip_prefix(b"Bearer "));
+        let shown = shown.ok_or_else(|| {
+            Fault::new(Code::KeyMissing, "Send the token of the metrics as `Authorization: Bearer`.")
+        })?;
+        if !bool::from(shown.ct_eq(token.expose().as_bytes())) {
+            return Err(Fault::new(Code::KeyUnknown, "This is not the token of the metrics."));
+        }
+    }
     let metrics = app.engine.telemetry().metrics();
     metrics.open_tenants(app.engine.store().open_tenants());
-    ([(CONTENT_TYPE, crate::telemetry::metrics::CONTENT_TYPE)], metrics.render()).into_response()
+    Ok(([(CONTENT_TYPE, crate::telemetry::metrics::CONTENT_TYPE)], metrics.render()).into_response())
 }
 
 /// The help page of an error code: what happened, why, what to do.

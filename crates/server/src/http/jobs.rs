@@ -50,9 +50,11 @@ pub(super) struct JobRequest {
     arguments: Value,
     /// The session of yours in which it runs and into which its result comes, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$")]
     session: Option<String>,
     /// In the place of the header `Idempotency-Key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[!-~]{1,128}$")]
     key: Option<String>,
 }
 
@@ -95,7 +97,7 @@ pub(super) struct Asked {
 /// idempotency key, the same key gives that job and starts no second one. A job in a session also brings its result into
 /// the session, once.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", security(("api_key" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names this request.")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "Names this request.")),
     request_body = JobRequest,
     responses(
         Refused,
@@ -144,7 +146,7 @@ fn location(job: &JobId) -> Result<HeaderValue, Fault> {
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", security(("api_key" = [])),
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Jobs of a page; 50 when absent."),
-        ("cursor" = Option<i64>, Query, description = "The `next` of the page that came first."),
+        ("cursor" = Option<String>, Query, pattern = "^-?[0-9]{1,19}[.]job_[0-9a-f]{32}$", description = "The `next` of the page that came first."),
     ),
     responses(
         Refused,
@@ -186,7 +188,7 @@ pub(super) async fn show(State(app): State<App>, JobPath(job): JobPath) -> Resul
 #[utoipa::path(get, path = "/v1/jobs/{job}/events", tag = "jobs", security(("api_key" = [])),
     params(
         ("job" = String, Path, description = "The job's id."),
-        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen."),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^.+[.][0-9]{1,19}$", description = "The last event that was seen."),
     ),
     responses(
         Refused,

@@ -1,8 +1,8 @@
 //! The listener: accepts connections and serves the router on each. Connections are infrastructure and start
-//! detached; a slow head is cut off by a timer, and more connections than the limit wait unaccepted.
+//! detached; a slow head is cut off by a timer, and the [room](super::room) says who has a place.
 //! [`crate::Server`] makes one and stops it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::metered::{self, Answer, Counted, Head, Metered, Upload};
+use super::room::{Admission, Bounds, Line, Room};
 use crate::code::Code;
 use crate::config::Limits;
 use crate::problem::Fault;
@@ -27,10 +29,8 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How long to wait after an error of `accept`, as when file descriptors run out.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// The place of a connection among those that may be open. Each of its requests has it among its extensions; it is free when
-/// nobody holds it any more.
-#[derive(Clone, Debug)]
-pub(super) struct Place(#[expect(dead_code, reason = "it is held, and dropped")] Arc<OwnedSemaphorePermit>);
+/// Bytes of one head at most; hyper answers a longer one with 431.
+const HEAD: usize = 64 * 1024;
 
 /// An address that is bound and not served yet.
 #[derive(Debug)]
@@ -66,12 +66,16 @@ impl Listener {
         self.address
     }
 
-    /// Serves `router` until [`Serving::stop`].
-    pub(crate) fn serve(self, router: Router, limits: &Limits) -> Serving {
+    /// Serves `router` until [`Serving::stop`], to as many connections as `bounds` says. Of a request's body at most `body`
+    /// bytes are kept.
+    pub(crate) fn serve(self, router: Router, limits: &Limits, bounds: Bounds, body: usize) -> Serving {
         let (stop, stopped) = oneshot::channel();
+        let mut server = http1::Builder::new();
         let head_timeout = Duration::from_secs(limits.body_timeout_s);
-        let accepting = accept(self.socket, router, limits.connections, head_timeout, stopped);
-        Serving { stop, task: haversack::spawn_detached(accepting) }
+        server.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HEAD);
+        let doors =
+            Doors { server, router, room: Room::new(bounds), body, stopping: watch::Sender::new(false) };
+        Serving { stop, task: haversack::spawn_detached(accept(self.socket, doors, stopped)) }
     }
 }
 
@@ -84,35 +88,57 @@ impl Serving {
     }
 }
 
-async fn accept(
-    socket: TcpListener,
+/// What each connection is served with.
+struct Doors {
+    server: http1::Builder,
     router: Router,
-    connections: usize,
-    head_timeout: Duration,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(head_timeout);
-    let stopping = watch::Sender::new(false);
-    let room = Arc::new(Semaphore::new(connections));
+    room: Room,
+    body: usize,
+    stopping: watch::Sender<bool>,
+}
+
+async fn accept(socket: TcpListener, doors: Doors, mut stopped: oneshot::Receiver<()>) {
     let mut open = haversack::JoinSet::new();
+    // It was accepted when no connection could make way for it.
+    let mut waiting = None;
     loop {
-        let accepted = tokio::select! {
+        let (stream, address) = tokio::select! {
             _ = &mut stopped => break,
             Some(_) = open.join_next() => continue,
-            accepted = next(&socket, &room) => accepted,
+            next = next(&socket, &doors.room, &mut waiting) => next,
         };
-        let Some((stream, permit)) = accepted else { continue };
-        let (service, place) = (TowerToHyperService::new(router.clone()), Place(Arc::new(permit)));
-        let placed = place.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(placed.clone());
-            service.call(request)
+        match doors.room.admit(address) {
+            Admission::Open(line) => drop(open.spawn(doors.connection(stream, line))),
+            Admission::Refused => {}
+            Admission::Full => waiting = Some((stream, address)),
+        }
+    }
+    drop(socket);
+    doors.stopping.send_replace(true);
+    let _ = tokio::time::timeout(LINGER, async { while open.join_next().await.is_some() {} }).await;
+}
+
+impl Doors {
+    fn connection(&self, stream: TcpStream, line: Line) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let (service, most) = (TowerToHyperService::new(self.router.clone()), self.body);
+        let head = Head::new(line.bytes());
+        let line = Arc::new(line);
+        let (of, reading, over) = (Arc::clone(&line), head.clone(), head.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (upload, no_room) = Upload::new(of.bytes());
+            let held = metered::Request::new(reading.clone(), of.begin(), upload.clone());
+            reading.complete();
+            let mut request = request.map(|body| Counted::new(body, upload, most));
+            request.extensions_mut().insert(of.place().clone());
+            request.extensions_mut().insert(no_room);
+            let answer = service.call(request);
+            async move { answer.await.map(|answer| answer.map(|body| Answer::new(body, held))) }
         });
         // A socket of the gateway begins as a request; from its upgrade on it is the gateway's, with its place.
-        let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let mut stops = stopping.subscribe();
-        open.spawn(async move {
+        let io = TokioIo::new(Metered::new(stream, head));
+        let connection = self.server.serve_connection(io, service).with_upgrades();
+        let mut stops = self.stopping.subscribe();
+        async move {
             let mut connection = std::pin::pin!(connection);
             // The guard of what was seen does not outlive this block.
             let stop = async { drop(stops.wait_for(|stop| *stop).await) };
@@ -120,30 +146,42 @@ async fn accept(
             // its own.
             tokio::select! {
                 _ = connection.as_mut() => {}
+                () = line.closed() => {}
                 () = stop => {
                     connection.as_mut().graceful_shutdown();
                     let _ = connection.await;
                 }
             }
-            drop(place);
-        });
+            over.over();
+        }
     }
-    drop(socket);
-    stopping.send_replace(true);
-    let _ = tokio::time::timeout(LINGER, async { while open.join_next().await.is_some() {} }).await;
 }
 
-async fn next(socket: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.ok()?;
-    match socket.accept().await {
-        Ok((stream, _)) => {
-            let _ = stream.set_nodelay(true);
-            Some((stream, permit))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot accept a connection");
-            tokio::time::sleep(AFTER_ERROR).await;
-            None
+/// The connection that waits, once a place may be free, or else the next one.
+///
+/// # Cancellation
+/// What waits goes on waiting.
+async fn next(
+    socket: &TcpListener,
+    room: &Room,
+    waiting: &mut Option<(TcpStream, IpAddr)>,
+) -> (TcpStream, IpAddr) {
+    if waiting.is_some() {
+        room.changed().await;
+    }
+    if let Some(waited) = waiting.take() {
+        return waited;
+    }
+    loop {
+        match socket.accept().await {
+            Ok((stream, address)) => {
+                let _ = stream.set_nodelay(true);
+                return (stream, address.ip());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
         }
     }
 }

@@ -10,10 +10,12 @@ mod jobs;
 mod json;
 mod limits;
 mod listener;
+mod metered;
 mod openapi;
 mod outermost;
 mod pipelines;
 mod prefer;
+mod room;
 mod router;
 mod schema;
 mod sessions;
@@ -28,16 +30,19 @@ pub use wire::{SessionList, TurnRequest, TurnState, TurnStateStatus};
 
 pub(crate) use listener::{Listener, Serving};
 pub(crate) use pipelines::output::PrintedView;
-pub(crate) use router::router;
+pub(crate) use room::Bounds;
+pub(crate) use router::{metrics_router, router};
 pub(crate) use wire::plain_id;
 
 use std::sync::Arc;
 
+use haversack_agent::agent::Secret;
 use haversack_gateway::Rate;
 
 use crate::auth::{Caller, Keyring};
-use crate::config::{Gateway, Jobs, Limits};
+use crate::config::{Gateway, Jobs, Limits, Server, resolve};
 use crate::engine::Engine;
+use crate::problem::Fault;
 use limits::TenantRates;
 use streams::Streams;
 
@@ -59,6 +64,10 @@ pub(crate) struct Parts {
     posted: Vec<String>,
     /// Callers whose traces go on here, as `tenant/principal`.
     trusted: Vec<String>,
+    /// The metrics have a listener of their own.
+    metrics_apart: bool,
+    /// What they demand.
+    metrics_token: Option<Secret>,
 }
 
 impl App {
@@ -68,13 +77,16 @@ impl App {
         jobs: &Jobs,
         messages: &Gateway,
         trusted: Vec<String>,
-    ) -> Self {
+        server: &Server,
+    ) -> Result<Self, Fault> {
         let keyring = engine.keyring().clone();
         let rates = Arc::new(TenantRates::new(limits.requests_per_second, limits.burst));
         let streams = Arc::new(Streams::new(limits.event_streams));
         let message_bytes = messages.body_bytes;
         let (carried, posted) = (jobs.headers.clone(), jobs.tools.clone());
-        Self(Arc::new(Parts {
+        let metrics_apart = server.metrics_bind.is_some();
+        let metrics_token = server.metrics_token.as_ref().map(resolve).transpose()?;
+        Ok(Self(Arc::new(Parts {
             engine,
             limits,
             keyring,
@@ -84,7 +96,9 @@ impl App {
             carried,
             posted,
             trusted,
-        }))
+            metrics_apart,
+            metrics_token,
+        })))
     }
 
     /// Whether this caller's trace goes on here.

@@ -10,12 +10,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use haversack::well_known::RequestId;
-use http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use tracing::Instrument;
 
 use super::App;
+use super::metered::NoRoom;
 use crate::auth::key::hex;
+use crate::code::Code;
 use crate::problem::Fault;
 use crate::telemetry::trace::{Arrival, NoTrace};
 
@@ -33,13 +35,30 @@ pub(super) async fn answer(State(app): State<App>, mut request: Request, next: N
         Err(error) => return Fault::internal(error).render(id.as_str()),
     };
     let method = request.method().clone();
+    let one_host = request.version() != Version::HTTP_11 || has_one_host(request.headers());
+    let no_room = request.extensions().get::<NoRoom>().cloned();
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     request.extensions_mut().insert(id.clone());
     let span = arrival.run(|| tracing::info_span!("http", %method, route, request = id.as_str()));
     request.extensions_mut().insert(arrival);
-    let inside = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let inside = async move {
+        if one_host {
+            return next.run(request).await;
+        }
+        Fault::new(Code::RequestInvalid, "A request over HTTP/1.1 has one `Host` header.").into_response()
+    };
+    let inside = AssertUnwindSafe(inside).catch_unwind().instrument(span.clone()).await;
     let _in_span = span.enter();
-    let response = inside.unwrap_or_else(|_panic| Fault::internal("a handler panicked").into_response());
+    let mut response = inside.unwrap_or_else(|_panic| Fault::internal("a handler panicked").into_response());
+    // Whoever read the body saw it break off.
+    if no_room.is_some_and(|no_room| no_room.happened()) {
+        let detail = "Too many bytes of requests are under way. Nothing was kept of this one.";
+        response = Fault::retry(Code::ServerBusy, detail, 1).into_response();
+    }
+    if is_rejection(&response, &route) {
+        let detail = "The path or the query cannot be read; percent signs in it decode to UTF-8.";
+        response = Fault::new(Code::RequestInvalid, detail).into_response();
+    }
     let mut response = render(&app, response, &id);
     finish_headers(response.headers_mut(), &id);
     let took = began.elapsed();
@@ -75,6 +94,21 @@ fn render(app: &App, mut response: Response, id: &RequestId) -> Response {
         }
     }
     rendered
+}
+
+/// Whether axum refused the request in words of its own: a path or a query that an extractor could not read. The MCP transport
+/// has answers of its own.
+fn is_rejection(response: &Response, route: &str) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    response.status() == StatusCode::BAD_REQUEST
+        && response.extensions().get::<Fault>().is_none()
+        && kind.is_some_and(|kind| kind.starts_with("text/plain"))
+        && !route.starts_with("/mcp")
+}
+
+/// RFC 9112, 3.2: without a `Host` it is not known who is asked, and two of them are two answers.
+fn has_one_host(headers: &HeaderMap) -> bool {
+    headers.get_all(HOST).iter().count() == 1
 }
 
 fn finish_headers(headers: &mut HeaderMap, id: &RequestId) {

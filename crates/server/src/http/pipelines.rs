@@ -153,9 +153,9 @@ pub(super) async fn show(State(app): State<App>, RunPath(run): RunPath) -> Resul
 #[utoipa::path(get, path = "/v1/runs/{run}/log", tag = "pipelines", security(("api_key" = [])),
     params(
         ("run" = String, Path, description = "The run's name."),
-        ("after" = Option<u64>, Query, description = "Only events of a greater number."),
+        ("after" = Option<u64>, Query, maximum = 9_223_372_036_854_775_807_i64, description = "Only events of a greater number."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Of a page; 50 when absent."),
-        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen."),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^.+[.][0-9]{1,19}$", description = "The last event that was seen."),
     ),
     responses(
         Refused,
@@ -171,7 +171,12 @@ pub(super) async fn log(
     part: Result<Query<Part>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
-    let Query(part) = part.map_err(|_| invalid("The query takes `after` and `limit`, both numbers."))?;
+    let refused = || invalid("The query takes `after` and `limit`, both numbers below 2^63.");
+    let Query(part) = part.map_err(|_| refused())?;
+    // Events are numbered by what the store can hold.
+    if part.after.is_some_and(|after| i64::try_from(after).is_err()) {
+        return Err(refused());
+    }
     let runs = app.engine.work().pipelines();
     let view = runs.entry(&run).await?;
     if prefer::answer(&headers) == Answer::Events {

@@ -76,7 +76,9 @@ pub(super) fn last_event(headers: &HeaderMap) -> Result<Option<LastEvent>, Fault
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let parse = |value: &HeaderValue| {
         let (turn, number) = value.to_str().ok()?.rsplit_once('.')?;
-        Some(LastEvent { turn: turn.to_owned(), number: number.parse().ok()? })
+        // Events are numbered by what the store can hold.
+        let number: i64 = number.parse().ok()?;
+        Some(LastEvent { turn: turn.to_owned(), number: number.try_into().ok()? })
     };
     let refused = || Fault::new(Code::FieldInvalid, "Last-Event-ID is not an event id of this server.");
     parse(value).map(Some).ok_or_else(refused)

@@ -53,16 +53,25 @@ pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> R
     let open = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::serve))
         .route("/errors/{code}", get(health::error_page))
         .method_not_allowed_fallback(no_method);
+    let open = if app.metrics_apart { open } else { open.merge(metrics()) };
     behind_a_key
         .merge(open)
         .merge(gateway::routes(&app, messages))
         .fallback(no_route)
         .layer(from_fn_with_state(app.clone(), outermost::answer))
         .with_state(app)
+}
+
+/// The metrics alone, for a listener of their own.
+pub(crate) fn metrics_router(app: App) -> Router {
+    metrics().fallback(no_route).layer(from_fn_with_state(app.clone(), outermost::answer)).with_state(app)
+}
+
+fn metrics() -> Router<App> {
+    Router::new().route("/metrics", get(health::metrics)).method_not_allowed_fallback(no_method)
 }
 
 /// The transport refuses a `Host` or an `Origin` in words of its own, and nothing else with this status.

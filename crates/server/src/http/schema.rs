@@ -277,7 +277,7 @@ pub(super) struct JobsPage {
     /// The jobs.
     jobs: Vec<JobView>,
     /// Send it as `cursor` for the next page; absent on the last one.
-    next: Option<i64>,
+    next: Option<String>,
 }
 
 /// What every route behind a key may answer.

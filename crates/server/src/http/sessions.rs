@@ -44,7 +44,7 @@ pub(super) struct Closed {
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
             description = "Sessions of a page; 50 when absent."),
-        ("before" = Option<String>, Query, description = "The `before` of the page that came first."),
+        ("before" = Option<String>, Query, pattern = "^([A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}|(gateway|mcp)/.*)$", description = "The `before` of the page that came first."),
     ),
     responses(
         Refused,
@@ -67,7 +67,7 @@ pub(super) async fn list(
 
 /// Read a session with its turns.
 #[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name; one of the gateway or of MCP percent-encoded.")),
+    params(("session" = String, Path, pattern = "^([A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}|(gateway|mcp)/.*)$", description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -83,7 +83,7 @@ pub(super) async fn show(
 /// Close a session: what helped in it becomes memory of the tenant, by a job that is stored with the close. The history
 /// stays, and a new message opens the session again.
 #[utoipa::path(post, path = "/v1/sessions/{session}/close", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name; one of the gateway or of MCP percent-encoded.")),
+    params(("session" = String, Path, pattern = "^([A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}|(gateway|mcp)/.*)$", description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
         NoSession,
@@ -108,7 +108,7 @@ pub(super) async fn close(
 /// Jobs that were started in it are deleted with their arguments and results, or called off and deleted when they have
 /// stopped.
 #[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
-    params(("session" = String, Path, description = "The session's name; one of the gateway or of MCP percent-encoded.")),
+    params(("session" = String, Path, pattern = "^([A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}|(gateway|mcp)/.*)$", description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
         NoSession,

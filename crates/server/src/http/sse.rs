@@ -17,7 +17,7 @@ use super::wire::TurnState;
 use crate::turns::{LiveTurn, Patience};
 
 /// The number of the last event of a turn whose events are gone.
-const LAST: u64 = u64::MAX;
+const LAST: u64 = i64::MAX as u64;
 
 /// The events of `turn` behind number `after`, and a sign of life after each `heartbeat` of silence. While the answer is read the client counts as waiting for the
 /// turn.

@@ -23,7 +23,8 @@ use crate::telemetry::{TraceTree, TurnTree};
 pub(super) async fn show(State(app): State<App>, TurnPath(turn): TurnPath) -> Result<Json<TurnTree>, Fault> {
     let tree = app.engine.telemetry().ring().turn(&turn.to_string())?;
     let gone = "The server holds no tree of such a turn of yours; it keeps the most recent ones.";
-    tree.map(Json).ok_or_else(|| Fault::new(Code::TurnNotFound, gone))
+    let tree = tree.map(TurnTree::for_its_reader).map(Json);
+    tree.ok_or_else(|| Fault::new(Code::TurnNotFound, gone))
 }
 
 /// Everything that one arrival caused: turns, jobs, runs and deliveries, in whatever process they ran.
@@ -38,7 +39,8 @@ pub(super) async fn trace(
     State(app): State<App>,
     TracePath(id): TracePath,
 ) -> Result<Json<TraceTree>, Fault> {
-    app.engine.journal().trace(&id).await?.map(Json).ok_or_else(no_trace)
+    let trace = app.engine.journal().trace(&id).await?;
+    trace.map(TraceTree::for_its_reader).map(Json).ok_or_else(no_trace)
 }
 
 /// The answer for what is not there, is not the reader's, and cannot be.

@@ -33,13 +33,13 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 /// `Last-Event-ID`, here or at `/v1/turns/{turn}/events`.
 #[utoipa::path(post, path = "/v1/sessions/{session}/turns", tag = "turns", security(("api_key" = [])),
     params(
-        ("session" = String, Path, description = "1 to 128 of `A-Z a-z 0-9 . _ : -`, not starting with a dot. \
+        ("session" = String, Path, pattern = "^[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$", description = "1 to 128 of `A-Z a-z 0-9 . _ : -`, not starting with a dot. \
             The session comes into being with its first turn."),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this request: the same key with the \
+        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "Names this request: the same key with the \
             same message gives the same reply, and never a second turn."),
         ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 at once; the turn goes \
             on without the connection."),
-        ("Last-Event-ID" = Option<String>, Header, description = "Continue the event stream of a turn of this \
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^.+[.][0-9]{1,19}$", description = "Continue the event stream of a turn of this \
             session behind this event; the body is not used then."),
     ),
     request_body = TurnRequest,
@@ -101,7 +101,7 @@ pub(super) async fn show(State(app): State<App>, TurnPath(turn): TurnPath) -> Re
 #[utoipa::path(get, path = "/v1/turns/{turn}/events", tag = "turns", security(("api_key" = [])),
     params(
         ("turn" = String, Path, description = "The turn's id."),
-        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen."),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^.+[.][0-9]{1,19}$", description = "The last event that was seen."),
     ),
     responses(
         Refused,

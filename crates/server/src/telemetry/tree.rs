@@ -2,7 +2,7 @@
 //! hold units of work, the context each ran under, and where each binding was made. They are plain data, the same on
 //! the wire and in `context show`. Ring and journal build them; anybody may read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use haversack::Context;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,7 @@ pub struct Work {
     /// The outside caller's `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Role and process id of who did it, as in `server 4711`; absent when only the ring knows of it.
+    /// The role and process id, as in `server 4711`; over HTTP the processes of an answer are numbered. Absent when only the ring knows of it.
     pub process: Option<String>,
     /// When it began, milliseconds since the Unix epoch, UTC.
     pub started_at: i64,
@@ -110,7 +110,7 @@ pub struct Unit {
 /// What was bound, redacted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bindings {
-    /// The entry, that is: one passage through one door.
+    /// The entry, that is: one passage through one door. Over HTTP it is numbered within the answer.
     pub entry: Option<u64>,
     /// The door that was passed last.
     pub boundary: Option<String>,
@@ -136,6 +136,39 @@ pub struct Binding {
     pub boundary: Option<String>,
     /// Bound by this unit's own frame, not inherited.
     pub own: bool,
+}
+
+impl TurnTree {
+    /// The tree without numbers that count what others do: entries are numbered within it.
+    #[must_use]
+    pub(crate) fn for_its_reader(mut self) -> Self {
+        renumber(self.units.iter_mut());
+        self
+    }
+}
+
+impl TraceTree {
+    /// The trace without numbers that count what others do: entries and processes are numbered within it.
+    #[must_use]
+    pub(crate) fn for_its_reader(mut self) -> Self {
+        let mut processes: HashMap<String, usize> = HashMap::new();
+        for process in self.work.iter_mut().filter_map(|work| work.process.as_mut()) {
+            let next = processes.len() + 1;
+            let number = *processes.entry(process.clone()).or_insert(next);
+            let role = process.split(' ').next().unwrap_or_default();
+            *process = format!("{role} {number}");
+        }
+        renumber(self.work.iter_mut().flat_map(|work| work.units.iter_mut()));
+        self
+    }
+}
+
+fn renumber<'u>(units: impl Iterator<Item = &'u mut Unit>) {
+    let mut numbers: HashMap<u64, u64> = HashMap::new();
+    for entry in units.filter_map(|unit| unit.context.entry.as_mut()) {
+        let next = numbers.len() as u64 + 1;
+        *entry = *numbers.entry(*entry).or_insert(next);
+    }
 }
 
 impl Bindings {

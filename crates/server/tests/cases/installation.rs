@@ -80,7 +80,22 @@ impl Installation {
             .ok()
             .and_then(|started| started["url"].as_str().map(str::to_owned))
             .unwrap_or_else(|| panic!("no start: {line}{}", process.said()));
-        Server { process, url }
+        let metrics = serde_json::from_str::<Value>(&line)
+            .ok()
+            .and_then(|started| started["metrics"].as_str().map(str::to_owned));
+        Server { process, url, metrics }
+    }
+
+    /// As [`serve`](Self::serve), with at most `files` file descriptors.
+    pub fn serve_with_files(&self, files: u32) -> Server {
+        self.serve_with(|command| {
+            let mut limited = Command::new("sh");
+            limited.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]);
+            limited.arg(command.get_program()).args(command.get_args());
+            limited.current_dir(self.path()).env_clear().stdin(Stdio::null());
+            limited.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+            *command = limited;
+        })
     }
 
     /// Starts the program with `arguments`, for commands that run until they are stopped.
@@ -172,6 +187,8 @@ impl Drop for Process {
 pub struct Server {
     pub process: Process,
     pub url: String,
+    /// The URL of the metrics, where they have a listener of their own.
+    pub metrics: Option<String>,
 }
 
 impl Server {

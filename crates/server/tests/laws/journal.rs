@@ -106,9 +106,9 @@ fn a_trace_survives_kill_nine_and_is_one_tree_over_processes() {
     let cause = format!("00-{}-{}-01", before.trace, before.work[0].span);
     let mut dies = Working::start(&data, &cause, "hangs");
     assert_eq!(states(&read(&second, "job_1"), "job"), [State::Running], "seen beside the worker");
-    let dead = dies.kill_nine();
+    dies.kill_nine();
     assert_eq!(states(&read(&second, "job_1"), "job"), [State::Interrupted]);
-    let done = Working::start(&data, &cause, "ends").ends();
+    Working::start(&data, &cause, "ends").ends();
 
     let request = before.request.as_deref().unwrap();
     for id in [turn, "job_1", "run_1", "delivery_1", &before.trace, request] {
@@ -117,7 +117,7 @@ fn a_trace_survives_kill_nine_and_is_one_tree_over_processes() {
         assert_eq!(tree.work[0], before.work[0], "the turn is as it was before the kill");
         assert!(tree.work[0].units.iter().any(|unit| unit.name == "tool"), "with its spans");
         for (position, (worker, state)) in
-            [(&dead, State::Interrupted), (&done, State::Complete)].into_iter().enumerate()
+            [("worker 2", State::Interrupted), ("worker 3", State::Complete)].into_iter().enumerate()
         {
             let of = |kind: &str| tree.work.iter().filter(|work| work.kind == kind).nth(position).unwrap();
             let (job, run, delivery) = (of("job"), of("run"), of("delivery"));
@@ -125,7 +125,7 @@ fn a_trace_survives_kill_nine_and_is_one_tree_over_processes() {
             assert_eq!((run.parent.as_ref(), delivery.parent.as_ref()), (Some(&job.span), Some(&job.span)));
             assert_eq!((run.state, run.units.len()), (State::Complete, 2));
             assert_eq!((job.state, delivery.state), (state, state));
-            assert!([job, run, delivery].iter().all(|work| work.process.as_ref() == Some(worker)));
+            assert!([job, run, delivery].iter().all(|work| work.process.as_deref() == Some(worker)));
         }
         let stranger = show(&second, "contoso", id, true);
         assert!(stderr(&stranger).contains("HV0218"), "{}", stderr(&stranger));
@@ -158,20 +158,13 @@ impl Working {
         Self { child }
     }
 
-    fn kill_nine(&mut self) -> String {
+    fn kill_nine(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.name()
     }
 
-    fn ends(mut self) -> String {
+    fn ends(mut self) {
         assert!(self.child.wait().unwrap().success());
-        self.name()
-    }
-
-    /// How the journal calls it.
-    fn name(&self) -> String {
-        format!("worker {}", self.child.id())
     }
 }
 

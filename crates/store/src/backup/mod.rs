@@ -201,7 +201,7 @@ fn write_manifest(dest: &Path, manifest: &BackupManifest) -> Result<(), StoreErr
     let half = dest.join("manifest.json.part");
     let failed = |cause| StoreError::io(&half, cause);
     let text = serde_json::to_vec_pretty(manifest).map_err(|cause| failed(cause.into()))?;
-    let mut file = File::create(&half).map_err(failed)?;
+    let mut file = folder::private().create(true).truncate(true).open(&half).map_err(failed)?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
     let whole = dest.join(MANIFEST_FILE);
     std::fs::rename(&half, &whole).map_err(|cause| StoreError::io(&whole, cause))

@@ -1,7 +1,7 @@
 //! Messages that come in as signed requests.
 //!
 //! The signature is checked on the bytes as they came, before anything in them is believed; the id that was signed is the
-//! message's. What stands in the head, the account and that there is a signature, is looked at before the body is read. With a callback the answer goes there and the request is told "accepted"; without one the request waits for
+//! message's. What stands in the head, the account, the form of the signature and its time, is looked at before the body is read. With a callback the answer goes there and the request is told "accepted"; without one the request waits for
 //! its answer, and nothing can be said later. Mounted by the program.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{WEBHOOK, sign};
+use super::{WEBHOOK, WebhookConfig, sign};
 use crate::GatewayError;
 use crate::account::Account;
 use crate::gateway::{Gateway, Incoming, Receipt};
@@ -117,7 +117,7 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match take(&gateway, &account, &headers, &body).await {
+    match take(&gateway, &account, &headers, body).await {
         Ok((status, told)) => (status, Json(told)).into_response(),
         Err(error) => {
             if !error.is_refusal() {
@@ -143,11 +143,16 @@ async fn take(
     gateway: &Gateway,
     account: &str,
     headers: &HeaderMap,
-    body: &[u8],
+    body: Bytes,
 ) -> Result<(StatusCode, Told), GatewayError> {
     let (account, signed) = head(gateway, account, headers)?;
-    let id = signed.verify(&account, body)?;
-    let message = read(&account, id, body)?;
+    let reading = Arc::clone(&account);
+    // Megabytes are hashed, parsed and decoded: not on a worker of the runtime.
+    let read = haversack::spawn_blocking(move || {
+        signed.verify(&reading, &body)?;
+        read(&reading, signed.id, &body)
+    });
+    let message = read.await.map_err(|_| GatewayError::NotAnswered)??;
     if let Some(callback) = &message.callback {
         account.webhook.callbacks.allow(callback)?;
     }
@@ -163,36 +168,41 @@ async fn take(
 }
 
 /// What the head says of a signature.
-struct Signed<'a> {
-    id: &'a str,
+struct Signed {
+    id: String,
     time: i64,
-    signatures: &'a str,
+    signatures: String,
 }
 
-fn head<'a>(
+fn head(
     gateway: &Gateway,
     account: &str,
-    headers: &'a HeaderMap,
-) -> Result<(Arc<Account>, Signed<'a>), GatewayError> {
+    headers: &HeaderMap,
+) -> Result<(Arc<Account>, Signed), GatewayError> {
     let header =
         |name| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(GatewayError::BadSignature);
     let (id, time, signatures) = (header(sign::ID)?, header(sign::TIME)?, header(sign::SIGNATURE)?);
     let time: i64 = time.parse().map_err(|_| GatewayError::BadSignature)?;
-    if !signatures.split(' ').any(|signature| signature.starts_with("v1,")) {
+    if !sign::has_form(signatures) {
         return Err(GatewayError::BadSignature);
     }
     // An account that does not exist and a signature that does not fit are one answer: names are not told to strangers.
-    let account = gateway.accounts().get(WEBHOOK, account).map_err(|_| GatewayError::BadSignature)?;
-    Ok((account.clone(), Signed { id, time, signatures }))
+    let account = gateway.accounts().get(WEBHOOK, account).map_err(|_| GatewayError::BadSignature);
+    let window =
+        account.as_ref().map_or(WebhookConfig::default().window_s, |account| account.webhook.window_s);
+    // A time that no signature makes good.
+    sign::in_time(time, window, now_millis() / 1000)?;
+    let account = account?;
+    let signed = Signed { id: id.to_owned(), time, signatures: signatures.to_owned() };
+    Ok((account.clone(), signed))
 }
 
-impl Signed<'_> {
-    /// The id of the message, once its signature is known to be good.
-    fn verify(&self, account: &Account, body: &[u8]) -> Result<String, GatewayError> {
-        let Self { id, time, signatures } = *self;
+impl Signed {
+    /// Demands that the signature is good.
+    fn verify(&self, account: &Account, body: &[u8]) -> Result<(), GatewayError> {
+        let Self { id, time, signatures } = self;
         let config = &account.webhook;
-        sign::verify(&config.secrets, id, time, body, signatures, config.window_s, now_millis() / 1000)?;
-        Ok(id.to_owned())
+        sign::verify(&config.secrets, id, *time, body, signatures, config.window_s, now_millis() / 1000)
     }
 }
 

@@ -42,7 +42,26 @@ impl fmt::Debug for Held {
     }
 }
 
-/// The chat of a principal: two people may use one word for two chats. The length keeps the parts apart.
+/// The chat of a principal: two people may use one word for two chats.
 pub(super) fn chat_of(principal: &Principal, chat: &str) -> String {
-    format!("{}:{principal}/{chat}", principal.as_str().len())
+    joined(principal.as_str(), chat)
+}
+
+/// The id of a message: the client's own ids are unique within its chat only.
+pub(super) fn in_chat(chat: &str, id: &str) -> String {
+    joined(chat, id)
+}
+
+/// What the client called a chat of [`chat_of`] or a message of [`in_chat`].
+pub(super) fn said(name: &str) -> &str {
+    let behind = || {
+        let (length, rest) = name.split_once(':')?;
+        rest.get(length.parse::<usize>().ok()?..)?.strip_prefix('/')
+    };
+    behind().unwrap_or(name)
+}
+
+/// Two parts as one name. The length keeps them apart, whatever is in them.
+fn joined(first: &str, second: &str) -> String {
+    format!("{}:{first}/{second}", first.len())
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::config::chat_of;
+use super::config::{chat_of, in_chat};
 use super::send::{Outgoing, Socket};
 use super::{Authenticate, Held, Peer, WEBSOCKET};
 use crate::account::Account;
@@ -279,8 +279,7 @@ impl Line {
         let chat_id = chat_of(&self.peer.principal, chat);
         let message = Message {
             account: self.account.name.clone(),
-            // Ids are the client's own, so they are unique within its chat only.
-            id: format!("{chat_id}/{id}"),
+            id: in_chat(&chat_id, id),
             chat: Chat { id: chat_id, name: chat.to_owned(), kind: ChatKind::Direct },
             thread: thread.filter(|thread| !thread.is_empty()),
             scope: String::new(),

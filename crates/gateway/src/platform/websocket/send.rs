@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::WEBSOCKET;
+use super::config::said;
 use crate::ReplyRoute;
 use crate::platform::{Part, Platform, SendError, Sending};
 
@@ -160,7 +161,7 @@ impl Platform for Sender {
                     id: &part.id,
                     chat: said(route.chat()),
                     thread: route.thread(),
-                    in_reply_to: route.message(),
+                    in_reply_to: route.message().map(said),
                     text: &part.text,
                     part: part.number,
                     parts: part.of,
@@ -185,13 +186,4 @@ impl Platform for Sender {
             .in_current_context(),
         )
     }
-}
-
-/// The chat as its client calls it.
-fn said(chat: &str) -> &str {
-    let behind = || {
-        let (length, rest) = chat.split_once(':')?;
-        rest.get(length.parse::<usize>().ok()? + 1..)
-    };
-    behind().unwrap_or(chat)
 }

@@ -11,7 +11,6 @@ use crate::{FailureKind, Job, JobId, State};
 
 /// A job, with what is sealed of it.
 pub(crate) struct Found {
-    pub(crate) number: i64,
     pub(crate) job: Job,
     pub(crate) done: Option<(u64, Option<u64>)>,
     pub(crate) note: Option<Vec<u8>>,
@@ -54,21 +53,36 @@ pub(crate) fn get(
     Ok(get.query_row([number], found).optional()?)
 }
 
-/// The newest first; those before `before` when it is given.
+/// The newest first; behind the job `before` when it is given, or where it was by its time if it is gone.
 pub(crate) fn list(
     conn: &Connection,
     scope: &Scope,
     principal: &str,
-    before: Option<i64>,
+    before: Option<(i64, &JobId)>,
     limit: u32,
 ) -> Result<Vec<Found>, StoreError> {
     let mut list = conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM jobs WHERE tenant = ?1 AND principal = ?2 AND number < ?3
          ORDER BY number DESC LIMIT ?4"
     ))?;
-    let before = before.unwrap_or(i64::MAX);
+    let before = match before {
+        None => i64::MAX,
+        Some((created_at, job)) => match owned(conn, scope, principal, job)? {
+            Some(number) => number,
+            None => behind(conn, scope, principal, created_at)?,
+        },
+    };
     let rows = list.query_map(params![scope.tenant().as_str(), principal, before, limit], found)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Behind all jobs that came later than `created_at`.
+fn behind(conn: &Connection, scope: &Scope, principal: &str, created_at: i64) -> Result<i64, StoreError> {
+    let mut newest = conn.prepare_cached(
+        "SELECT coalesce(max(number) + 1, 0) FROM jobs
+         WHERE tenant = ?1 AND principal = ?2 AND created_at <= ?3",
+    )?;
+    Ok(newest.query_row(params![scope.tenant().as_str(), principal, created_at], |row| row.get(0))?)
 }
 
 /// Calls the job off: at once where nobody has it, otherwise by asking its worker. Gives the state that follows.
@@ -182,7 +196,7 @@ fn found(row: &Row<'_>) -> Result<Found, Error> {
         drive: row.get(20)?,
     };
     let done = done.map(|done| (done.cast_unsigned(), total.map(i64::cast_unsigned)));
-    Ok(Found { number: row.get(0)?, job, done, note: row.get(10)?, outcome: row.get(11)? })
+    Ok(Found { job, done, note: row.get(10)?, outcome: row.get(11)? })
 }
 
 pub(super) fn named(state: &str) -> Result<State, Error> {

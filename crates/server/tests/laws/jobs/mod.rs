@@ -205,8 +205,8 @@ async fn one_key_is_one_job_and_another_persons_key_is_another() {
     // Pages follow one another without a gap.
     posted(&server, &kim, search()).await;
     let page = json_of(server.get(&kim, "/v1/jobs?limit=1").await, StatusCode::OK).await;
-    let next =
-        json_of(server.get(&kim, &format!("/v1/jobs?limit=1&cursor={}", page["next"])).await, StatusCode::OK);
+    let cursor = page["next"].as_str().unwrap();
+    let next = json_of(server.get(&kim, &format!("/v1/jobs?limit=1&cursor={cursor}")).await, StatusCode::OK);
     assert_eq!(next.await["jobs"][0]["id"], first["job"]);
     problem(server.get(&kim, "/v1/jobs?limit=0").await, "HV0212").await;
 }
