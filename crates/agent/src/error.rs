@@ -21,16 +21,6 @@ pub enum TurnError {
     /// The turn was made under another entry than the one it is used in.
     #[error(transparent)]
     Foreign(#[from] ForeignContext),
-    /// A tool of the chosen specialist needs a variable that is not bound.
-    #[error(
-        "the tool `{tool}` needs the variable `{variable}`, which is not bound here; bind it at the door"
-    )]
-    ToolNeeds {
-        /// The tool's name.
-        tool: String,
-        /// The variable's name.
-        variable: &'static str,
-    },
     /// The message has no text.
     #[error("the message is empty; say something")]
     Empty,
@@ -86,7 +76,7 @@ impl TurnError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unbound(_) | Self::ToolNeeds { .. } => "HV0001",
+            Self::Unbound(_) => "HV0001",
             Self::Foreign(_) => "HV0002",
             Self::SessionTaken => "HV0204",
             Self::Memory(MemoryError::SessionOver) => "HV0205",

@@ -98,6 +98,8 @@ impl Desk {
     ) -> Result<Worked, TurnError> {
         let limits = &self.limits;
         let (mut steps, mut tools) = (Arc::new(Vec::new()), Vec::new());
+        // What this channel lacks makes the list shorter, and never ends the turn.
+        let offered = specialist.tools.here().specs();
         let mut left = limits.steps;
         let mut empty = false;
         loop {
@@ -114,7 +116,7 @@ impl Desk {
                 if last { format!("{}\n\n{LAST}", specialist.prompt) } else { specialist.prompt.clone() };
             left = left.saturating_sub(1);
             let (material, so_far) = (Arc::clone(material), Arc::clone(&steps));
-            let (tools_of_it, budget) = (specialist.tools.specs(), limits.buffer_tokens);
+            let (tools_of_it, budget) = (offered.clone(), limits.buffer_tokens);
             let prompt = move || {
                 let prompt = Prompt {
                     instructions: &instructions,

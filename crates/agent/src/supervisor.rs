@@ -50,8 +50,6 @@ async fn prepare(turn: &Turn, past: Past) -> Result<(Arc<Material>, MemoryReport
     let material = Material { attempts, facts: recalled.hits, past, message, ..Material::default() };
     let material = Arc::new(material);
     let specialist = choose(turn, &material).await?;
-    // What a tool of the chosen specialist needs is checked before its first model call.
-    specialist.tools.check_needs()?;
     Ok((material, memory, specialist))
 }
 

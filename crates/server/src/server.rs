@@ -74,6 +74,7 @@ impl Server {
         let (limits, grace) = (config.limits.clone(), config.server.grace());
         let (jobs, messages, server) = (config.jobs.clone(), config.gateway.clone(), config.server.clone());
         let trusted = config.telemetry.trusted.clone();
+        let offered = gateway::offered::lines(&gateway::offered::offered(&config));
         let opening = haversack::spawn_blocking(move || {
             Engine::open(&config, options.telemetry, options.model, Role::Server)
         });
@@ -83,6 +84,9 @@ impl Server {
             return Err(demo_keys_exposed(address));
         }
         let mcp = engine.mcp().endpoint();
+        for line in &offered {
+            tracing::info!("tools of agents: {line}");
+        }
         let app = App::new(engine.clone(), limits.clone(), &jobs, &messages, trusted, &server)?;
         let gateway = gateway::over(&engine).with_rate(app.rate());
         // What the last server accepted and did not answer is taken up once this one answers, and still comes first.

@@ -131,10 +131,8 @@ impl Member {
     fn needs(&self) -> Vec<&'static dyn Variable> {
         match self {
             Self::Tool(tool) => tool.needs().to_vec(),
-            Self::Specialist(specialist, ..) => {
-                let own: [&'static dyn Variable; 2] = [&TENANT_ID, &SESSION_ID];
-                specialist.tools.needs().chain(own).collect()
-            }
+            // A tool that its specialist needs and that is not here makes their list shorter.
+            Self::Specialist(..) => vec![&TENANT_ID, &SESSION_ID],
         }
     }
 
@@ -142,6 +140,9 @@ impl Member {
         match self {
             Self::Tool(tool) => {
                 let spec = tool.spec();
+                if !tool.is_offered() {
+                    return Err(ToolError::Refused("the tool cannot be used in this conversation").into());
+                }
                 let arguments = arguments_for(spec, &input.message).ok_or(ToolError::Unknown)?;
                 let span = tracing::info_span!("tool", name = %spec.name, ok = tracing::field::Empty);
                 let output = tool.call(arguments).instrument(span.clone()).await;

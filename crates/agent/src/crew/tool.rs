@@ -1,7 +1,7 @@
 //! A crew as a tool that specialists may call.
 //!
 //! The model asks with one question and reads the words of the last task and who took part. What the tasks need
-//! of the context is needed by the tool, so that it is checked before the first model call of a turn.
+//! of the context is needed by the tool, so that it is not offered where they cannot run.
 
 use std::fmt;
 use std::time::Duration;

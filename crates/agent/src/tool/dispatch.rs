@@ -15,7 +15,7 @@ use haversack_memory::MemoryError;
 use haversack_store::StoreError;
 use tracing::Instrument;
 
-use super::{BackgroundRunner, CAN_DELIVER_LATER, ToolError, ToolOutput, Toolbox};
+use super::{BackgroundRunner, CAN_DELIVER_LATER, ToolError, ToolOutput, Toolbox, is_here};
 use crate::error::TurnError;
 use crate::event::{EventSink, TurnEvent};
 use crate::model::{Message, ToolCall};
@@ -23,6 +23,9 @@ use crate::turn::ToolUse;
 
 /// What spans and logs call a tool that does not exist.
 const UNKNOWN: &str = "unknown";
+
+/// What the model is told that calls a tool which this channel cannot use.
+const NOT_HERE: &str = "this tool cannot be used in this conversation; answer without it";
 
 /// How tools are run.
 #[derive(Clone)]
@@ -97,6 +100,10 @@ impl Dispatch {
             let run = async {
                 entry.check("tool call")?;
                 let tool = tool.ok_or(ToolError::Unknown)?;
+                // The model was not offered it, and calls it all the same.
+                if !is_here(&*tool) {
+                    return Err(ToolError::Refused(NOT_HERE));
+                }
                 let later = tool.background().is_some() && CAN_DELIVER_LATER.get()?;
                 if let Some(runner) = runner.filter(|_| later) {
                     // Without a limit: what was handed over and is called late is started a second time.

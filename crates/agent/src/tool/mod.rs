@@ -33,8 +33,8 @@ pub use note_attempt::{NOTE_ATTEMPT, note_attempt};
 pub(crate) use one_text::arguments_for;
 pub(crate) use recall::{Answer as RecallAnswer, Fact as RecalledFact};
 pub use recall::{RECALL, recall};
-pub use registry::Toolbox;
 pub(crate) use registry::missing_for;
+pub use registry::{Toolbox, is_here};
 pub use remember::{REMEMBER, remember};
 pub(crate) use search_knowledge::search_knowledge_in;
 pub use search_knowledge::{SEARCH_KNOWLEDGE, search_knowledge};
@@ -52,10 +52,14 @@ pub trait Tool: Send + Sync + 'static {
     /// What the model is told about it.
     fn spec(&self) -> &ToolSpec;
 
-    /// The context variables without which it cannot run. They are checked before the first model call of a
-    /// turn.
+    /// The context variables without which it cannot run. Where one is not bound, the model is not offered the tool.
     fn needs(&self) -> &[&'static dyn Variable] {
         &[]
+    }
+
+    /// Whether it is offered in the current context, for what bound variables alone do not decide, such as a list of tenants.
+    fn is_offered(&self) -> bool {
+        true
     }
 
     /// How long one call may take, where that is not what the configuration says for every tool.

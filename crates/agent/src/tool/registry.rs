@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use haversack::{Context, Variable};
+use haversack::Context;
 
 use super::{Tool, ToolSpec};
-use crate::error::TurnError;
 
 /// Tools by name. Cheap to clone.
 #[derive(Clone, Default)]
@@ -49,23 +48,21 @@ impl Toolbox {
         Self::new(self.tools.values().cloned().chain(more))
     }
 
-    /// The context variables that its tools need, each as often as it is needed.
-    pub(crate) fn needs(&self) -> impl Iterator<Item = &'static dyn Variable> {
-        self.tools.values().flat_map(|tool| tool.needs().iter().copied())
+    /// Those of its tools that are offered in the current context.
+    pub(crate) fn here(&self) -> Self {
+        let here = self.tools.iter().filter(|(_, tool)| is_here(&***tool));
+        Self { tools: Arc::new(here.map(|(name, tool)| (name.clone(), tool.clone())).collect()) }
     }
 
     pub(crate) fn specs(&self) -> Vec<ToolSpec> {
         self.tools.values().map(|tool| tool.spec().clone()).collect()
     }
+}
 
-    /// Fails when a tool needs a variable that the current context does not bind, before any model is asked.
-    pub(crate) fn check_needs(&self) -> Result<(), TurnError> {
-        let missing = |(name, tool): (&String, &Arc<dyn Tool>)| Some((name.clone(), missing_for(&**tool)?));
-        match self.tools.iter().find_map(missing) {
-            Some((tool, variable)) => Err(TurnError::ToolNeeds { tool, variable }),
-            None => Ok(()),
-        }
-    }
+/// Whether the tool can be used in the current context: what it needs is bound, and it has nothing against being offered.
+#[must_use]
+pub fn is_here(tool: &dyn Tool) -> bool {
+    missing_for(tool).is_none() && tool.is_offered()
 }
 
 /// The first variable that the tool needs and the current context does not bind.

@@ -34,7 +34,7 @@ where
         description: description.to_owned(),
         parameters: parameters_of::<A>(),
     };
-    TypedTool { spec, needs: Vec::new(), background: None, run, _arguments: PhantomData }
+    TypedTool { spec, needs: Vec::new(), offered: None, background: None, run, _arguments: PhantomData }
 }
 
 /// The JSON schema of an argument type, as [`tool`] writes it: draft 7, without references.
@@ -50,6 +50,7 @@ pub fn parameters_of<A: JsonSchema>() -> Value {
 pub struct TypedTool<A, F> {
     spec: ToolSpec,
     needs: Vec<&'static dyn Variable>,
+    offered: Option<Box<dyn Fn() -> bool + Send + Sync>>,
     background: Option<Background>,
     run: F,
     _arguments: PhantomData<fn(A)>,
@@ -60,6 +61,13 @@ impl<A, F> TypedTool<A, F> {
     #[must_use]
     pub fn needing(mut self, variables: &[&'static dyn Variable]) -> Self {
         self.needs.extend_from_slice(variables);
+        self
+    }
+
+    /// Declares where it is offered besides: `here` is asked in the context of each turn.
+    #[must_use]
+    pub fn offered_where(mut self, here: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.offered = Some(Box::new(here));
         self
     }
 
@@ -83,6 +91,10 @@ where
 
     fn needs(&self) -> &[&'static dyn Variable] {
         &self.needs
+    }
+
+    fn is_offered(&self) -> bool {
+        self.offered.as_ref().is_none_or(|here| here())
     }
 
     fn background(&self) -> Option<Background> {

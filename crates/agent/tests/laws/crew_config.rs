@@ -172,7 +172,7 @@ async fn a_guardrail_of_the_configuration_sends_an_output_back() {
 static LOCALE: haversack::ContextVar<String> = haversack::ContextVar::new("locale");
 
 #[tokio::test]
-async fn a_missing_variable_in_a_crew_fails_the_turn() {
+async fn a_crew_whose_task_lacks_a_declared_variable_is_not_offered() {
     let local = |declared: bool| {
         let made = tool("local", "Needs a locale.", |_: serde_json::Value| async {
             ToolOutput::json(&LOCALE.get()?)
@@ -182,16 +182,16 @@ async fn a_missing_variable_in_a_crew_fails_the_turn() {
     let model = || ScriptedModel::by(|_| Answer::call("team", json!({ "question": "?" })));
     let member = TaskConfig { tool: Some("local".to_owned()), ..task("a") };
     let config = || with(vec![crew("team", vec![member.clone()])], &["team"]);
-    // Undeclared it fails when it is read, declared before the first model call.
+    // Undeclared it fails when it is read, which is a defect of the tool; declared, the crew is not offered.
     let undeclared = House::with(config(), Arc::new(model()), vec![Arc::new(local(false))]);
     let error = undeclared.say("acme", "s", "Go").await.unwrap_err();
     assert!(matches!(&error, TurnError::Crew(_)), "{error}");
     assert_eq!(error.code(), "HV0001");
-    let script = model();
+    let script =
+        ScriptedModel::new([Answer::call("team", json!({ "question": "?" })), Answer::text("Without.")]);
     let declared = House::with(config(), Arc::new(script.clone()), vec![Arc::new(local(true))]);
-    let error = declared.say("acme", "s", "Go").await.unwrap_err();
-    assert!(matches!(&error, TurnError::ToolNeeds { variable: "locale", .. }), "{error}");
-    assert!(script.seen().is_empty());
+    assert_eq!(declared.say("acme", "s", "Go").await.unwrap().text, "Without.");
+    assert!(script.seen()[0].tools.iter().all(|tool| tool.name != "team"));
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use haversack::ContextVar;
 use haversack::well_known::TENANT_ID;
-use haversack_agent::TurnError;
 use haversack_agent::model::scripted::Answer;
 use haversack_agent::model::{Message, ScriptedModel};
 use haversack_agent::tool::{Tool, ToolOutput, tool};
@@ -157,18 +156,21 @@ async fn a_tool_of_another_specialist_is_not_there() {
 static LOCALE: ContextVar<String> = ContextVar::new("locale");
 
 #[tokio::test]
-async fn what_a_tool_needs_is_checked_before_the_first_model_call() {
+async fn a_tool_whose_variables_are_not_bound_is_not_offered_and_does_not_end_the_turn() {
     let local = || {
         tool("local", "Needs a locale.", |_: Which| async { ToolOutput::json(&LOCALE.get()?) })
             .needing(&[&LOCALE])
     };
     let script = || ScriptedModel::new([Answer::call("local", json!({ "n": 1 })), Answer::text("Done.")]);
+    let offered = |model: &ScriptedModel| -> Vec<String> {
+        model.seen()[0].tools.iter().map(|tool| tool.name.clone()).collect()
+    };
     let model = script();
-    let house = House::solo(model.clone(), &["local"], vec![Arc::new(local())]);
-    let refused = house.say("acme", "s", "Go").await.unwrap_err();
-    let TurnError::ToolNeeds { tool, variable } = &refused else { panic!("{refused}") };
-    assert_eq!((tool.as_str(), *variable), ("local", "locale"));
-    assert!(model.seen().is_empty(), "no model was asked");
+    let house = House::solo(model.clone(), &["local", "recall"], vec![Arc::new(local())]);
+    let reply = house.say("acme", "s", "Go").await.unwrap();
+    assert_eq!((reply.text.as_str(), offered(&model)), ("Done.", vec!["recall".to_owned()]));
+    let told = "this tool cannot be used in this conversation; answer without it";
+    assert_eq!(results(&model), [(false, told.to_owned())], "who calls it all the same is told");
 
     let model = script();
     let house = House::solo(model.clone(), &["local"], vec![Arc::new(local())]);
@@ -178,7 +180,30 @@ async fn what_a_tool_needs_is_checked_before_the_first_model_call() {
         LOCALE.scope("de_CH".to_owned(), turn).await
     };
     door("acme", "kim", "s").wrap(work).await.unwrap();
+    assert_eq!(offered(&model), ["local"]);
     assert_eq!(results(&model), [(true, "de_CH".to_owned())], "and it is carried into the tool's task");
+}
+
+#[tokio::test]
+async fn a_tool_says_itself_where_it_is_offered() {
+    let ran = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = Arc::clone(&ran);
+    let run = move |_: Which| {
+        seen.store(true, std::sync::atomic::Ordering::Relaxed);
+        async { ToolOutput::json(&"ran") }
+    };
+    let acme = tool("acme_only", "For one tenant.", run).offered_where(|| {
+        haversack::well_known::TENANT_ID.with(|tenant| tenant.as_str() == "acme").is_ok_and(|is| is)
+    });
+    let model = ScriptedModel::by(|request| match request.messages.last() {
+        Some(Message::Tool { content, .. }) => Answer::text(content),
+        _ => Answer::call("acme_only", json!({ "n": 1 })),
+    });
+    let house = House::solo(model.clone(), &["acme_only"], vec![Arc::new(acme)]);
+    let refused = house.say("other", "s", "Go").await.unwrap();
+    assert!(refused.text.contains("cannot be used in this conversation"), "{}", refused.text);
+    assert!(model.seen()[0].tools.is_empty() && !ran.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(house.say("acme", "s", "Go").await.unwrap().text.contains("ran"));
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn a_tool_outside_a_conversation_fails_its_turn() {
         ("process", json!({ "action": "list" })),
     ] {
         let tool = tools.get(name).unwrap().clone();
-        assert!(!tool.needs().is_empty(), "{name} says what it needs before any model is asked");
+        assert!(!tool.needs().is_empty(), "{name} says what it needs, so that it is offered nowhere else");
         let error = house.inside("acme", "kim", tool.call(arguments)).await.unwrap_err();
         assert!(matches!(error, haversack_agent::tool::ToolError::Unbound(_)), "{name}: {error}");
     }

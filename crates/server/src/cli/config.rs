@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use crate::config::{Config, Loaded};
+use crate::gateway::offered::{self, Offered};
 use crate::problem::Fault;
 
 /// Where the configuration comes from. For commands to flatten.
@@ -54,6 +55,8 @@ enum Command {
 struct Checked<'a> {
     ok: bool,
     file: Option<&'a std::path::Path>,
+    /// The tools of the specialists, and where each is offered.
+    tools: &'a [Offered],
 }
 
 /// Runs `config`.
@@ -77,10 +80,15 @@ fn check(source: &Source, out: &Output) -> Result<(), Fault> {
     loaded.config.check()?;
     crate::gateway::accounts(&loaded.config.gateway)?;
     let file = loaded.file.as_deref();
-    out.value(&Checked { ok: true, file });
+    let tools = offered::offered(&loaded.config);
+    out.value(&Checked { ok: true, file, tools: &tools });
     match file {
         Some(file) => out.line(&format!("{} is valid.", file.display())),
         None => out.line("There is no configuration file; every key has its default."),
+    }
+    out.line("Tools that agents are offered:");
+    for line in offered::lines(&tools) {
+        out.line(&format!("  {line}"));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! on, and the gateway over it, whose messages become turns. The engine opens the desk; the server, and the command
 //! `gateway terminal`, run a gateway over it.
 
+pub(crate) mod offered;
 mod responder;
 mod running;
 

@@ -97,9 +97,6 @@ impl From<TurnError> for Fault {
             TurnError::Foreign(foreign) => foreign.into(),
             TurnError::Store(store) => store.into(),
             TurnError::Memory(memory) => memory.into(),
-            TurnError::ToolNeeds { .. } => {
-                Self::caused(Code::MissingContext, "A tool cannot run in this context.", error)
-            }
             TurnError::Internal(_) => Self::internal(error),
             TurnError::Empty => Self::new(Code::FieldInvalid, "`message` is empty."),
             // What is left speaks to the user: its text says what happened and what to do next.

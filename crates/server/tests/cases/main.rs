@@ -7,9 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 #![allow(missing_docs, unreachable_pub)]
 
+mod gateway;
 #[allow(dead_code)] // the areas use different parts of it
 mod installation;
 mod jobs;
 mod offline;
 mod pipelines;
 mod security;
+#[allow(dead_code)] // the areas use different parts of it
+mod stub;
