@@ -33,19 +33,25 @@
 //!
 //! # The session of a call
 //! It is the one that the door in front bound; else the one that the client names, in `_meta` under `haversack/session` or
-//! in the header `haversack-session`; else that of the transport. A name is one within the principal, so nobody enters
-//! somebody else's conversation by its name, nor a chat's. A tool that needs a session where there is none is a tool error.
+//! in the header `haversack-session`; else that of the transport; else that of the connection, over a pair of streams, or of
+//! the principal, over HTTP without sessions. A name is one within the principal, so nobody enters somebody else's
+//! conversation by its name, nor a chat's. A tool that needs a variable which a call does not bind is not listed.
 //!
 //! # Map
 //! - [`McpServer`], [`McpOptions`], [`Allowed`]: serving;
-//! - [`Offer`], [`TaskMode`], [`mcp_tool`], [`FromCall`]: what is offered, and tools made of functions;
+//! - [`Offer`], [`Hints`], [`TaskMode`], [`mcp_tool`], [`FromCall`]: what is offered, and tools made of functions;
 //! - [`Tasks`], [`JobTasks`], [`task::perform`]: calls that are answered later;
 //! - [`PROGRESS`], [`OWNER`]: the variables of this crate.
 //!
 //! # Revisions
 //! Those of rmcp: 2024-11-05 to 2025-11-25 with sessions, and 2026-07-28 without. Tasks are those of the extension
-//! `io.modelcontextprotocol/tasks` (SEP-2663), which has neither a list nor a separate fetch of the result; whether a tool
-//! answers through tasks stands in its `_meta` under `haversack/taskSupport`.
+//! `io.modelcontextprotocol/tasks` (SEP-2663), which has neither a list nor a separate fetch of the result. Only 2026-07-28
+//! has the extension: a client of an older revision is answered at once, whatever it lists. Whether a tool answers through
+//! tasks is in its `_meta` under `haversack/taskSupport`.
+//!
+//! # Lenient where clients differ
+//! A missing `Mcp-Name` is filled in, wildcards and one form alone are accepted, and a message that cannot be read is answered
+//! with its id where that can be read.
 //!
 //! # Not here
 //! No prompts, resources, completions or elicitation, and no task that asks for input. No client, no proxy of other
@@ -64,6 +70,8 @@ pub mod tool;
 
 pub use options::{McpOptions, Withdrawn};
 pub use origin::{Allowed, AllowedError};
-pub use server::{McpServer, NoTasks, SESSION_HEADER, ServeError};
+pub use server::{McpServer, NoTasks, SESSION_HEADER, ServeError, SessionName};
 pub use task::{Finished, JobTasks, OWNER, Task, TaskCall, TaskError, TaskState, Tasks};
-pub use tool::{Args, Call, FromCall, McpTool, Offer, OfferError, PROGRESS, Progress, TaskMode, mcp_tool};
+pub use tool::{
+    Args, Call, FromCall, Hints, McpTool, Offer, OfferError, PROGRESS, Progress, TaskMode, mcp_tool,
+};

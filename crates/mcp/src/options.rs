@@ -33,13 +33,17 @@ pub struct McpOptions {
     pub calls: usize,
     /// The longest message of a client, in bytes. HTTP only.
     pub message_bytes: usize,
-    /// Sessions of the transport that one principal may have open; the oldest is closed for one more. HTTP only.
+    /// The longest line of a client, in bytes. Streams only.
+    pub line_bytes: usize,
+    /// Sessions of the transport that one principal may have open. For one more, the one that is idle longest ends; when
+    /// none is idle, the new one is refused. HTTP only.
     pub sessions: usize,
     /// How often a silent stream shows that it lives. HTTP only.
     pub heartbeat: Duration,
-    /// How long a session may be silent before it is closed. HTTP only.
+    /// How long nothing may be served in a session before it ends. A request that is answered and a stream that is open are
+    /// served. HTTP only.
     pub session_idle: Duration,
-    /// How long a task is kept from its creation; `None` keeps it as long as the store of tasks does.
+    /// How long a task is kept from its end; `None` keeps it as long as the store of tasks does.
     pub task_ttl: Option<Duration>,
     /// How often a client should ask for a task.
     pub task_poll: Duration,
@@ -85,9 +89,10 @@ impl Default for McpOptions {
             cancel_grace: Duration::from_secs(2),
             calls: 128,
             message_bytes: 1 << 20,
-            sessions: 32,
+            line_bytes: 4 << 20,
+            sessions: 1_000,
             heartbeat: Duration::from_secs(15),
-            session_idle: Duration::from_secs(5 * 60),
+            session_idle: Duration::from_secs(30 * 60),
             task_ttl: Some(Duration::from_secs(24 * 3600)),
             task_poll: Duration::from_secs(1),
             withdrawn: None,

@@ -72,6 +72,22 @@ impl Allowed {
         Self::new(hosts, origins)
     }
 
+    /// Whether a page of this origin, as its browser writes it, is let in. For the headers by which a browser lets the page
+    /// read the answer.
+    #[must_use]
+    pub fn lets_in(&self, origin: &str) -> bool {
+        // A browser never writes the star of a list.
+        let Some(Ok(whole)) = (!origin.contains('*')).then(|| checked_origin(origin.to_ascii_lowercase()))
+        else {
+            return false;
+        };
+        let any_port = whole.rsplit_once(':').map(|(base, _)| format!("{base}:*"));
+        self.origins
+            .iter()
+            .map(|listed| listed.to_ascii_lowercase())
+            .any(|listed| listed == whole || Some(&listed) == any_port.as_ref())
+    }
+
     /// The settings of the transport, which compares.
     pub(crate) fn apply(&self, config: StreamableHttpServerConfig) -> StreamableHttpServerConfig {
         config
@@ -130,6 +146,19 @@ mod tests {
         for origin in ["example.com", "https://example.com/app", "https://example.com:443:*", "app://x", "*"]
         {
             assert_eq!(refused("localhost", Some(origin)), AllowedError::Origin(origin.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_origin_is_let_in_with_the_port_that_is_listed() {
+        let allowed = Allowed::new(["a"], ["https://app.example.com", "http://localhost:*"]).unwrap();
+        for origin in ["https://app.example.com", "https://App.example.com:443", "http://localhost:5173"] {
+            assert!(allowed.lets_in(origin), "{origin}");
+        }
+        for origin in
+            ["http://app.example.com", "https://app.example.com:8443", "null", "http://localhost:*", ""]
+        {
+            assert!(!allowed.lets_in(origin), "{origin}");
         }
     }
 

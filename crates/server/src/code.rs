@@ -183,6 +183,12 @@ codes! {
     DeliveryFailed = "HV0805", BAD_GATEWAY, "Delivery failed";
     /// Host or Origin is not allowed.
     OriginRefused = "HV0901", FORBIDDEN, "Host or origin refused";
+    /// There is no such session of the MCP transport.
+    McpSession = "HV0902", NOT_FOUND, "MCP session not found";
+    /// The client accepts no form that the MCP endpoint answers in.
+    McpAccept = "HV0903", NOT_ACCEPTABLE, "Answer not acceptable";
+    /// The headers of an MCP request are not those of the protocol.
+    McpRequest = "HV0904", BAD_REQUEST, "MCP request invalid";
 }
 
 impl Code {

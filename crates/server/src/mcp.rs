@@ -8,7 +8,7 @@ use std::time::Duration;
 use haversack_agent::{Agents, tool};
 use haversack_jobs::carried::CREDENTIAL;
 use haversack_jobs::{Handlers, Jobs};
-use haversack_mcp::{JobTasks, McpOptions, McpServer, Offer, TaskMode, Withdrawn};
+use haversack_mcp::{Allowed, Hints, JobTasks, McpOptions, McpServer, Offer, TaskMode, Withdrawn};
 
 use crate::auth::Keyring;
 use crate::code::Code;
@@ -42,7 +42,10 @@ impl Mcp {
         let pipelines = config.pipelines.tools.iter().map(|tool| tool.name.as_str());
         let names: Vec<&str> = tool::NAMES.into_iter().chain(crews).chain(pipelines).collect();
         let toolbox = agents.toolbox();
-        let offer = Offer::new().of(toolbox, names.iter().copied()).map_err(|error| invalid(&error))?;
+        let mut offer = Offer::new().of(toolbox, names.iter().copied()).map_err(|error| invalid(&error))?;
+        for name in &names {
+            offer = offer.with_hints(name, hints(name)).map_err(|error| invalid(&error))?;
+        }
         let long = |name: &&&str| {
             toolbox.get(name).is_some_and(|tool| tool.background().is_some() || tool.time_limit().is_some())
         };
@@ -58,6 +61,9 @@ impl Mcp {
             calls: config.limits.concurrent_turns,
             heartbeat: config.limits.heartbeat(),
             message_bytes: config.limits.body_bytes,
+            instructions: config.mcp.instructions.clone(),
+            session_idle: Duration::from_secs(config.mcp.session_idle_s),
+            sessions: config.mcp.sessions,
             task_ttl: Some(config.jobs.result_ttl()),
             task_poll: POLL,
             withdrawn: Some(withdrawn(keyring)),
@@ -81,6 +87,11 @@ impl Mcp {
         self.enabled.then(|| McpServer::with_tasks(self.tasks.clone(), self.options.clone(), store))
     }
 
+    /// The origins that are answered.
+    pub(crate) fn allowed(&self) -> &Allowed {
+        &self.options.allowed
+    }
+
     /// A server for one client of this process. It has no worker, so every call is answered at once.
     ///
     /// # Errors
@@ -102,6 +113,37 @@ fn withdrawn(keyring: &Keyring) -> Withdrawn {
             }
         }
     })
+}
+
+/// What clients are told of a tool. Memory and knowledge are the server's own; crews and pipelines may do anything.
+fn hints(name: &str) -> Hints {
+    let looks = |title: &str| Hints {
+        title: Some(title.to_owned()),
+        read_only: Some(true),
+        open_world: Some(false),
+        ..Hints::default()
+    };
+    let notes = |title: &str, idempotent| Hints {
+        title: Some(title.to_owned()),
+        read_only: Some(false),
+        destructive: Some(false),
+        idempotent: Some(idempotent),
+        open_world: Some(false),
+    };
+    match name {
+        tool::RECALL => looks("Recall from memory"),
+        tool::SEARCH_KNOWLEDGE => looks("Search the knowledge folder"),
+        // What is remembered may take the place of an older fact, which stays on record.
+        tool::REMEMBER => notes("Remember a fact", true),
+        tool::NOTE_ATTEMPT => notes("Note an attempt", false),
+        name => {
+            let mut title = name.replace('_', " ");
+            if let Some(first) = title.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            Hints { title: Some(title), read_only: Some(false), ..Hints::default() }
+        }
+    }
 }
 
 /// How often clients should ask for a task.

@@ -8,15 +8,11 @@ use haversack::well_known::REQUEST_ID;
 use haversack::{MissingContext, Refused};
 use haversack_agent::tool::{ToolError, ToolOutput};
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ContentBlock, ErrorCode};
+use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::Value;
 
 use super::CallError;
-use super::web::SESSION_HEADER;
 use crate::task::{Finished, TaskError};
-
-/// Of the codes that the protocol leaves to servers.
-const BUSY: ErrorCode = ErrorCode(-32029);
 
 impl Finished {
     /// What the client of a call is told, for the request of the current context.
@@ -50,9 +46,6 @@ fn text(output: &Value) -> String {
 
 fn said(error: &CallError) -> String {
     match error {
-        CallError::Needs("session") => {
-            format!("the tool needs a session: open one, or name one in the header `{SESSION_HEADER}`")
-        }
         CallError::Needs(_) | CallError::Cancelled => error.to_string(),
         CallError::Tool(error) if is_told(error) => error.for_model(),
         CallError::Tool(_) => masked("the tool failed"),
@@ -99,10 +92,11 @@ pub(crate) fn no_tool() -> ErrorData {
     ErrorData::invalid_params("there is no such tool; `tools/list` names those there are", None)
 }
 
-/// As many calls of the tenant are under way as there may be.
-pub(crate) fn too_many() -> ErrorData {
+/// As many calls of the tenant are under way as there may be. The protocol has no code for it, so it is the answer of the
+/// tool, which a model can act upon.
+pub(crate) fn too_many() -> CallToolResult {
     let told = "as many calls of this tenant are under way as there may be; call again when one has ended";
-    ErrorData::new(BUSY, told, None)
+    CallToolResult::error(vec![ContentBlock::text(told)])
 }
 
 /// What is said of a task that cannot be had.

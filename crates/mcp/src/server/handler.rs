@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haversack::well_known::{Cancel, Deadline};
-use haversack::{Refused, Visit};
+use haversack::{Context, Refused, Visit};
 use http::request::Parts as HttpParts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CancelTaskParams, CreateTaskResult, GetTaskParams,
-    GetTaskResult, Implementation, ListToolsResult, MetaObject, PaginatedRequestParams, ServerCapabilities,
-    ServerConfig, Tool, UpdateTaskParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CreateTaskResult, ErrorCode, GetTaskParams,
+    GetTaskResult, Implementation, InitializeRequestParams, InitializeResult, ListToolsResult, MetaObject,
+    PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -23,25 +24,33 @@ use tracing::Instrument;
 
 use super::answer::{internal, no_context, no_tool, refused, task_error, too_many};
 use super::call::{run, until_cancelled};
+use super::sessions::{OwnedSessions, Serving};
 use super::web::{MCP_SESSION, SESSION_HEADER};
 use super::{McpServer, Parts};
 use crate::caller::Caller;
 use crate::door::{self, Message};
 use crate::task::{Finished, Task, TaskCall, TaskError, Tasks, wire};
-use crate::tool::{Offered, Progress, TaskMode};
+use crate::tool::{Hints, Offered, Progress, TaskMode};
 
 /// The key in `_meta` under which a client may name its session.
 pub(super) const SESSION_META: &str = "haversack/session";
+/// What stands before the name of a session that somebody chose, so that no other kind of name is equal to it.
+pub(super) const NAMED: &str = "named:";
 /// The key in `_meta` under which a tool says whether it answers through tasks.
 const TASK_META: &str = "haversack/taskSupport";
 
 /// Where the caller of a message is found.
 #[derive(Clone)]
 pub(super) enum Source {
-    /// In the extensions of the HTTP request that brought it.
-    Http,
-    /// The program says, for each message.
-    Program(Arc<dyn Fn() -> Result<Visit, Refused> + Send + Sync>),
+    /// In the extensions of the HTTP request that brought it. What is served in a session keeps it from being idle.
+    Http(Arc<OwnedSessions>),
+    /// The program says, for each message of this connection.
+    Program {
+        /// Enters the program's door.
+        enter: Arc<dyn Fn() -> Result<Visit, Refused> + Send + Sync>,
+        /// The name of the connection, which is that of its session where the program binds none.
+        connection: Arc<str>,
+    },
 }
 
 /// Answers the messages of one connection.
@@ -62,14 +71,16 @@ struct Arrival {
     visit: Visit,
     /// Keeps the program's own entry open for as long as the call runs.
     _outer: Option<Visit>,
+    /// Keeps the session of the transport from being idle, also when nobody waits for the answer.
+    _serving: Option<Serving>,
 }
 
 impl Handler {
     pub(super) fn new(server: &McpServer, source: Source) -> Self {
         #[cfg(feature = "mutants")]
         let began = match &source {
-            Source::Http => Caller::current().ok(),
-            Source::Program(enter) => enter().ok().and_then(|visit| visit.run(Caller::current).ok()),
+            Source::Http(_) => Caller::current().ok(),
+            Source::Program { enter, .. } => enter().ok().and_then(|visit| visit.run(Caller::current).ok()),
         };
         Self {
             parts: Arc::clone(&server.parts),
@@ -88,12 +99,12 @@ impl Handler {
             return Ok((began.clone(), None));
         }
         match &self.source {
-            Source::Http => {
+            Source::Http(_) => {
                 let parts = context.extensions.get::<HttpParts>();
                 let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
                 Ok((caller.cloned().ok_or_else(|| internal("a message without its caller"))?, None))
             }
-            Source::Program(enter) => {
+            Source::Program { enter, .. } => {
                 let outer = enter().map_err(|error| refused(&error))?;
                 let caller = outer.run(Caller::current).map_err(|missing| no_context(&missing))?;
                 Ok((caller, Some(outer)))
@@ -103,9 +114,7 @@ impl Handler {
 
     fn arrive(&self, context: &RequestContext<RoleServer>) -> Result<Arrival, ErrorData> {
         let (mut caller, outer) = self.caller(context)?;
-        if let Some(name) = session_of(context) {
-            caller.in_session(&name);
-        }
+        caller.in_session(&self.session_of(context));
         let cancel = caller.cancel.as_ref().map_or_else(Cancel::new, Cancel::child);
         let limit = self.parts.options.call_timeout;
         let limit = caller.deadline.map_or(limit, |deadline| deadline.remaining().min(limit));
@@ -115,7 +124,25 @@ impl Handler {
             progress: Progress::to(context.peer.clone(), context.meta.get_progress_token()),
         };
         let visit = door::enter(&caller, message).map_err(|error| refused(&error))?;
-        Ok(Arrival { caller, cancel, limit, visit, _outer: outer })
+        let serving = match &self.source {
+            Source::Http(sessions) => header(context, MCP_SESSION).and_then(|id| sessions.serve(id)),
+            Source::Program { .. } => None,
+        };
+        Ok(Arrival { caller, cancel, limit, visit, _outer: outer, _serving: serving })
+    }
+
+    /// The session that the client names, in the message or in a header; else that of the transport or of the connection.
+    /// Revisions without sessions have neither, so a principal has one session there.
+    fn session_of(&self, context: &RequestContext<RoleServer>) -> String {
+        let named = context.meta.0.0.get(SESSION_META).and_then(Value::as_str);
+        if let Some(name) = named.or_else(|| header(context, SESSION_HEADER)) {
+            return format!("{NAMED}{name}");
+        }
+        match (&self.source, header(context, MCP_SESSION)) {
+            (Source::Program { connection, .. }, _) => connection.to_string(),
+            (Source::Http(_), Some(id)) => format!("transport:{id}"),
+            (Source::Http(_), None) => "default".to_owned(),
+        }
     }
 
     /// Answers one message inside its context.
@@ -128,7 +155,7 @@ impl Handler {
     where
         F: Future<Output = Result<R, ErrorData>>,
     {
-        let Arrival { caller, cancel, limit, visit, _outer } = self.arrive(&context)?;
+        let Arrival { caller, cancel, limit, visit, _outer, _serving } = self.arrive(&context)?;
         let work = visit.run(|| {
             let span = tracing::info_span!(parent: &caller.span, "mcp", method, tool = tracing::field::Empty);
             let answering = answer(limit);
@@ -171,6 +198,18 @@ impl ServerHandler for Handler {
         info
     }
 
+    /// The extension of tasks is not shown here, because no revision that has it begins so.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        context.peer.set_peer_info(request.clone());
+        let mut answer = self.negotiate_initialize(&request)?;
+        answer.capabilities.extensions = None;
+        Ok(answer)
+    }
+
     async fn list_tools(
         &self,
         _: Option<PaginatedRequestParams>,
@@ -178,7 +217,8 @@ impl ServerHandler for Handler {
     ) -> Result<ListToolsResult, ErrorData> {
         let parts = Arc::clone(&self.parts);
         self.inside("tools/list", context, |_| async move {
-            let shown = parts.offer.iter().filter(|offered| parts.shows(offered));
+            let here = Context::current();
+            let shown = parts.offer.iter().filter(|offered| parts.shows(offered) && can_run(offered, &here));
             Ok(ListToolsResult::with_all_items(shown.map(described).collect()))
         })
         .await
@@ -190,9 +230,9 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let parts = Arc::clone(&self.parts);
-        let speaks_tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
+        let speaks_tasks = speaks_tasks(&context);
         self.inside("tools/call", context, |limit| async move {
-            let Offered { tool, mode } = parts.shown(&request.name).ok_or_else(no_tool)?.clone();
+            let Offered { tool, mode, .. } = parts.shown(&request.name).ok_or_else(no_tool)?.clone();
             tracing::Span::current().record("tool", tool.spec().name.as_str());
             let arguments = Value::Object(request.arguments.unwrap_or_default());
             match (&parts.tasks, mode) {
@@ -203,7 +243,7 @@ impl ServerHandler for Handler {
                 (_, TaskMode::Required) => Err(wire::must_speak_tasks()),
                 _ => {
                     let place = parts.places.take().map_err(|missing| no_context(&missing))?;
-                    let _place = place.ok_or_else(too_many)?;
+                    let Some(_place) = place else { return Ok(CallToolResponse::Complete(too_many())) };
                     let finished = Finished::of(run(tool, arguments, Some(limit)).await);
                     Ok(CallToolResponse::Complete(finished.into_result()))
                 }
@@ -217,6 +257,7 @@ impl ServerHandler for Handler {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
+        no_tasks(&context, "tasks/get")?;
         let parts = Arc::clone(&self.parts);
         self.inside("tasks/get", context, |_| async move {
             let (_, task) = find(&parts, &request.task_id).await?;
@@ -232,6 +273,7 @@ impl ServerHandler for Handler {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        no_tasks(&context, "tasks/update")?;
         let parts = Arc::clone(&self.parts);
         self.inside(
             "tasks/update",
@@ -246,6 +288,7 @@ impl ServerHandler for Handler {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        no_tasks(&context, "tasks/cancel")?;
         let parts = Arc::clone(&self.parts);
         self.inside("tasks/cancel", context, |_| async move {
             let (tasks, _) = find(&parts, &request.task_id).await?;
@@ -270,11 +313,20 @@ async fn find<'a>(parts: &'a Parts, id: &str) -> Result<(&'a dyn Tasks, Task), E
     Ok((tasks, task))
 }
 
+/// Whether all that the tool needs is bound, so that a call of it could run.
+fn can_run(offered: &Offered, here: &Context) -> bool {
+    offered.tool.needs().iter().all(|variable| variable.is_bound_in(here))
+}
+
 /// What clients are told about a tool.
 fn described(offered: &Offered) -> Tool {
     let spec = offered.tool.spec();
     let schema = spec.parameters.as_object().cloned().unwrap_or_default();
     let mut tool = Tool::new(spec.name.clone(), spec.description.clone(), schema);
+    let Hints { title, read_only, destructive, idempotent, open_world } = offered.hints.clone();
+    tool.title.clone_from(&title);
+    let hints = ToolAnnotations::from_raw(title, read_only, destructive, idempotent, open_world);
+    tool.annotations = Some(hints).filter(|hints| *hints != ToolAnnotations::default());
     if offered.mode != TaskMode::Forbidden {
         let mut meta = MetaObject::default();
         meta.0.insert(TASK_META.to_owned(), offered.mode.as_str().into());
@@ -283,11 +335,25 @@ fn described(offered: &Offered) -> Tool {
     tool
 }
 
-/// The session that the client names: in the message, in a header, or by the session of the transport.
-fn session_of(context: &RequestContext<RoleServer>) -> Option<String> {
-    let named = context.meta.0.0.get(SESSION_META).and_then(Value::as_str);
-    let headers = context.extensions.get::<HttpParts>().map(|parts| &parts.headers);
-    let header = |name| headers.and_then(|headers| headers.get(name)).and_then(|value| value.to_str().ok());
-    let chosen = named.or_else(|| header(SESSION_HEADER)).map(|name| format!("named:{name}"));
-    chosen.or_else(|| header(MCP_SESSION).map(|id| format!("transport:{id}")))
+/// A header of the HTTP request that brought the message.
+fn header<'a>(context: &'a RequestContext<RoleServer>, name: &str) -> Option<&'a str> {
+    context.extensions.get::<HttpParts>()?.headers.get(name)?.to_str().ok()
+}
+
+/// Whether the client of this message may be given tasks. Only revisions from 2026-07-28 on have the extension, whatever a
+/// client of an older one lists, and their messages say of which revision they are.
+fn speaks_tasks(context: &RequestContext<RoleServer>) -> bool {
+    let revision = context.meta.protocol_version();
+    revision.is_some_and(|revision| revision.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+        && context.client_capabilities().is_some_and(|client| client.supports_tasks())
+}
+
+/// Tasks are asked for in a revision that has none.
+fn no_tasks(context: &RequestContext<RoleServer>, method: &str) -> Result<(), ErrorData> {
+    if speaks_tasks(context) {
+        return Ok(());
+    }
+    let why =
+        format!("there is no method `{method}` in this revision of the protocol; tasks came with 2026-07-28");
+    Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, why, None))
 }

@@ -4,9 +4,13 @@
 //! is mounted behind the program's keys and door, [`serve`](McpServer::serve) speaks over a pair of streams such as
 //! standard input and output. Neither authenticates anybody: who calls is what the door in front bound.
 
+mod accept;
 mod answer;
 mod call;
 mod handler;
+mod id;
+mod lines;
+mod message;
 mod places;
 mod sessions;
 mod stream;
@@ -18,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::no_context;
 pub(crate) use call::{CallError, run};
-pub use stream::ServeError;
+pub use stream::{ServeError, SessionName};
 pub use web::SESSION_HEADER;
 
 use crate::options::McpOptions;

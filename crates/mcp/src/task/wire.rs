@@ -3,6 +3,8 @@
 //! A task past its time to live is as gone for the client as if the store had dropped it already. Only the handler comes
 //! here.
 
+use std::time::Duration;
+
 use haversack_jobs::FailureKind;
 use haversack_store::now_millis;
 use jiff::Timestamp;
@@ -28,7 +30,7 @@ pub(crate) fn task(task: &Task, options: &McpOptions) -> Result<model::Task, Tas
     };
     let mut wired = model::Task::new(task.id.clone(), status, iso(task.created_at)?, iso(task.updated_at)?);
     wired.status_message.clone_from(&task.message);
-    wired.ttl_ms = options.task_ttl.map(millis);
+    wired.ttl_ms = options.task_ttl.map(|ttl| since(task.created_at, until(task, ttl)));
     wired.poll_interval_ms = Some(millis(options.task_poll));
     Ok(wired)
 }
@@ -67,11 +69,23 @@ fn facts(reason: Option<FailureKind>, code: Option<String>) -> Value {
     Value::Object(facts)
 }
 
-/// Fails as for an unknown task when its time is up.
+/// Fails as for an unknown task when its time is up. A task that works has all of its time before it.
 pub(crate) fn within_ttl(task: &Task, options: &McpOptions) -> Result<(), TaskError> {
-    let Some(ttl) = options.task_ttl else { return Ok(()) };
-    let age = u64::try_from(now_millis().saturating_sub(task.created_at)).unwrap_or(0);
-    if age < millis(ttl) { Ok(()) } else { Err(TaskError::Unknown) }
+    let Some(ttl) = options.task_ttl.filter(|_| !matches!(task.state, TaskState::Working)) else {
+        return Ok(());
+    };
+    if now_millis() < until(task, ttl) { Ok(()) } else { Err(TaskError::Unknown) }
+}
+
+/// Until when a task is kept: its time to live counts from its end, and as long as it has none from now.
+fn until(task: &Task, ttl: Duration) -> i64 {
+    let ended = if matches!(task.state, TaskState::Working) { now_millis() } else { task.updated_at };
+    ended.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The protocol counts from the creation.
+fn since(created_at: i64, until: i64) -> u64 {
+    u64::try_from(until.saturating_sub(created_at)).unwrap_or(0)
 }
 
 fn object(value: &impl serde::Serialize) -> Result<JsonObject, TaskError> {
@@ -86,6 +100,6 @@ fn iso(millis: i64) -> Result<String, TaskError> {
     time.map(|time| time.to_string()).map_err(|_| TaskError::Internal("the time of a task is out of range"))
 }
 
-fn millis(span: std::time::Duration) -> u64 {
+fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,6 @@ mod typed;
 
 pub use extract::{Args, Call, FromCall};
 pub(crate) use offer::Offered;
-pub use offer::{Offer, OfferError, TaskMode};
+pub use offer::{Hints, Offer, OfferError, TaskMode};
 pub use progress::{PROGRESS, Progress};
 pub use typed::{McpTool, ToolFn, mcp_tool};

@@ -32,6 +32,22 @@ impl TaskMode {
     }
 }
 
+/// What clients are told about a tool besides its description: a title for people, and hints by which a client decides
+/// whether to ask them first. A hint that is `None` is not given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The name of the tool for people.
+    pub title: Option<String>,
+    /// The tool changes nothing.
+    pub read_only: Option<bool>,
+    /// The tool may overwrite or remove something.
+    pub destructive: Option<bool>,
+    /// A second call with the same arguments changes nothing more.
+    pub idempotent: Option<bool>,
+    /// The tool reaches beyond what the server keeps.
+    pub open_world: Option<bool>,
+}
+
 /// The tools that clients see. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Offer {
@@ -43,6 +59,7 @@ pub struct Offer {
 pub(crate) struct Offered {
     pub(crate) tool: Arc<dyn Tool>,
     pub(crate) mode: TaskMode,
+    pub(crate) hints: Hints,
 }
 
 /// The configuration names a tool that does not exist.
@@ -81,7 +98,7 @@ impl Offer {
     /// Offers one more tool; it replaces one of the same name.
     #[must_use]
     pub fn with(mut self, tool: Arc<dyn Tool>) -> Self {
-        let offered = Offered { mode: TaskMode::default(), tool };
+        let offered = Offered { mode: TaskMode::default(), hints: Hints::default(), tool };
         Arc::make_mut(&mut self.tools).insert(offered.tool.spec().name.clone(), offered);
         self
     }
@@ -91,12 +108,25 @@ impl Offer {
     /// # Errors
     /// [`OfferError`] when it is not offered.
     pub fn in_background(mut self, name: &str, mode: TaskMode) -> Result<Self, OfferError> {
-        let tools = Arc::make_mut(&mut self.tools);
-        let Some(offered) = tools.get_mut(name) else {
-            return Err(unknown(name, tools.keys().map(String::as_str)));
-        };
-        offered.mode = mode;
+        self.offered(name)?.mode = mode;
         Ok(self)
+    }
+
+    /// Gives hints about a tool that is offered.
+    ///
+    /// # Errors
+    /// [`OfferError`] when it is not offered.
+    pub fn with_hints(mut self, name: &str, hints: Hints) -> Result<Self, OfferError> {
+        self.offered(name)?.hints = hints;
+        Ok(self)
+    }
+
+    fn offered(&mut self, name: &str) -> Result<&mut Offered, OfferError> {
+        let tools = Arc::make_mut(&mut self.tools);
+        if !tools.contains_key(name) {
+            return Err(unknown(name, tools.keys().map(String::as_str)));
+        }
+        tools.get_mut(name).ok_or_else(|| unknown(name, std::iter::empty()))
     }
 
     /// The names, sorted.

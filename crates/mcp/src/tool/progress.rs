@@ -41,6 +41,12 @@ impl Progress {
         Self::default()
     }
 
+    /// Whether anybody listens, so that there is a point in finding out what to report.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        !matches!(self.0, Listener::Nobody)
+    }
+
     pub(crate) fn to(peer: Peer<RoleServer>, token: Option<ProgressToken>) -> Self {
         let client = |token| Listener::Client(Arc::new(Client { peer, token, told: AtomicU64::new(0) }));
         Self(token.map(client).unwrap_or_default())
@@ -89,8 +95,6 @@ fn number(steps: u64) -> f64 {
 
 impl std::fmt::Debug for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Progress")
-            .field("heard", &!matches!(self.0, Listener::Nobody))
-            .finish_non_exhaustive()
+        f.debug_struct("Progress").field("heard", &self.is_heard()).finish_non_exhaustive()
     }
 }

@@ -59,7 +59,10 @@ async fn what_comes_from_the_context_is_in_no_schema() {
         ToolOutput::json(&written.pages)
     });
     let house = House::offering(hidden.into_iter().flatten().chain([Arc::new(written) as _])).await;
-    let list = house.client("acme", "kim").ask("tools/list", json!({})).await;
+    let mut client = house.client("acme", "kim");
+    // Without a token its tools would not be listed.
+    client.headers = vec![(TOKEN, "secret".to_owned() + " 9999999999999")];
+    let list = client.ask("tools/list", json!({})).await;
     let tools = list.result()["tools"].as_array().unwrap();
     let schemas: BTreeMap<_, _> =
         tools.iter().map(|tool| (tool["name"].as_str().unwrap(), &tool["inputSchema"])).collect();

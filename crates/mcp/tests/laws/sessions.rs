@@ -35,11 +35,11 @@ async fn a_session_of_another_looks_like_one_that_never_was() {
 async fn delete(client: &super::house::Client) {
     let delete = client.http.delete(&client.url).header(WHO, &client.who);
     let session = client.session.as_ref().unwrap();
-    assert_eq!(delete.header("mcp-session-id", session).send().await.unwrap().status(), 202);
+    assert_eq!(delete.header("mcp-session-id", session).send().await.unwrap().status(), 204);
 }
 
 #[tokio::test]
-async fn one_session_too_many_closes_the_oldest_of_its_owner() {
+async fn one_session_too_many_ends_the_longest_idle_of_its_owner() {
     let options = McpOptions { sessions: 2, ..McpOptions::default() };
     let house = House::of(McpServer::new(offer([whoami()]), options).unwrap()).await;
     let mut clients = Vec::new();

@@ -141,7 +141,7 @@ async fn in_process(server: McpServer, tenant: &str, principal: &str, revision: 
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let (read, write) = tokio::io::split(theirs);
     let enter = door(tenant.to_owned(), principal.to_owned());
-    let serving = haversack::spawn(async move { server.serve(read, write, enter).await });
+    let serving = haversack::spawn(async move { server.serve(read, write, None, enter).await });
     let (read, write) = tokio::io::split(ours);
     let mut line = Line::new(read, write, revision);
     // The newer revision may do without first words.
@@ -224,7 +224,7 @@ async fn child() {
     let address = Arc::new(OnceLock::new());
     let server = server(of_the_child(address.clone()).into_iter().chain([whoami()]));
     address.set(House::of(server.clone()).await.address).unwrap();
-    server.serve_stdio(door(tenant.to_owned(), principal.to_owned())).await.unwrap();
+    server.serve_stdio(None, door(tenant.to_owned(), principal.to_owned())).await.unwrap();
     // The test harness would otherwise wait for the thread that reads standard input.
     std::process::exit(0);
 }
@@ -353,10 +353,9 @@ async fn a_door_that_refuses_is_an_answer_and_not_the_end_of_the_connection() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (read, write) = tokio::io::split(theirs);
     let server = server([whoami()]);
-    let serving =
-        haversack::spawn(
-            async move { server.serve(read, write, || STRICT.enter(|bindings| bindings)).await },
-        );
+    let serving = haversack::spawn(async move {
+        server.serve(read, write, None, || STRICT.enter(|bindings| bindings)).await
+    });
     let (read, write) = tokio::io::split(ours);
     let mut line = Line::new(read, write, OLD);
     line.begin().await;

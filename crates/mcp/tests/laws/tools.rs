@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haversack::well_known::{CANCEL, Cancel, Principal, RequestId, SESSION_ID, TENANT_ID, TenantId};
+use haversack::well_known::{CANCEL, Cancel, Principal, RequestId, TENANT_ID, TenantId};
 use haversack_agent::tool::{Tool, ToolError, ToolOutput, tool};
 use haversack_mcp::{Args, Call, FromCall, McpOptions, McpServer, Offer, Progress, mcp_tool};
 use schemars::JsonSchema;
@@ -148,22 +148,39 @@ async fn a_failure_of_the_house_is_masked_and_others_are_told() {
     }
 }
 
+static TICKET: haversack::ContextVar<u64> = haversack::ContextVar::new("ticket");
+
 #[tokio::test]
-async fn a_tool_whose_variable_is_unbound_is_not_called() {
+async fn a_tool_whose_variable_is_unbound_is_neither_listed_nor_called() {
     let called = Arc::new(AtomicBool::new(false));
     let seen = called.clone();
-    let needs = tool("needs", "Needs a session.", move |_: Value| {
+    let needs = tool("needs", "Needs a ticket.", move |_: Value| {
         seen.store(true, Ordering::SeqCst);
-        async { ToolOutput::json(&SESSION_ID.get()?.as_str()) }
+        async { ToolOutput::json(&TICKET.get()?) }
     });
-    let house = House::offering([Arc::new(needs.needing(&[&SESSION_ID])) as _]).await;
-    let mut client = house.client("acme", "kim");
+    let house = House::offering([Arc::new(needs.needing(&[&TICKET])) as _, whoami()]).await;
+    let client = house.client("acme", "kim");
+    let listed = client.ask("tools/list", json!({})).await;
+    assert_eq!(listed.result()["tools"].as_array().unwrap().len(), 1, "{}", listed.text);
     let answer = client.call("needs", json!({})).await;
     assert_eq!(answer.result()["isError"], true);
-    assert!(text(answer.result()).contains("haversack-session"), "{}", answer.text);
+    assert!(text(answer.result()).contains("`ticket`"), "{}", answer.text);
     assert!(!called.load(Ordering::SeqCst));
-    client.named = Some("monday".to_owned());
-    assert_eq!(client.call("needs", json!({})).await.result()["isError"], false);
+}
+
+#[tokio::test]
+async fn a_client_without_sessions_has_one_that_is_its_principals_alone() {
+    let house = House::offering([whoami()]).await;
+    let seen = async |tenant: &str, principal: &str, named: Option<&str>| {
+        let mut client = house.client(tenant, principal);
+        client.named = named.map(str::to_owned);
+        let answer = client.call("whoami", json!({})).await;
+        answer.result()["structuredContent"]["session"].as_str().unwrap().to_owned()
+    };
+    let mine = seen("acme", "kim", None).await;
+    assert_eq!(seen("acme", "kim", None).await, mine);
+    assert_ne!(seen("acme", "lou", None).await, mine);
+    assert_ne!(seen("acme", "kim", Some("default")).await, mine, "a name that is chosen is none of ours");
 }
 
 #[tokio::test]

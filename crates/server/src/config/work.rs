@@ -112,8 +112,21 @@ pub struct Mcp {
     pub enabled: bool,
     /// Values of `Host` that are answered besides loopback names, against DNS rebinding.
     pub hosts: Vec<String>,
-    /// Values of `Origin` that are answered; a request without one is.
+    /// Values of `Origin` that are answered besides loopback ones, so that pages of these origins can read the answers; a
+    /// request without one is answered.
     pub origins: Vec<String>,
+    /// What a model should know about the tools as a whole. Clients are told when they connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// Seconds after which a session of the transport ends when nothing was served in it. An open stream and a call under
+    /// way are served.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 604_800>")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub session_idle_s: u64,
+    /// Sessions of the transport that one principal may have. For one more, the one that is idle longest ends.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 100_000>")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub sessions: usize,
 }
 
 impl Mcp {
@@ -199,6 +212,13 @@ impl Default for Pipelines {
 
 impl Default for Mcp {
     fn default() -> Self {
-        Self { enabled: true, hosts: Vec::new(), origins: Vec::new() }
+        Self {
+            enabled: true,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            instructions: None,
+            session_idle_s: 30 * 60,
+            sessions: 1_000,
+        }
     }
 }

@@ -10,6 +10,7 @@ mod jobs;
 mod json;
 mod limits;
 mod listener;
+mod mcp;
 mod metered;
 mod openapi;
 mod outermost;

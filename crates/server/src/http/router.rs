@@ -3,24 +3,22 @@
 //! id.
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use haversack::ContextLayer;
 use haversack_gateway::Gateway;
 use haversack_mcp::McpServer;
-use http::StatusCode;
 
 use super::{
-    App, access, deliveries, gateway, health, jobs, openapi, outermost, pipelines, sessions, streams, traces,
-    turns,
+    App, access, deliveries, gateway, health, jobs, mcp, openapi, outermost, pipelines, sessions, streams,
+    traces, turns,
 };
 use crate::code::Code;
 use crate::problem::Fault;
 
 /// The whole HTTP surface: also messages of other platforms, and with `mcp` the endpoint at `/mcp`.
 pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> Router {
-    let mut behind_a_key = Router::new()
+    let behind_a_key = Router::new()
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{session}", get(sessions::show).delete(sessions::delete))
         .route("/v1/sessions/{session}/turns", post(turns::start))
@@ -42,14 +40,18 @@ pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> R
         .route("/v1/runs/{run}/steps/{step}/output", get(pipelines::output::read))
         .route("/v1/runs/{run}/retry", post(pipelines::retry))
         .method_not_allowed_fallback(no_method);
-    if let Some(mcp) = mcp {
-        behind_a_key = behind_a_key.nest("/mcp", mcp.router().layer(map_response(refusal)).with_state(()));
-    }
-    let behind_a_key = behind_a_key
+    let keyed = |routes: Router<App>| {
         // Layers run from the last one to the first: the key before the door.
-        .route_layer(ContextLayer::new(access::door))
-        .route_layer(from_fn_with_state(app.clone(), streams::bounded))
-        .route_layer(from_fn_with_state(app.clone(), access::authenticate));
+        routes
+            .route_layer(ContextLayer::new(access::door))
+            .route_layer(from_fn_with_state(app.clone(), streams::bounded))
+            .route_layer(from_fn_with_state(app.clone(), access::authenticate))
+    };
+    let mut behind_a_key = keyed(behind_a_key);
+    if let Some(endpoint) = mcp {
+        let endpoint = mcp::readable(keyed(mcp::routes(endpoint)), app.engine.mcp().allowed());
+        behind_a_key = behind_a_key.merge(endpoint);
+    }
     let open = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -72,15 +74,6 @@ pub(crate) fn metrics_router(app: App) -> Router {
 
 fn metrics() -> Router<App> {
     Router::new().route("/metrics", get(health::metrics)).method_not_allowed_fallback(no_method)
-}
-
-/// The transport refuses a `Host` or an `Origin` in words of its own, and nothing else with this status.
-async fn refusal(response: Response) -> Response {
-    if response.status() != StatusCode::FORBIDDEN {
-        return response;
-    }
-    let detail = "The request names a host or an origin that is not allowed; `[mcp] hosts` and `origins` list those that are.";
-    Fault::new(Code::OriginRefused, detail).into_response()
 }
 
 async fn no_route() -> Fault {

@@ -59,6 +59,8 @@ pub fn filter(text: &str) -> Result<Targets, BadFilter> {
         .with_default(others)
         .with_target("genai", tracing::level_filters::LevelFilter::OFF)
         .with_target("rmcp", level.min(tracing::level_filters::LevelFilter::ERROR))
+        // It calls each client that goes away an error.
+        .with_target("rmcp::service", tracing::level_filters::LevelFilter::OFF)
         .with_target(OWN, level))
 }
 

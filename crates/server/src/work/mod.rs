@@ -8,6 +8,7 @@ pub mod outbox;
 pub mod pipelines;
 pub mod posted;
 pub mod sessions;
+mod step_progress;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::background::Results;
+use super::step_progress::reported;
 use super::{Work, posted};
 use crate::auth::name::session_name;
 use crate::code::Code;
@@ -479,7 +480,8 @@ impl Seat {
             let reason = "the call that asked for it ended before it did";
             Abandon(Some(Box::pin(pipelines.give_up(&run, asked, true, reason))))
         });
-        let ended = journal.unit(Kind::Run, &id, async { pipelines.execute(&run).await }).await;
+        let executed = async { reported(pipelines, &run, pipelines.execute(&run)).await };
+        let ended = journal.unit(Kind::Run, &id, executed).await;
         if let Some(abandon) = &mut abandon {
             abandon.0 = None;
         }
