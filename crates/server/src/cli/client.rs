@@ -153,29 +153,34 @@ pub enum ClientError {
     Strange(String),
 }
 
+/// The HTTP client for a server at `base`.
+///
+/// # Errors
+/// [`Code::ServerUnreachable`] when `base` is no HTTP address or the machine has no sockets to give.
+pub(super) fn http_client(base: &str) -> Result<reqwest::Client, Fault> {
+    let bad =
+        || Fault::new(Code::ServerUnreachable, "The server's address is not of the form http://host:port.");
+    let url = reqwest::Url::parse(base).map_err(|_| bad())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(bad());
+    }
+    crate::tls::install();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(ANSWER)
+        .build()
+        .map_err(|error| Fault::caused(Code::ServerUnreachable, "The HTTP client cannot be built.", error))
+}
+
 impl Client {
     /// A client of the server at `base`, as in `http://127.0.0.1:8787`.
     ///
     /// # Errors
     /// [`Code::ServerUnreachable`] when `base` is no HTTP address or the machine has no sockets to give.
     pub fn new(base: &str, key: &str) -> Result<Self, Fault> {
-        let bad = || {
-            Fault::new(Code::ServerUnreachable, "The server's address is not of the form http://host:port.")
-        };
-        let url = reqwest::Url::parse(base).map_err(|_| bad())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(bad());
-        }
-        crate::tls::install();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .build()
-            .map_err(|error| {
-                Fault::caused(Code::ServerUnreachable, "The HTTP client cannot be built.", error)
-            })?;
+        let http = http_client(base)?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key: key.to_owned() })
     }
 

@@ -1,18 +1,27 @@
 //! The command `mcp stdio`: offers the tools of the agents to one MCP client over standard input and output. It works in
-//! process, as the tenant and principal that it is started with. Nothing but the protocol is written to standard output; the
-//! log goes to standard error.
+//! process, as the tenant and principal that it is started with; or it carries the messages to a running server, as whoever
+//! has the key. Nothing but the protocol is written to standard output; the log goes to standard error.
+
+mod bridge;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use haversack_agent::agent::SecretRef;
 use haversack_mcp::SessionName;
 
 use super::config::Source;
 use super::in_process::{InProcess, Log, Who};
 use super::output::Output;
 use super::signals::Signals;
+use crate::code::Code;
+use crate::config::read_secret;
 use crate::problem::Fault;
 use crate::telemetry::trace;
+use bridge::Bridge;
+
+/// The variable that holds the key to a server.
+const KEY: &str = "HAVERSACK_KEY";
 
 /// Arguments of `mcp`.
 #[derive(Debug, clap::Args)]
@@ -23,9 +32,10 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Speak MCP over standard input and output, in process
+    /// Speak MCP over standard input and output, in process or for a running server
     ///
-    /// It holds the data folder, so it runs beside no server and no second client.
+    /// In process it holds the data folder, so it runs beside no server and no second client. With --server it carries the
+    /// messages to a running server, which any number of clients can share.
     Stdio(Stdio),
 }
 
@@ -34,6 +44,12 @@ struct Stdio {
     /// Name of the session that the tools work in; without it each connection has one of its own
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
+    /// Carry the messages to the server at this address; the key comes from HAVERSACK_KEY or --key-file
+    #[arg(long, value_name = "URL", conflicts_with_all = ["tenant", "principal", "config", "data"])]
+    server: Option<String>,
+    /// With --server: the file that holds the API key
+    #[arg(long, value_name = "PATH", requires = "server")]
+    key_file: Option<String>,
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
@@ -43,11 +59,17 @@ struct Stdio {
 /// Runs `mcp`.
 ///
 /// # Errors
-/// The faults of [`crate::engine::Engine::open`]; that the client does not speak the protocol.
+/// The faults of [`crate::engine::Engine::open`]; that the client does not speak the protocol; with `--server`, that there is
+/// no key or that standard input or output broke.
 pub fn run(args: Args, _: &Output) -> anyhow::Result<ExitCode> {
     let Action::Stdio(args) = args.action;
     let runtime = super::runtime()?;
-    let served = haversack::block_on(&runtime, serve(args));
+    let served = haversack::block_on(&runtime, async {
+        match &args.server {
+            Some(server) => carry(server, &args).await,
+            None => serve(args).await,
+        }
+    });
     // A read of standard input that nobody waits for any more must not keep the process.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
@@ -74,4 +96,27 @@ async fn serve(args: Stdio) -> anyhow::Result<()> {
     };
     here.close().await?;
     Ok(ended.map_err(Fault::internal)?)
+}
+
+async fn carry(server: &str, args: &Stdio) -> anyhow::Result<()> {
+    let mut signals = Signals::install().context("cannot listen for signals")?;
+    let reference = match &args.key_file {
+        Some(path) => SecretRef::File(path.clone()),
+        None => SecretRef::Env(KEY.to_owned()),
+    };
+    let key = read_secret(&reference).map_err(|why| {
+        let detail = format!("There is no API key: set {KEY}, or give --key-file. {reference}: {why}.");
+        Fault::new(Code::KeyMissing, detail)
+    })?;
+    let session = match &args.session {
+        Some(name) => name.clone(),
+        None => format!("stdio-{:016x}", getrandom::u64()?),
+    };
+    let bridge = Bridge::new(server, key.expose(), &session)?;
+    let carried = tokio::select! {
+        carried = bridge.carry(tokio::io::stdin(), tokio::io::stdout()) => carried,
+        () = signals.next() => Ok(()),
+    };
+    bridge.end().await;
+    Ok(carried?)
 }
