@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 mod audit;
 mod bench;
+mod clients;
 mod deep;
 mod library;
 mod lint;
@@ -50,6 +51,8 @@ enum Command {
         #[arg(last = true)]
         filter: Vec<String>,
     },
+    /// Install the official MCP clients that the tests of the MCP endpoint drive; `test` does it by itself
+    Clients,
     /// Measure, and print a table
     Bench {
         #[command(subcommand)]
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Library => library::run(),
         Command::Test { deep, filter } => test::run(deep, &filter),
+        Command::Clients => clients::run(),
         Command::Bench { what } => bench::run(&what),
     };
     match outcome {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that shows the product is right, in one command. The whole workspace is built
-//! with one feature set, so that no dependency is compiled twice; the mutants build changes only our own crates.
+//! with one feature set, so that no dependency is compiled twice; the mutants build changes only our own crates. The MCP
+//! clients that some tests drive are installed first, see [`crate::clients`].
 //! With `--deep` the steps of [`crate::library`], [`crate::deep`], [`crate::audit`] and [`crate::peers`] follow.
 
 use std::path::Path;
@@ -10,13 +11,14 @@ use anyhow::{Context, Result, ensure};
 use crate::steps::Steps;
 use crate::tidy::docs;
 use crate::workspace::{Metadata, cargo, root};
-use crate::{audit, deep, library, peers};
+use crate::{audit, clients, deep, library, peers};
 
 /// Runs the tests whose names contain one of the words in `filter`, or all of them. Stops at the first red step.
 pub fn run(deep: bool, filter: &[String]) -> Result<()> {
     let metadata = Metadata::read(&root())?;
     let mut steps = Steps::default();
     let features = metadata.features();
+    clients::install(&mut steps, &metadata)?;
     if has_nextest() {
         steps.run("tests", tests(&["nextest", "run", "--no-fail-fast"], &features).args(filter))?;
         steps.run("doc tests", &mut with_filter(tests(&["test", "--doc"], &features), filter))?;

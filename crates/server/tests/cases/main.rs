@@ -7,10 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 #![allow(missing_docs, unreachable_pub)]
 
+mod clients;
 mod gateway;
 #[allow(dead_code)] // the areas use different parts of it
 mod installation;
 mod jobs;
+mod mcp;
 mod offline;
 mod pipelines;
 mod security;
