@@ -46,6 +46,9 @@ pub enum GatewayError {
     /// The callback is not one that the account allows.
     #[error("answers may not be sent there; add the host to the account's `callbacks`")]
     CallbackNotAllowed,
+    /// A command could not be confined.
+    #[error("a command could not be confined: {0}")]
+    NotConfined(haversack_child::ConfinementError),
     /// The session has as many messages waiting as it may.
     #[error("too many messages of this conversation are waiting; try again after an answer")]
     QueueFull,

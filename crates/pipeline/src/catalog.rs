@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use glob::{MatchOptions, Pattern};
+use haversack_child::Access;
 use haversack_store::Scope;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -89,7 +90,7 @@ impl RunFolder {
     /// Makes the folder of one attempt, empty.
     pub(crate) fn attempt(&self, number: u64) -> io::Result<AttemptFolder> {
         let path = self.attempt_path(number);
-        for folder in [&path, &path.join("work"), &path.join("tmp")] {
+        for folder in [&path, &path.join("work"), &path.join("tmp"), &path.join(RETURNED)] {
             private(folder, false)?;
         }
         let path = path.canonicalize()?;
@@ -136,6 +137,8 @@ impl RunFolder {
 
 pub(crate) const OUTPUT: &str = "output.log";
 const ATTEMPTS: &str = "attempts";
+/// Where a child writes its results: a folder of its own, because nothing else beside its work is for it to change.
+const RETURNED: &str = "returned";
 /// How the names of files begin that are on their way.
 const STAGED: &str = "half-";
 
@@ -165,7 +168,13 @@ impl AttemptFolder {
 
     /// The results, for the child to write.
     pub(crate) fn returns(&self) -> PathBuf {
-        self.path.join("returns.json")
+        self.path.join(RETURNED).join("returns.json")
+    }
+
+    /// What a child may use: it writes in its work folder, among its temporary files and where its results go.
+    pub(crate) fn access(&self) -> Access {
+        let write = vec![self.work(), self.temporary(), self.path.join(RETURNED)];
+        Access { read: vec![self.parameters()], write }
     }
 
     /// Who the child is, for an executor that comes after ours.
@@ -265,10 +274,10 @@ fn staged(at: usize) -> String {
 
 /// Removes the work of an attempt. What cannot be removed now is in nobody's way: no later attempt has this folder.
 fn clear(attempt: &Path) {
-    for folder in ["work", "tmp"] {
+    for folder in ["work", "tmp", RETURNED] {
         drop(std::fs::remove_dir_all(attempt.join(folder)));
     }
-    for file in ["parameters.json", "returns.json", "process"] {
+    for file in ["parameters.json", "process"] {
         drop(std::fs::remove_file(attempt.join(file)));
     }
     let Ok(left) = std::fs::read_dir(attempt) else { return };

@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use haversack_child::Confinement;
+
 use crate::check::{Finding, Problem, join};
 use crate::node::{CommandType, Dag, Node, Reducer};
 use crate::pipeline::Pipeline;
@@ -24,6 +26,7 @@ pub struct PipelineOptions {
     pub(crate) language: String,
     pub(crate) python: String,
     pub(crate) python_path: Vec<PathBuf>,
+    pub(crate) confinement: Confinement,
     pub(crate) code: String,
     pub(crate) children: usize,
     children_per_tenant: Option<usize>,
@@ -42,6 +45,7 @@ impl PipelineOptions {
             language: "C.UTF-8".to_owned(),
             python: "python3".to_owned(),
             python_path: Vec::new(),
+            confinement: Confinement::Off,
             code: String::new(),
             children: 32,
             children_per_tenant: None,
@@ -78,6 +82,13 @@ impl PipelineOptions {
     /// A folder in which Python steps find their modules, beside their work folder.
     pub fn python_path(mut self, folder: impl Into<PathBuf>) -> Self {
         self.python_path.push(folder.into());
+        self
+    }
+
+    /// How the children of steps are confined: not at all, unless said, because a library has no binary that could be the
+    /// launcher. A child may use its own attempt's folders and [`python_path`](Self::python_path) besides.
+    pub fn confinement(mut self, confinement: Confinement) -> Self {
+        self.confinement = confinement;
         self
     }
 

@@ -71,6 +71,8 @@ codes! {
     AddressInUse = "HV0110", INTERNAL_SERVER_ERROR, "Address in use";
     /// Demo keys must not be reachable from other machines.
     DemoKeysExposed = "HV0111", INTERNAL_SERVER_ERROR, "Demo keys on a public address";
+    /// A child process cannot be confined as the configuration says.
+    SandboxRefused = "HV0112", INTERNAL_SERVER_ERROR, "Sandbox refused";
     /// The key ring cannot be read or written.
     KeyFileUnusable = "HV0120", SERVICE_UNAVAILABLE, "Key file unusable";
     /// Sealed data cannot be opened.
@@ -206,6 +208,7 @@ impl Code {
         match self {
             Code::ConfigInvalid
             | Code::DemoKeysExposed
+            | Code::SandboxRefused
             | Code::SessionName
             | Code::TenantName
             | Code::ReplayInvalid

@@ -110,7 +110,7 @@ impl Engine {
         let journal =
             Journal::open(store.clone(), telemetry.ring().clone(), role.name(), keep(&config.telemetry));
         let desk = gateway::desk(config, &store, &keys, &journal)?;
-        let before = work::Before::new(config, &store, &keys);
+        let before = work::Before::new(config, &store, &keys, crate::confine::steps(config)?);
         let agents = Agents::builder(config.agent.clone(), store.clone(), memory.clone(), model)
             .tools(before.tools(config))
             .tools(haversack_gateway::tool::tools(&desk))

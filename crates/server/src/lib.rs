@@ -8,6 +8,7 @@ pub mod boundary;
 pub mod cli;
 pub mod code;
 pub mod config;
+pub mod confine;
 mod descriptors;
 pub mod engine;
 mod gateway;

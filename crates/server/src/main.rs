@@ -5,5 +5,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    haversack_server::cli::main()
+    // A launcher becomes a command, and needs nothing of what comes after.
+    haversack_child::launch::run(std::env::args_os()).unwrap_or_else(haversack_server::cli::main)
 }

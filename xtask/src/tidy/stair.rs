@@ -8,7 +8,7 @@ use crate::workspace::Package;
 /// The steps, lowest first. A package may depend on members of lower steps only.
 const STAIR: &[&[&str]] = &[
     &["haversack"],
-    &["haversack-store"],
+    &["haversack-store", "haversack-child"],
     &["haversack-memory", "haversack-jobs"],
     &["haversack-agent", "haversack-pipeline"],
     &["haversack-gateway", "haversack-mcp"],

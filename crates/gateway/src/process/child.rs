@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use haversack_child::Access;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -16,6 +17,9 @@ use tokio::process::Command;
 
 use super::ProcessOptions;
 use crate::GatewayError;
+
+/// The folder for the temporary files of a tenant's commands, in the folder of the tenant.
+pub(super) const TEMPORARY: &str = ".tmp";
 
 /// How long output is read after the end of its process.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
@@ -49,14 +53,16 @@ impl Drop for Group {
 }
 
 impl Child {
-    /// Starts `command` in `folder` with this environment and no other.
+    /// Starts `command` in `folder`, its home, with this environment and no other.
     pub(super) fn start(
         options: &ProcessOptions,
         command: &str,
         folder: &Path,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, GatewayError> {
-        let mut shell = Command::new(&options.shell);
+        let own = Access { read: Vec::new(), write: vec![folder.to_owned()] };
+        let shell = options.confinement.command(&options.shell, own).map_err(GatewayError::NotConfined)?;
+        let mut shell = Command::from(shell);
         #[cfg(feature = "mutants")]
         let inherit = haversack::mutants::active(haversack::mutants::Mutant::ChildEnvironment);
         #[cfg(not(feature = "mutants"))]
@@ -68,6 +74,8 @@ impl Child {
             .arg("-c")
             .arg(command)
             .current_dir(folder)
+            .env("HOME", folder)
+            .env("TMPDIR", folder.join(TEMPORARY))
             .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 
 use super::Processes;
-use super::child::{Child, Finished, Tail};
+use super::child::{Child, Finished, TEMPORARY, Tail};
 use super::rows;
 use super::watch::{Heard, Watch};
 use crate::GatewayError;
@@ -268,12 +268,15 @@ impl Processes {
     /// The folder of the current tenant. Its name is a number, so that no tenant's id is a path.
     fn folder(&self) -> Result<PathBuf, GatewayError> {
         let name = TENANT_ID.with(|tenant| hex(&Sha256::digest(tenant.as_str().as_bytes())))?;
-        let folder = self.options.folder.join(name);
+        // A child starts in it, where a relative path would mean something else.
+        let folder = std::path::absolute(&self.options.folder)
+            .map_err(|source| GatewayError::Io { what: "find the folder of a tenant", source })?
+            .join(name);
         let mut make = std::fs::DirBuilder::new();
         make.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
-        make.create(&folder)
+        make.create(folder.join(TEMPORARY))
             .map_err(|source| GatewayError::Io { what: "make the folder of a tenant", source })?;
         Ok(folder)
     }

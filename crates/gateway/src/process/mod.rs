@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haversack_child::Confinement;
 use haversack_store::{KeyFile, Store};
 
 pub use child::Finished;
@@ -34,6 +35,8 @@ use roll::Roll;
 pub struct ProcessOptions {
     /// What a child may inherit.
     pub environment: Environment,
+    /// How commands are confined. A command may use its tenant's folder besides.
+    pub confinement: Confinement,
     /// Where commands run: each tenant has a folder in it.
     pub folder: PathBuf,
     /// The shell that is given `-c` and the command.
@@ -59,12 +62,14 @@ pub struct ProcessOptions {
 }
 
 impl ProcessOptions {
-    /// Commands in this folder, with this environment: a minute in the foreground, 16 KiB of output, 8 in the background,
-    /// the last 32 of a session remembered for a day, each approved by a person, 5 watched lines a minute.
+    /// Commands in this folder, with this environment and not confined: a minute in the foreground, 16 KiB of output, 8
+    /// in the background, the last 32 of a session remembered for a day, each approved by a person, 5 watched lines a
+    /// minute.
     #[must_use]
     pub fn new(folder: PathBuf, environment: Environment) -> Self {
         Self {
             environment,
+            confinement: Confinement::Off,
             folder,
             shell: PathBuf::from("/bin/sh"),
             foreground: Duration::from_secs(60),

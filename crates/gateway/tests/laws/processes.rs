@@ -108,10 +108,13 @@ async fn a_child_gets_the_allow_list_and_the_session_and_nothing_else() {
     assert_eq!(seen["HAVERSACK_SESSION_ID"], seen["HAVERSACK_SESSION_KEY"]);
     assert_eq!(seen["LANG"], "C");
     let session = |name: &str| name.starts_with("HAVERSACK_SESSION_");
+    assert!(seen["TMPDIR"].starts_with(&seen["HOME"]), "both are the tenant's: {seen:?}");
     // The shell adds a few of its own; of ours there is nothing that was not listed.
     let others: Vec<_> = seen.keys().filter(|name| !session(name)).map(String::as_str).collect();
     assert!(
-        others.iter().all(|name| ["PATH", "LANG", "PWD", "SHLVL", "_", "OLDPWD"].contains(name)),
+        others
+            .iter()
+            .all(|name| ["PATH", "LANG", "HOME", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"].contains(name)),
         "{others:?}"
     );
     assert!(!told.to_string().contains("canary-4711"));
@@ -138,7 +141,9 @@ async fn a_child_in_the_background_gets_the_same() {
     assert_eq!(seen["LANG"], "C");
     let others: Vec<_> = seen.keys().filter(|name| !name.starts_with("HAVERSACK_SESSION_")).collect();
     assert!(
-        others.iter().all(|name| ["PATH", "LANG", "PWD", "SHLVL", "_", "OLDPWD"].contains(*name)),
+        others
+            .iter()
+            .all(|name| ["PATH", "LANG", "HOME", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"].contains(*name)),
         "{others:?}"
     );
     assert!(!ended.contains("canary-4711") && !ended.contains("of the process"), "{ended}");

@@ -310,6 +310,14 @@ impl Attempt<'_> {
 }
 
 impl Prepared<'_> {
+    /// The command that runs a program confined to what is the attempt's own.
+    pub(super) fn command(&self, program: &str) -> Result<Command, StepFailure> {
+        let mut own = self.folder.access();
+        own.read.extend(self.settings.python_path.iter().cloned());
+        let command = self.settings.confinement.command(program, own);
+        command.map(Command::from).map_err(|error| StepFailure::new(error.to_string()))
+    }
+
     /// Gives the command its folder and its environment.
     pub(super) fn install(&self, command: &mut Command, parameters: bool) -> Result<(), StepFailure> {
         let (settings, attempt) = (self.settings, self.attempt);

@@ -4,8 +4,6 @@
 //! fills `returns`. Both are JSON files, so every value that JSON has goes through whole. The interpreter is isolated
 //! (`-I`): neither our environment nor the user's packages steer it.
 
-use tokio::process::Command;
-
 use super::attempt::Prepared;
 use super::{StepFailure, StepOutput, child};
 
@@ -23,7 +21,7 @@ pub(super) async fn run(prepared: &Prepared<'_>) -> Result<StepOutput, StepFailu
     let declared: Vec<&str> = prepared.task.returns.iter().map(|returned| returned.name.as_str()).collect();
     let folders = &prepared.settings.python_path;
     let settings = serde_json::json!({ "kind": kind, "returns": declared, "folders": folders });
-    let mut python = Command::new(&prepared.settings.python);
+    let mut python = prepared.command(&prepared.settings.python)?;
     // A script keeps its lines as they are: the first one may be indented.
     let text = if kind == "script" { prepared.task.command.as_str() } else { command };
     python.args(["-I", "-u", "-c", DRIVER]).arg(settings.to_string()).arg(text);

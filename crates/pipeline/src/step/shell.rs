@@ -4,8 +4,6 @@
 //! `HAVERSACK_PARAMETERS` names. Results go back as a JSON object in the file that `HAVERSACK_RETURNS` names; nothing is
 //! read from the child's environment or output.
 
-use tokio::process::Command;
-
 use super::attempt::Prepared;
 use super::{StepFailure, StepOutput, child};
 
@@ -18,7 +16,7 @@ pub(super) async fn run(prepared: &Prepared<'_>) -> Result<StepOutput, StepFailu
         Some(Some("bash")) => "/bin/bash",
         Some(_) => return Err(StepFailure::new("the setting `shell` is `sh` or `bash`")),
     };
-    let mut command = Command::new("/bin/sh");
+    let mut command = prepared.command("/bin/sh")?;
     command.args(["-c", GATE, "gate", shell, "-c"]).arg(&prepared.task.command);
     prepared.install(&mut command, true)?;
     child::run(command, &prepared.folder.process(), &prepared.log).await?;

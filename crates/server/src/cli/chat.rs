@@ -37,6 +37,13 @@ pub struct Args {
     source: Source,
 }
 
+impl Args {
+    /// Whether the agent runs in this process.
+    pub(super) fn speaks_here(&self) -> bool {
+        self.server.is_none()
+    }
+}
+
 #[derive(Serialize)]
 struct Answered<'a> {
     session: &'a str,

@@ -29,6 +29,8 @@ impl Source {
     /// [`crate::code::Code::ConfigInvalid`] with the place of the first mistake.
     pub fn load(&self) -> Result<Loaded, Fault> {
         let mut loaded = Config::load(self.config.as_deref())?;
+        // Whatever runs from here on is this binary, which is its own launcher, also when its file has been replaced.
+        loaded.config.sandbox.launcher = cfg!(target_os = "linux").then(|| PathBuf::from("/proc/self/exe"));
         if let Some(data) = &self.data {
             loaded.config.store.path.clone_from(data);
         }

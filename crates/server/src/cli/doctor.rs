@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::config::Source;
 use super::output::Output;
 use crate::code::Code;
-use crate::config::Config;
+use crate::config::{Config, SandboxMode};
+use crate::confine;
 use crate::descriptors::Descriptors;
 use crate::problem::Fault;
 
@@ -83,6 +84,7 @@ async fn look(source: &Source) -> anyhow::Result<Vec<Check>> {
     checks.extend(keys(&config).await);
     checks.push(ring::look(&config).await);
     checks.push(descriptors(&config));
+    checks.push(sandbox(&config));
     checks.push(reach::address(&config.server, served).await);
     checks.push(reach::model(&config.agent.model).await);
     checks.extend(reach::knowledge(config.agent.tools.knowledge.as_deref()));
@@ -125,6 +127,26 @@ fn configuration(source: &Source) -> (Option<Config>, Vec<Check>) {
             (Some(loaded.config), vec![check])
         }
         Err(fault) => (None, vec![Check::fault(name, &fault)]),
+    }
+}
+
+/// How children are confined.
+fn sandbox(config: &Config) -> Check {
+    let (name, level) = ("sandbox", haversack_child::level());
+    if config.sandbox.mode == SandboxMode::Off {
+        return Check::ok(name, format!("off: a child may do what the server may; the kernel has {level}"));
+    }
+    let path = config.gateway.commands.as_ref().map(|commands| commands.path.as_str());
+    let made =
+        confine::steps(config).and_then(|_| path.map(|path| confine::commands(config, path)).transpose());
+    match made {
+        Err(fault) => Check::fault(name, &fault),
+        Ok(_) if !level.confines() => Check::finding(
+            name,
+            Code::SandboxRefused,
+            format!("steps of pipelines are not confined: {level}"),
+        ),
+        Ok(_) => Check::ok(name, level.to_string()),
     }
 }
 

@@ -24,6 +24,13 @@ pub struct Args {
     action: Action,
 }
 
+impl Args {
+    /// Whether messages are answered in this process.
+    pub(super) fn speaks_here(&self) -> bool {
+        matches!(self.action, Action::Terminal(_))
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Say to which conversation a message belongs, and why.

@@ -28,6 +28,7 @@ pub mod worker;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::code::Code;
@@ -107,13 +108,30 @@ pub fn main() -> ExitCode {
     let out = Output::new(cli.json);
     #[cfg(feature = "mutants")]
     cli.mutant.into_iter().for_each(haversack::mutants::enable);
-    match run(cli.command, &out) {
+    match harden(&cli.command).and_then(|()| run(cli.command, &out)) {
         Ok(code) => code,
         Err(error) => {
             out.error(&error);
             exit_code(&error)
         }
     }
+}
+
+/// Keeps the secrets of a command that starts children or serves others from whoever can look at its process.
+fn harden(command: &Command) -> anyhow::Result<()> {
+    haversack_child::harden::keep_descriptors();
+    let holds_secrets = match command {
+        Command::Serve(_) | Command::Worker(_) | Command::Mcp(_) => true,
+        Command::Gateway(args) => args.speaks_here(),
+        Command::Chat(args) => args.speaks_here(),
+        Command::Pipeline(args) => args.runs_here(),
+        _ => false,
+    };
+    if holds_secrets {
+        crate::config::leave_environment().context("cannot leave the environment behind")?;
+        haversack_child::harden::no_dumps().context("cannot keep this process's memory from others")?;
+    }
+    Ok(())
 }
 
 fn run(command: Command, out: &Output) -> anyhow::Result<ExitCode> {

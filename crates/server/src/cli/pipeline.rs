@@ -31,6 +31,17 @@ pub struct Args {
     action: Action,
 }
 
+impl Args {
+    /// Whether steps run in this process.
+    pub(super) fn runs_here(&self) -> bool {
+        match &self.action {
+            Action::Run(args) => args.at.server.is_none(),
+            Action::Retry(args) => args.at.server.is_none(),
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Show everything that is wrong with pipelines, and run nothing.

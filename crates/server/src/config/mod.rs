@@ -4,8 +4,10 @@
 
 mod environment;
 mod gateway;
+mod handed;
 mod place;
 pub mod process;
+mod sandbox;
 mod secret;
 mod sections;
 mod work;
@@ -14,7 +16,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use gateway::{Account, Command, Gateway};
+pub use handed::leave as leave_environment;
 pub use haversack_agent::agent::{Secret, SecretRef};
+pub use sandbox::{Sandbox, SandboxMode};
 pub use secret::{read as read_secret, resolve};
 pub use sections::{Limits, LogFormat, Memory, Otlp, Server, Store, Synchronous, Telemetry};
 pub use work::{Jobs, Keys, Mcp, PipelineTool, Pipelines};
@@ -48,6 +52,10 @@ pub struct Config {
     pub pipelines: Pipelines,
     /// Messages from other platforms.
     pub gateway: Gateway,
+    /// What children of this program may do.
+    #[serde(deserialize_with = "sandbox::written")]
+    #[schemars(with = "sandbox::Written")]
+    pub sandbox: Sandbox,
     /// The MCP endpoint.
     pub mcp: Mcp,
     /// Logs, the ring of recent turns, and export.
@@ -126,7 +134,7 @@ impl Config {
             None => String::new(),
         };
         let path = file.as_deref().unwrap_or(Path::new(FILE));
-        Ok(Loaded { config: Self::parse(path, &text, std::env::vars_os())?, file })
+        Ok(Loaded { config: Self::parse(path, &text, handed::variables())?, file })
     }
 
     /// Parses the text of `path` and applies `environment`, a list of variables as [`std::env::vars_os`]

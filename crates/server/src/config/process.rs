@@ -26,8 +26,10 @@ pub fn no_color() -> bool {
 /// Lets this process find what no door bound about a session, such as the chat, in its environment: for a command line that
 /// a session started, and for nothing that serves several people.
 pub fn allow_session() {
-    let found =
-        |name: &str| name.starts_with("HAVERSACK_SESSION_").then(|| std::env::var(name).ok()).flatten();
+    let found = |name: &str| {
+        let value = super::handed::variable(name).filter(|_| name.starts_with("HAVERSACK_SESSION_"))?;
+        value.into_string().ok()
+    };
     // A second command in one process finds it allowed.
     let _ = haversack::env::allow(found);
 }

@@ -13,7 +13,8 @@ use super::ConfigError;
 pub fn read(reference: &SecretRef) -> Result<Secret, String> {
     let value = match reference {
         SecretRef::Env(name) => {
-            std::env::var(name).map_err(|_| "the variable is not set, or not UTF-8".to_owned())?
+            let value = super::handed::variable(name).and_then(|value| value.into_string().ok());
+            value.ok_or_else(|| "the variable is not set, or not UTF-8".to_owned())?
         }
         SecretRef::File(path) => {
             std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))?

@@ -17,6 +17,7 @@ use tracing::Instrument;
 
 use crate::code::Code;
 use crate::config::{self, Config};
+use crate::confine;
 use crate::engine::Engine;
 use crate::problem::Fault;
 use crate::telemetry::{Journal, Kind, trace};
@@ -32,7 +33,7 @@ pub(crate) fn desk(config: &Config, store: &Store, keys: &KeyFile, journal: &Jou
     let accounts = accounts(&config.gateway)?;
     crate::tls::install();
     let client = webhook::client().build().map_err(Fault::internal)?;
-    let processes = config.gateway.commands.as_ref().map(commands).transpose()?;
+    let processes = config.gateway.commands.as_ref().map(|section| commands(section, config)).transpose()?;
     let mut options = GatewayOptions { processes, hooks: hooks(journal), ..GatewayOptions::default() };
     options.limits.text = config.limits.message_bytes;
     options.sockets = config.gateway.sockets_per_tenant;
@@ -103,7 +104,10 @@ fn account(config: &config::Account) -> Result<Account, Fault> {
     Ok(account)
 }
 
-fn commands(config: &config::Command) -> Result<ProcessOptions, Fault> {
-    let environment = Environment::new([("PATH".to_owned(), config.path.clone())], &["PATH".to_owned()])?;
-    Ok(ProcessOptions { ask: config.ask, ..ProcessOptions::new(config.folder.clone(), environment) })
+fn commands(section: &config::Command, config: &Config) -> Result<ProcessOptions, Fault> {
+    let environment = Environment::new([("PATH".to_owned(), section.path.clone())], &["PATH".to_owned()])?;
+    let mut options = ProcessOptions::new(section.folder.clone(), environment);
+    options.ask = section.ask;
+    options.confinement = confine::commands(config, &section.path)?;
+    Ok(options)
 }

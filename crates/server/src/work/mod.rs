@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use haversack_agent::Agents;
 use haversack_agent::tool::{BackgroundRunner, Tool};
+use haversack_child::Confinement;
 use haversack_gateway::ledger::Ledger;
 use haversack_jobs::carried::CREDENTIAL;
 use haversack_jobs::{Handlers, JobOptions, Jobs, NewJob, Permission, WorkerOptions};
@@ -94,11 +95,12 @@ pub(crate) struct Before {
     catalogue: Catalogue,
     seat: Seat,
     keys: KeyFile,
+    confinement: Confinement,
 }
 
 impl Before {
     /// The jobs in a store, sealed with `keys`.
-    pub(crate) fn new(config: &Config, store: &Store, keys: &KeyFile) -> Self {
+    pub(crate) fn new(config: &Config, store: &Store, keys: &KeyFile, confinement: Confinement) -> Self {
         let jobs = Jobs::new(store.clone(), keys.clone(), &manifest::JOB, JobOptions::default());
         let rules = Rules::new(config);
         Self {
@@ -107,6 +109,7 @@ impl Before {
             catalogue: Catalogue::new(config.pipelines.folder.clone()),
             seat: Seat::default(),
             keys: keys.clone(),
+            confinement,
         }
     }
 
@@ -132,7 +135,7 @@ impl Before {
     ) -> Work {
         let keys = self.keys;
         let runs = config.pipelines.runs.clone().unwrap_or_else(|| config.store.path.join("runs"));
-        let options = options(config, &runs, agents);
+        let options = options(config, &runs, agents).confinement(self.confinement);
         let pipelines = Pipelines::new(store.clone(), keys, options);
         self.seat.take(pipelines.clone(), journal.clone(), agents.clone());
         let results = Results { agents: agents.clone(), ledger: ledger.clone() };
