@@ -17,7 +17,7 @@ use crate::agent::{AgentConfig, ConfigError, SpecialistConfig};
 use crate::computing::Computing;
 use crate::crew::{self, Members};
 use crate::error::TurnError;
-use crate::history::{Book, History};
+use crate::history::{Book, History, TenantHistory};
 use crate::model::ChatModel;
 use crate::specialist::{Desk, Specialist};
 use crate::tool::dispatch::{Dispatch, caught};
@@ -229,6 +229,15 @@ impl Agents {
     #[track_caller]
     pub fn history(&self) -> Result<History, StoreError> {
         History::open(&self.shared.store)
+    }
+
+    /// The history of the whole tenant, where a door allows it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unbound`] where [`crate::history::TENANT_WIDE`] is not bound.
+    #[track_caller]
+    pub fn tenant_history(&self) -> Result<TenantHistory, StoreError> {
+        TenantHistory::open(&self.shared.store)
     }
 
     /// The configuration, with every default filled in.

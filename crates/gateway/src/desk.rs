@@ -3,10 +3,12 @@
 //! It is made before the agents, because their tools work on it, and the gateway is made over it when the agents are there.
 //! Everything in it reads its tenant from the context; the loops that serve all tenants run detached.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haversack::well_known::TenantId;
 use haversack_store::{KeyFile, Store};
 use tokio::sync::watch;
 
@@ -188,6 +190,12 @@ impl Desk {
 
     pub(crate) fn arrivals(&self) -> &Arrivals {
         &self.inner.arrivals
+    }
+
+    /// How many sockets each tenant has open.
+    #[must_use]
+    pub fn open_sockets(&self) -> BTreeMap<TenantId, usize> {
+        self.connections().counts()
     }
 
     pub(crate) fn connections(&self) -> &Connections {

@@ -7,6 +7,8 @@
 
 use haversack::well_known::SESSION_ID;
 use haversack::{AtDoor, Bindings, ContextVar, MissingContext};
+/// The person who speaks in a conversation that belongs to itself.
+pub use haversack_agent::history::SPEAKER;
 /// Whether something can be said here after the answer: the platform can be reached again.
 pub use haversack_agent::tool::CAN_DELIVER_LATER;
 
@@ -127,7 +129,7 @@ impl Facts {
 #[track_caller]
 pub fn along(bindings: Bindings) -> Bindings {
     let named = NAMED.iter().fold(bindings, |bindings, (_, variable)| bindings.keep(variable));
-    named.keep(&CAN_DELIVER_LATER).keep(&REPLY_ROUTE)
+    named.keep(&CAN_DELIVER_LATER).keep(&REPLY_ROUTE).keep(&SPEAKER)
 }
 
 /// The session as a child process sees it: each name, with its value where one is bound here. A name without a value

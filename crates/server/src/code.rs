@@ -125,6 +125,10 @@ codes! {
     ShuttingDown = "HV0222", SERVICE_UNAVAILABLE, "Shutting down";
     /// Too many bytes are under way.
     ServerBusy = "HV0223", SERVICE_UNAVAILABLE, "Server busy";
+    /// The key's role does not open this route.
+    RoleRequired = "HV0224", FORBIDDEN, "Role required";
+    /// No tenant of this name has data.
+    TenantNotFound = "HV0225", NOT_FOUND, "Tenant not found";
     /// The turn took longer than allowed.
     TurnTimedOut = "HV0230", GATEWAY_TIMEOUT, "Turn timed out";
     /// The turn was cancelled.
@@ -149,6 +153,8 @@ codes! {
     ServerUnreachable = "HV0403", INTERNAL_SERVER_ERROR, "Server unreachable";
     /// The leak check found something.
     LeakFound = "HV0404", INTERNAL_SERVER_ERROR, "Leak check failed";
+    /// What had to be shown could not be written.
+    OutputFailed = "HV0405", INTERNAL_SERVER_ERROR, "Output failed";
     /// A defect of the product.
     Internal = "HV0500", INTERNAL_SERVER_ERROR, "Internal error";
     /// No such job for this caller.

@@ -56,7 +56,9 @@ mod tenant_files;
 
 pub use backup::{BackupManifest, backup_beside, restore};
 pub use clock::now_millis;
-pub use control_db::{Audit, AuditRow, ControlDb, ControlRows, EngineRows, KeyRow, Keys};
+pub use control_db::{
+    Audit, AuditRow, ControlDb, ControlRows, EngineRows, KeyRole, KeyRow, Keys, TenantCounts,
+};
 pub use error::StoreError;
 pub use inspect::{FileReport, FolderReport, look};
 pub use key_file::{KeyFile, KeyFileError, KeyUseError};

@@ -22,6 +22,7 @@ pub(crate) const CONTROL: Schema = Schema {
         include_str!("../migrations/control/0003_pipelines.sql"),
         include_str!("../migrations/control/0004_gateway.sql"),
         include_str!("../migrations/control/0005_replaced_keys.sql"),
+        include_str!("../migrations/control/0006_roles.sql"),
     ],
 };
 
@@ -31,6 +32,7 @@ pub(crate) const TENANT: Schema = Schema {
         include_str!("../migrations/tenant/0001_first.sql"),
         include_str!("../migrations/tenant/0002_outbox.sql"),
         include_str!("../migrations/tenant/0003_journal.sql"),
+        include_str!("../migrations/tenant/0004_members.sql"),
     ],
 };
 

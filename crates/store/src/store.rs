@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use haversack::well_known::TenantId;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, tenant_file_name};
 use crate::tenant_files::TenantFiles;
 use crate::{
     ControlDb, ControlRows, FileReport, Scope, StoreError, StoreOptions, TenantDb, blocking, inspect,
@@ -156,6 +156,12 @@ impl Store {
             }
             Ok(tenants)
         }
+    }
+
+    /// Whether the tenant has a file. For the operator door, which makes none for a name that was mistyped.
+    #[must_use]
+    pub fn has(&self, tenant: &TenantId) -> bool {
+        self.shared.files.folder().join(tenant_file_name(tenant)).exists()
     }
 
     /// How many tenant files are open now.

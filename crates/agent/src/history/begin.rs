@@ -34,6 +34,7 @@ pub(super) struct Opening {
     hash: [u8; 32],
     message: String,
     history_turns: i64,
+    speaker: Option<Principal>,
 }
 
 impl Opening {
@@ -53,7 +54,14 @@ impl Opening {
             hash: Sha256::digest(request.message.as_bytes()).into(),
             message: json(&message)?,
             history_turns: i64::try_from(history_turns).unwrap_or(i64::MAX),
+            speaker: None,
         })
+    }
+
+    /// The same, spoken by a person who does not own the session.
+    pub(super) fn spoken_by(mut self, speaker: Option<Principal>) -> Self {
+        self.speaker = speaker.filter(|speaker| *speaker != self.principal);
+        self
     }
 }
 
@@ -126,6 +134,11 @@ pub(super) fn begin(tx: &Transaction<'_>, new: &Opening) -> Result<Found, StoreE
     let insert = "INSERT INTO messages (session_id, turn_id, seq, role, content, at) VALUES (?1, ?2, 0, \
         'user', ?3, ?4)";
     tx.prepare_cached(insert)?.execute(params![session, turn, new.message, now])?;
+    if let Some(speaker) = &new.speaker {
+        let insert =
+            "INSERT OR IGNORE INTO session_members (session_id, principal, since) VALUES (?1, ?2, ?3)";
+        tx.prepare_cached(insert)?.execute(params![session, speaker.as_str(), now])?;
+    }
     Ok(Found::New(past::read(tx, &new.session, new.history_turns)?))
 }
 

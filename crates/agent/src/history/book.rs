@@ -9,7 +9,7 @@ use haversack_store::{Store, TenantDb, now_millis};
 
 use super::added::{self, Added, Addition};
 use super::begin::{self, Begun, Opening};
-use super::{TurnStatus, commit};
+use super::{SPEAKER, TurnStatus, commit};
 use crate::error::TurnError;
 use crate::model::Message;
 use crate::turn::{Reply, TurnId, TurnRequest};
@@ -20,6 +20,7 @@ pub(crate) struct Book {
     db: TenantDb,
     session: SessionId,
     principal: Principal,
+    speaker: Option<Principal>,
 }
 
 /// How a turn ended that has no reply.
@@ -35,7 +36,7 @@ impl Book {
     #[track_caller]
     pub(crate) fn open(store: &Store) -> Result<Self, TurnError> {
         let (session, principal) = (SESSION_ID.get()?, PRINCIPAL.get()?);
-        Ok(Self { db: store.tenant()?, session, principal })
+        Ok(Self { db: store.tenant()?, session, principal, speaker: SPEAKER.bound() })
     }
 
     pub(crate) fn session(&self) -> &SessionId {
@@ -50,6 +51,7 @@ impl Book {
         history_turns: usize,
     ) -> Result<Begun, TurnError> {
         let opening = Opening::new(turn, &self.session, &self.principal, request, history_turns)?;
+        let opening = opening.spoken_by(self.speaker.clone());
         let begun = self.db.write("begin a turn", move |tx| begin::begin(tx, &opening)).await?;
         begun.settle()
     }

@@ -1,7 +1,8 @@
 //! The history of turns: append-only, owned by principals, read back only by their owners.
 //!
 //! [`History`] reads, closes and deletes for the tenant and the principal of the context, and adds what is no
-//! turn: notices and summaries. The crate's own book writes turns. A session of another principal looks like one
+//! turn: notices and summaries. The members of a shared conversation read it too, and change nothing. [`TenantHistory`]
+//! reads the sessions of a whole tenant, where a door allows it. The crate's own book writes turns. A session of another principal looks like one
 //! that is not there, except that its name cannot be used for a turn. The server and the command line hold
 //! histories.
 
@@ -12,6 +13,7 @@ mod close;
 mod commit;
 mod delete;
 mod notice;
+mod oversight;
 mod past;
 mod summary;
 mod view;
@@ -25,6 +27,7 @@ pub(crate) use book::{Book, Ended};
 pub use close::Learnt;
 pub use delete::Receipt;
 pub use notice::{Notice, Noticed};
+pub use oversight::{Owned, SPEAKER, TENANT_WIDE, TenantHistory, TenantWide};
 pub(crate) use past::{Aside, Past};
 pub use summary::Summary;
 pub use view::{MessageView, SessionSummary, SessionView, TurnStatus, TurnView};
@@ -49,8 +52,8 @@ impl History {
         Ok(Self { db: store.tenant()?, principal: PRINCIPAL.get()? })
     }
 
-    /// The newest sessions first, at most `limit`. With `before`, those that come after that session in this
-    /// order.
+    /// The newest sessions first, at most `limit`: the principal's own, and shared ones in which it spoke. With `before`,
+    /// those that come after that session in this order.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] at the call under another entry; else what the store says.
@@ -65,7 +68,19 @@ impl History {
         self.db.read("list sessions", move |db| view::sessions(db, &owner, limit, before.as_ref()))
     }
 
-    /// A session with its turns, oldest first; `None` when the principal has none of this name.
+    /// The owners of the shared conversations in which the principal spoke, such as `group:...`.
+    ///
+    /// # Errors
+    /// As [`History::sessions`].
+    #[track_caller]
+    pub fn shared_with(
+        &self,
+    ) -> impl Future<Output = Result<Vec<Principal>, StoreError>> + Send + 'static + use<> {
+        let member = self.principal.clone();
+        self.db.read("list shared conversations", move |db| oversight::shared_with(db, &member))
+    }
+
+    /// A session with its turns, oldest first; `None` when the principal has none of this name and spoke in none.
     ///
     /// # Errors
     /// As [`History::sessions`].

@@ -1,7 +1,7 @@
 //! Reading sessions and turns back.
 //!
-//! Every query names the principal, so that a foreign session is no row rather than a forbidden one. Only
-//! [`super::History`] calls it.
+//! Every query for a principal names it, so that a foreign session is no row rather than a forbidden one;
+//! [`super::TenantHistory`] alone asks for those of everybody.
 
 use haversack::well_known::{Principal, SessionId};
 use haversack_store::StoreError;
@@ -139,17 +139,29 @@ const TURN: &str = "SELECT t.turn_id, t.session_id, t.number, t.status, t.starte
                            (SELECT json FROM manifests f WHERE f.turn_id = t.turn_id)
                     FROM turns t";
 
+/// A session of the principal's own, or a shared one in which it spoke.
+const VISIBLE: &str = "(s.principal = ?1 OR EXISTS (SELECT 1 FROM session_members m
+                         WHERE m.principal = ?1 AND m.session_id = s.session_id))";
+
 pub(super) fn sessions(
     db: &Connection,
     owner: &Principal,
     limit: i64,
     before: Option<&SessionId>,
 ) -> Result<Vec<SessionSummary>, StoreError> {
+    // Each half walks its own index, and neither sorts more than a page of sessions that the other one has.
     let sql = format!(
-        "{SUMMARY} WHERE s.principal = ?1
-           AND (?2 IS NULL OR (s.last_active_at, s.session_id) <
-                (SELECT b.last_active_at, b.session_id FROM sessions b
-                  WHERE b.session_id = ?2 AND b.principal = ?1))
+        "WITH start AS (SELECT s.last_active_at, s.session_id FROM sessions s WHERE s.session_id = ?2 AND {VISIBLE}),
+              page (id) AS (
+                  SELECT * FROM (SELECT s.session_id FROM sessions s WHERE s.principal = ?1
+                       AND (?2 IS NULL OR (s.last_active_at, s.session_id) < (SELECT * FROM start))
+                     ORDER BY s.last_active_at DESC, s.session_id DESC LIMIT ?3)
+                  UNION ALL
+                  SELECT * FROM (SELECT s.session_id FROM session_members m JOIN sessions s ON s.session_id = m.session_id
+                     WHERE m.principal = ?1 AND s.principal <> ?1
+                       AND (?2 IS NULL OR (s.last_active_at, s.session_id) < (SELECT * FROM start))
+                     ORDER BY s.last_active_at DESC, s.session_id DESC LIMIT ?3))
+         {SUMMARY} JOIN page ON page.id = s.session_id
          ORDER BY s.last_active_at DESC, s.session_id DESC LIMIT ?3"
     );
     let mut statement = db.prepare_cached(&sql)?;
@@ -158,14 +170,38 @@ pub(super) fn sessions(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Sessions of every principal.
+pub(super) fn all_sessions(
+    db: &Connection,
+    limit: i64,
+    before: Option<&SessionId>,
+) -> Result<Vec<SessionSummary>, StoreError> {
+    let sql = format!(
+        "{SUMMARY} WHERE ?1 IS NULL OR (s.last_active_at, s.session_id) <
+                (SELECT b.last_active_at, b.session_id FROM sessions b WHERE b.session_id = ?1)
+         ORDER BY s.last_active_at DESC, s.session_id DESC LIMIT ?2"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![before.map(SessionId::as_str), limit], summary)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn session(
     db: &Connection,
     owner: &Principal,
     id: &SessionId,
 ) -> Result<Option<SessionView>, StoreError> {
-    let sql = format!("{SUMMARY} WHERE s.session_id = ?1 AND s.principal = ?2");
-    let found =
-        db.prepare_cached(&sql)?.query_row(params![id.as_str(), owner.as_str()], summary).optional()?;
+    let sql = format!("SELECT 1 FROM sessions s WHERE s.session_id = ?2 AND {VISIBLE}");
+    match db.prepare_cached(&sql)?.exists(params![owner.as_str(), id.as_str()])? {
+        true => any_session(db, id),
+        false => Ok(None),
+    }
+}
+
+/// A session, whoever owns it.
+pub(super) fn any_session(db: &Connection, id: &SessionId) -> Result<Option<SessionView>, StoreError> {
+    let sql = format!("{SUMMARY} WHERE s.session_id = ?1");
+    let found = db.prepare_cached(&sql)?.query_row([id.as_str()], summary).optional()?;
     let Some(summary) = found else { return Ok(None) };
     let sql = format!("{TURN} WHERE t.session_id = ?1 ORDER BY t.number DESC LIMIT ?2");
     let mut statement = db.prepare_cached(&sql)?;

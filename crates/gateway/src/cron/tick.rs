@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack::well_known::{Principal, RequestId, SessionId, TENANT_ID, TenantId, TraceContext};
+use haversack::MissingContext;
+use haversack::well_known::{PRINCIPAL, Principal, RequestId, SessionId, TENANT_ID, TenantId, TraceContext};
 use haversack_store::now_millis;
 use tokio::sync::oneshot;
 
@@ -15,7 +16,7 @@ use super::{CRON, Schedules, Sealed, next};
 use crate::account::Busy;
 use crate::deferred;
 use crate::message::{Chat, ChatKind, Message, Sender};
-use crate::session::Facts;
+use crate::session::{Facts, SPEAKER};
 use crate::turn::{Identity, Runner, Scheduled, Work};
 use crate::{GatewayError, door};
 
@@ -45,10 +46,13 @@ impl Schedules {
         let Due { id, tenant, expression, next_at, fence, sealed } = due;
         let engine = self.store.control().engine();
         let opened = self.sealer.open::<Sealed>(&sealed, &tenant, &id).and_then(|(snapshot, what)| {
-            let owner = deferred::enter(&snapshot)?.run(|| TENANT_ID.get())?;
-            Ok((snapshot, what, owner))
+            // A schedule made in a group belongs to the group; who asked for it is a person.
+            let asker = || SPEAKER.bound().map_or_else(|| PRINCIPAL.get(), Ok);
+            let made =
+                deferred::enter(&snapshot)?.run(|| Ok::<_, MissingContext>((TENANT_ID.get()?, asker()?)))?;
+            Ok((snapshot, what, made))
         });
-        let (snapshot, what, owner) = match opened {
+        let (snapshot, what, (owner, asker)) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(
@@ -61,7 +65,7 @@ impl Schedules {
         };
         let (answered, mut answer) = oneshot::channel();
         let work = Work {
-            identity: Arc::new(identity(owner, &id, next_at, &what, self.hooks.begin())?),
+            identity: Arc::new(identity((owner, asker), &id, next_at, &what, self.hooks.begin())?),
             message: message(&id, next_at, what.prompt.clone()),
             busy: Busy::Queue,
             door: &door::CRON,
@@ -89,9 +93,10 @@ impl Schedules {
     }
 }
 
-/// A schedule runs as itself: nobody's name, nobody's session, and no sender.
+/// A schedule runs as itself: nobody's name, nobody's session, and no sender. Its maker may read
+/// its session.
 fn identity(
-    tenant: TenantId,
+    (tenant, asker): (TenantId, Principal),
     id: &str,
     at: i64,
     what: &Sealed,
@@ -108,6 +113,7 @@ fn identity(
     };
     Ok(Identity {
         tenant,
+        speaker: Some(asker),
         principal: Principal::new(format!("cron:{id}")).map_err(malformed)?,
         session: SessionId::new(key).map_err(malformed)?,
         facts,

@@ -14,7 +14,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haversack::well_known::TenantId;
+use haversack::well_known::{PRINCIPAL, Principal, TenantId};
+use haversack_agent::history::TENANT_WIDE;
 use haversack_store::sqlite::Transaction;
 use haversack_store::{KeyFile, Store, StoreError, now_millis};
 use serde::{Deserialize, Serialize};
@@ -160,14 +161,52 @@ impl Ledger {
         &self,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, GatewayError>> + Send + 'static + use<> {
-        let asked =
-            haversack::well_known::PRINCIPAL.get().map_err(GatewayError::from).and_then(|principal| {
-                let rows = self.store.rows()?;
-                Ok(rows.read("list deliveries", move |conn, scope| {
-                    rows::list(conn, scope.tenant().as_str(), principal.as_str(), limit)
-                }))
-            });
+        self.list_with(Vec::new(), limit)
+    }
+
+    /// As [`list`](Self::list), with those of `shared`: the owners of conversations that the principal is a member of, as
+    /// [`haversack_agent::history::History::shared_with`] names them.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    #[track_caller]
+    pub fn list_with(
+        &self,
+        mut shared: Vec<Principal>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, GatewayError>> + Send + 'static + use<> {
+        let asked = PRINCIPAL.get().map_err(GatewayError::from).and_then(|principal| {
+            shared.push(principal);
+            self.listed(Some(shared), limit)
+        });
         async move { Ok(asked?.await?) }
+    }
+
+    /// The last deliveries of everybody in the current tenant, newest first. Their words are not part of it.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unbound`] where [`haversack_agent::history::TENANT_WIDE`] is not bound; the store's errors.
+    #[track_caller]
+    pub fn list_all(
+        &self,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, GatewayError>> + Send + 'static + use<> {
+        let allowed = TENANT_WIDE.get().map_err(GatewayError::from);
+        let asked = allowed.and_then(|_| self.listed(None, limit));
+        async move { Ok(asked?.await?) }
+    }
+
+    #[track_caller]
+    fn listed(
+        &self,
+        principals: Option<Vec<Principal>>,
+        limit: usize,
+    ) -> Result<impl Future<Output = Result<Vec<Delivery>, StoreError>> + Send + 'static + use<>, GatewayError>
+    {
+        let rows = self.store.rows()?;
+        Ok(rows.read("list deliveries", move |conn, scope| {
+            rows::list(conn, scope.tenant().as_str(), principals.as_deref(), limit)
+        }))
     }
 
     /// Somebody is there again: what waits for this place is due now.

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
-use haversack::well_known::TenantId;
+use haversack::well_known::{Principal, TenantId};
 use haversack_store::sqlite::{
     Connection, Error, FromSql, FromSqlError, FromSqlResult, Transaction, ValueRef, params,
 };
 use haversack_store::{StoreError, now_millis};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::LedgerOptions;
 
@@ -364,27 +365,31 @@ pub(super) fn withdraw(tx: &Transaction<'_>, tenant: &str, id: &str) -> Result<b
     Ok(changed > 0)
 }
 
+/// The newest deliveries of some principals of a tenant; of all of them without.
 pub(super) fn list(
     conn: &Connection,
     tenant: &str,
-    principal: &str,
+    principals: Option<&[Principal]>,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT id, state, attempts, created_at, ended_at, reason FROM gateway_deliveries
-         WHERE tenant = ?1 AND principal = ?2 ORDER BY number DESC LIMIT ?3",
+         WHERE tenant = ?1 AND (?2 IS NULL OR principal IN (SELECT value FROM json_each(?2)))
+         ORDER BY number DESC LIMIT ?3",
     )?;
-    let rows =
-        statement.query_map(params![tenant, principal, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            Ok(Delivery {
-                id: row.get(0)?,
-                state: row.get(1)?,
-                attempts: row.get(2)?,
-                created_at: row.get(3)?,
-                ended_at: row.get(4)?,
-                reason: row.get(5)?,
-            })
-        })?;
+    let principals =
+        principals.map(|those| Value::from_iter(those.iter().map(Principal::as_str)).to_string());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![tenant, principals, limit], |row| {
+        Ok(Delivery {
+            id: row.get(0)?,
+            state: row.get(1)?,
+            attempts: row.get(2)?,
+            created_at: row.get(3)?,
+            ended_at: row.get(4)?,
+            reason: row.get(5)?,
+        })
+    })?;
     Ok(rows.collect::<Result<_, Error>>()?)
 }
 

@@ -13,7 +13,7 @@ use crate::account::Account;
 use crate::cron::{ORIGIN, SCHEDULE_ID};
 use crate::message::Message;
 use crate::policy::Place;
-use crate::session::{Facts, REPLY_ROUTE};
+use crate::session::{Facts, REPLY_ROUTE, SPEAKER};
 use crate::{GatewayError, ReplyRoute, SessionKey};
 
 /// One identity.
@@ -21,6 +21,8 @@ use crate::{GatewayError, ReplyRoute, SessionKey};
 pub(crate) struct Identity {
     pub(crate) tenant: TenantId,
     pub(crate) principal: Principal,
+    /// Who speaks, where the conversation belongs to itself: a member, who may read it.
+    pub(crate) speaker: Option<Principal>,
     pub(crate) session: SessionId,
     pub(crate) facts: Facts,
     pub(crate) route: ReplyRoute,
@@ -51,9 +53,9 @@ impl Identity {
         let place = Place::of(&account.platform, message);
         let key = account.sessions.key(&place);
         // A conversation that several people share belongs to none of them.
-        let principal = match account.sessions.shares(&place) {
-            true => shared(&key)?,
-            false => sender,
+        let (principal, speaker) = match account.sessions.shares(&place) {
+            true => (shared(&key)?, Some(sender)),
+            false => (sender, None),
         };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let facts = Facts {
@@ -80,6 +82,7 @@ impl Identity {
         Ok(Self {
             tenant: account.tenant.clone(),
             principal,
+            speaker,
             session,
             facts,
             route,
@@ -95,6 +98,7 @@ impl Identity {
         Ok(Self {
             tenant: TENANT_ID.get()?,
             principal: PRINCIPAL.get()?,
+            speaker: SPEAKER.bound(),
             session: SESSION_ID.get()?,
             facts: Facts::here()?,
             route: REPLY_ROUTE.get()?,
@@ -110,6 +114,7 @@ impl Identity {
         let bindings = bindings
             .bind(&TENANT_ID, self.tenant.clone())
             .bind(&PRINCIPAL, self.principal.clone())
+            .bind_some(&SPEAKER, self.speaker.clone())
             .bind(&SESSION_ID, self.session.clone())
             .bind_some(&TRACE_CONTEXT, self.trace.clone())
             .bind_some(&REQUEST_ID, self.request.clone());

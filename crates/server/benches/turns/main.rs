@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use haversack_server::Server;
+use haversack_server::auth::KeyRole;
 use haversack_server::auth::admin::{self, Grant};
 use haversack_server::config::{Config, LogFormat};
 use haversack_server::server::Options;
@@ -45,6 +46,7 @@ async fn run(span: Duration) -> anyhow::Result<()> {
             principal: "bench".to_owned(),
             label: String::new(),
             expires_at: None,
+            role: KeyRole::Member,
         };
         keys.push(admin::issue(server.engine().store().control(), grant, "bench").await?.key.reveal());
     }

@@ -2,7 +2,7 @@
 //! with who did it. The command line calls it, beside a running server or without one; there is no HTTP route
 //! to it.
 
-use haversack_store::{AuditRow, ControlDb, KeyRow, now_millis};
+use haversack_store::{AuditRow, ControlDb, KeyRole, KeyRow, now_millis};
 use jiff::Timestamp;
 
 use super::key::NewKey;
@@ -13,7 +13,7 @@ use crate::problem::Fault;
 /// What a new key is for.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// The tenant that the key opens.
+    /// The tenant that the key opens; empty for an operator's key, which opens none.
     pub tenant: String,
     /// The principal that its requests act as.
     pub principal: String,
@@ -21,6 +21,8 @@ pub struct Grant {
     pub label: String,
     /// When it stops working; `None` never.
     pub expires_at: Option<Timestamp>,
+    /// What it may do.
+    pub role: KeyRole,
 }
 
 /// A key that was just made.
@@ -35,12 +37,22 @@ pub struct Issued {
 /// Issues a key. `actor` is who does it, for the audit.
 ///
 /// # Errors
-/// [`Code::TenantName`] for a name outside the rules; the store's faults.
+/// [`Code::TenantName`] for a name outside the rules, for a missing tenant, and for one beside [`KeyRole::Operator`]; the
+/// store's faults.
 pub async fn issue(control: &ControlDb, grant: Grant, actor: &str) -> Result<Issued, Fault> {
     let issued = make(grant, false)?;
     control.keys().insert(issued.row.clone()).await?;
     audit(control, actor, "key.issue", &issued.row).await?;
     Ok(issued)
+}
+
+/// Takes a new key back that could not be shown: it was never known to anybody.
+///
+/// # Errors
+/// The store's faults; the key is live then.
+pub async fn take_back(control: &ControlDb, issued: &Issued, actor: &str) -> Result<(), Fault> {
+    control.keys().revoke(&issued.row.id).await?;
+    audit(control, actor, "key.take-back", &issued.row).await
 }
 
 /// All keys, revoked ones included, oldest first.
@@ -64,7 +76,7 @@ pub async fn revoke(control: &ControlDb, id: &str, actor: &str) -> Result<KeyRow
     find(control, id).await
 }
 
-/// Issues a new key for the same tenant, principal and label, and ends the old one, both or neither: at once,
+/// Issues a new key for the same tenant, principal, role and label, and ends the old one, both or neither: at once,
 /// or at `overlap_until`, so that callers have time to change over. What was asked for with the old key goes on under the
 /// new one.
 ///
@@ -86,6 +98,7 @@ pub async fn rotate(
         principal: old.principal,
         label: old.label,
         expires_at: old.expires_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
+        role: old.role,
     };
     let issued = make(grant, old.demo)?;
     let until = overlap_until.map(Timestamp::as_millisecond);
@@ -99,8 +112,8 @@ pub async fn rotate(
     Ok(issued)
 }
 
-/// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Only
-/// hashes are stored, so a key that is to be printed at each start is a new key at each start.
+/// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Each is
+/// a tenant admin, so that every route of a tenant can be tried. Only hashes are stored, so a key that is to be printed at each start is a new key at each start.
 ///
 /// # Errors
 /// The store's faults.
@@ -114,6 +127,7 @@ pub async fn renew_demo(control: &ControlDb, people: &[(&str, &str)]) -> Result<
             principal: (*principal).to_owned(),
             label: "demo".to_owned(),
             expires_at: None,
+            role: KeyRole::TenantAdmin,
         };
         let issued = make(grant, true)?;
         // The same person has another key after each start, and what they asked for before goes on.
@@ -147,7 +161,18 @@ async fn find(control: &ControlDb, id: &str) -> Result<KeyRow, Fault> {
 }
 
 fn make(grant: Grant, demo: bool) -> Result<Issued, Fault> {
-    check_name("tenant", &grant.tenant)?;
+    match (grant.role, grant.tenant.is_empty()) {
+        (KeyRole::Operator, true) => {}
+        (KeyRole::Operator, false) => {
+            let detail = "A key of an operator belongs to the installation; leave the tenant out.";
+            return Err(Fault::new(Code::TenantName, detail));
+        }
+        (KeyRole::Member | KeyRole::TenantAdmin, true) => {
+            let detail = "A key with this role opens one tenant; name it with `--tenant`.";
+            return Err(Fault::new(Code::TenantName, detail));
+        }
+        (KeyRole::Member | KeyRole::TenantAdmin, false) => check_name("tenant", &grant.tenant)?,
+    }
     check_name("principal", &grant.principal)?;
     let key = NewKey::generate()?;
     let row = KeyRow {
@@ -161,6 +186,7 @@ fn make(grant: Grant, demo: bool) -> Result<Issued, Fault> {
         expires_at: grant.expires_at.map(Timestamp::as_millisecond),
         revoked_at: None,
         replaced_by: None,
+        role: grant.role,
     };
     Ok(Issued { row, key })
 }
@@ -169,8 +195,9 @@ async fn audit(control: &ControlDb, actor: &str, action: &str, row: &KeyRow) -> 
     let row = AuditRow {
         actor: actor.to_owned(),
         action: action.to_owned(),
-        tenant: Some(row.tenant.clone()),
+        tenant: Some(row.tenant.clone()).filter(|tenant| !tenant.is_empty()),
         subject: Some(row.id.clone()),
+        note: Some(format!("role {}", row.role)),
         at: now_millis(),
     };
     Ok(control.audit().append(row).await?)

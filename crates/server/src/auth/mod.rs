@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod key;
 pub mod name;
+mod roles;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use haversack::well_known::{Principal, TenantId};
 use haversack_jobs::{Credential, Permission};
+pub use haversack_store::KeyRole;
 use haversack_store::{KeyRow, Store, now_millis};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -33,6 +35,18 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The principal of the key.
     pub principal: Principal,
+    /// What the key may do in its tenant. It is looked at where a request begins and is no part of the context: work that a
+    /// request starts has the rights of its principal and no others.
+    pub role: KeyRole,
+}
+
+/// Who an operator's request comes from. It has no tenant, so nothing that is a tenant's can be opened with it.
+#[derive(Debug, Clone)]
+pub struct OperatorKey {
+    /// The id of the key, which is public.
+    pub key: String,
+    /// The name that the key was issued for, for the audit.
+    pub name: String,
 }
 
 /// The keys of this server. Cheap to clone.
@@ -78,8 +92,32 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Code::KeyMissing`] without a well-formed key; [`Code::KeyUnknown`] for an unknown id and for a wrong
-    /// secret, with the same work and the same words; [`Code::KeyRevoked`] only for who knows the secret.
+    /// secret, with the same work and the same words; [`Code::KeyRevoked`] only for who knows the secret;
+    /// [`Code::RoleRequired`] for an operator's key, which opens no tenant.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
+        let row = self.known(headers).await?;
+        if row.role == KeyRole::Operator {
+            return Err(roles::refused(KeyRole::Member));
+        }
+        let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
+        let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
+        Ok(Caller { key: row.id, tenant, principal, role: row.role })
+    }
+
+    /// Authenticates a request of an operator by its headers.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate), with [`Code::RoleRequired`] for every other key.
+    pub async fn operator(&self, headers: &HeaderMap) -> Result<OperatorKey, Fault> {
+        let row = self.known(headers).await?;
+        match row.role {
+            KeyRole::Operator => Ok(OperatorKey { key: row.id, name: row.principal }),
+            KeyRole::Member | KeyRole::TenantAdmin => Err(roles::refused(KeyRole::Operator)),
+        }
+    }
+
+    /// The live key of a request.
+    async fn known(&self, headers: &HeaderMap) -> Result<KeyRow, Fault> {
         let presented = presented(headers)?;
         let rows = self.rows().await?;
         let row = rows.get(presented.id());
@@ -92,9 +130,7 @@ impl Keyring {
                 "The API key was revoked or has expired. Ask whoever runs this server for a new one.";
             return Err(Fault::new(Code::KeyRevoked, detail));
         }
-        let tenant = TenantId::new(row.tenant.as_str()).map_err(Fault::internal)?;
-        let principal = Principal::new(row.principal.as_str()).map_err(Fault::internal)?;
-        Ok(Caller { key: row.id.clone(), tenant, principal })
+        Ok(row.clone())
     }
 
     /// Whether the key of a caller who was let in still stands: for what is open for longer than a request. When that cannot

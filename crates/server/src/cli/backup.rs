@@ -89,6 +89,7 @@ async fn audit(control: &ControlDb, dest: &Path) -> Result<(), Fault> {
         action: "backup".to_owned(),
         tenant: None,
         subject: Some(dest.display().to_string()),
+        note: None,
         at: now_millis(),
     };
     Ok(control.audit().append(row).await?)

@@ -72,6 +72,7 @@ impl InProcess {
             action: action.to_owned(),
             tenant: Some(who.tenant.clone()),
             subject: Some(who.principal.clone()),
+            note: None,
             at: now_millis(),
         };
         engine.store().control().audit().append(row).await.map_err(Fault::from)?;

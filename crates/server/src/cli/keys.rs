@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use haversack_store::{ControlDb, KeyRow, StoreOptions};
+use haversack_store::{ControlDb, KeyRole, KeyRow, StoreOptions};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -28,13 +28,18 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Make a key. It is shown once.
+    #[command(visible_alias = "create")]
     Issue {
-        /// The tenant that the key opens.
+        /// The tenant that the key opens. A key of an operator opens none; the other roles need it.
         #[arg(long)]
-        tenant: String,
+        tenant: Option<String>,
         /// Who its requests act as.
         #[arg(long)]
         principal: String,
+        /// What it may do: `member` works as its principal; `tenant-admin` also lists, reads and deletes the sessions of its
+        /// tenant; `operator` sees counts of the installation and opens no tenant.
+        #[arg(long, default_value = "member", value_parser = ["member", "tenant-admin", "operator"])]
+        role: String,
         /// A note for lists.
         #[arg(long, default_value = "")]
         label: String,
@@ -69,6 +74,7 @@ struct Shown {
     id: String,
     tenant: String,
     principal: String,
+    role: &'static str,
     label: String,
     state: &'static str,
     demo: bool,
@@ -112,10 +118,12 @@ pub async fn control(data: &Path) -> Result<ControlDb, Fault> {
 async fn act(action: Action, control: &ControlDb, out: &Output) -> Result<(), Fault> {
     let actor = format!("cli:{}", process::user());
     match action {
-        Action::Issue { tenant, principal, label, expires } => {
+        Action::Issue { tenant, principal, role, label, expires } => {
             let expires_at = expires.map(after).transpose()?;
-            let grant = Grant { tenant, principal, label, expires_at };
-            made(&admin::issue(control, grant, &actor).await?, out);
+            let role = KeyRole::named(&role)
+                .ok_or_else(|| Fault::new(Code::FieldInvalid, "No role has this name."))?;
+            let grant = Grant { tenant: tenant.unwrap_or_default(), principal, label, expires_at, role };
+            hand_over(control, &admin::issue(control, grant, &actor).await?, &actor, out).await?;
         }
         Action::Ls { tenant } => {
             let mut keys = admin::list(control).await?;
@@ -129,7 +137,8 @@ async fn act(action: Action, control: &ControlDb, out: &Output) -> Result<(), Fa
         }
         Action::Rotate { id, overlap } => {
             let until = overlap.map(after).transpose()?;
-            made(&admin::rotate(control, &id, until, &actor).await?, out);
+            let issued = admin::rotate(control, &id, until, &actor).await?;
+            hand_over(control, &issued, &actor, out).await?;
             match until {
                 Some(until) => out.note(&format!("The old key {id} works until {until}.")),
                 None => out.note(&format!("The old key {id} is revoked.")),
@@ -139,14 +148,26 @@ async fn act(action: Action, control: &ControlDb, out: &Output) -> Result<(), Fa
     Ok(())
 }
 
-fn made(issued: &Issued, out: &Output) {
+/// Shows a new key. One that could not be written is taken back, because nobody could use or revoke what nobody saw.
+async fn hand_over(control: &ControlDb, issued: &Issued, actor: &str, out: &Output) -> Result<(), Fault> {
     let shown = Shown::of(&issued.row, Some(issued.key.reveal()));
-    out.value(&shown);
-    out.line(shown.key.as_deref().unwrap_or_default());
+    if let Err(error) = out.hand_over(&shown, shown.key.as_deref().unwrap_or_default()) {
+        admin::take_back(control, issued, actor).await?;
+        let detail = format!(
+            "The key could not be written to standard output, so {} was revoked; issue another one.",
+            issued.row.id
+        );
+        return Err(Fault::caused(Code::OutputFailed, detail, error));
+    }
+    let of = match issued.row.role {
+        KeyRole::Operator => "the installation",
+        KeyRole::Member | KeyRole::TenantAdmin => &issued.row.tenant,
+    };
     out.note(&format!(
-        "for {} of {}; this is the only time that the key is shown",
-        issued.row.principal, issued.row.tenant
+        "for {} of {of}, as {}; this is the only time that the key is shown",
+        issued.row.principal, issued.row.role
     ));
+    Ok(())
 }
 
 fn list(keys: &[KeyRow], out: &Output) {
@@ -164,8 +185,9 @@ fn list(keys: &[KeyRow], out: &Output) {
             let ends = shown.revoked_at.or(shown.expires_at).unwrap_or_else(|| "-".to_owned());
             vec![
                 shown.id,
-                shown.tenant,
+                if shown.tenant.is_empty() { "-".to_owned() } else { shown.tenant },
                 shown.principal,
+                shown.role.to_owned(),
                 shown.state.to_owned(),
                 shown.created_at,
                 ends,
@@ -173,7 +195,7 @@ fn list(keys: &[KeyRow], out: &Output) {
             ]
         })
         .collect();
-    out.table(&["ID", "TENANT", "PRINCIPAL", "STATE", "CREATED", "ENDS", "LABEL"], &rows);
+    out.table(&["ID", "TENANT", "PRINCIPAL", "ROLE", "STATE", "CREATED", "ENDS", "LABEL"], &rows);
 }
 
 impl Shown {
@@ -189,6 +211,7 @@ impl Shown {
             id: row.id.clone(),
             tenant: row.tenant.to_string(),
             principal: row.principal.to_string(),
+            role: row.role.as_str(),
             label: row.label.clone(),
             state,
             demo: row.demo,

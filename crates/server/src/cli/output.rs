@@ -65,6 +65,19 @@ impl Output {
         }
     }
 
+    /// Something that is shown once and must arrive: one JSON value with `--json`, otherwise one line.
+    ///
+    /// # Errors
+    /// What writing or flushing standard output says. Part of it may have been written.
+    pub fn hand_over<T: Serialize>(&self, value: &T, line: &str) -> std::io::Result<()> {
+        let mut stdout = std::io::stdout();
+        match self.json {
+            true => writeln!(stdout, "{}", serde_json::to_string(value)?)?,
+            false => writeln!(stdout, "{line}")?,
+        }
+        stdout.flush()
+    }
+
     /// Rows with aligned columns under their titles; silent with `--json`.
     pub fn table(&self, titles: &[&str], rows: &[Vec<String>]) {
         let width = |column: usize| {

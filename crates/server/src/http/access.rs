@@ -1,4 +1,4 @@
-//! The way in: the key, the tenant's rate limit, then the door. Authentication leaves a [`Caller`] in the
+//! The way in: the key and its role, the tenant's rate limit, then the door. Authentication leaves a [`Caller`] in the
 //! request, and the door binds tenant, principal and the id of the key from it; no other header, path or body has a say in who is
 //! asking. The headers that jobs may take along are bound as facts.
 
@@ -12,7 +12,7 @@ use haversack_jobs::carried::{CREDENTIAL, Credential, HEADERS};
 
 use super::App;
 use super::room::Place;
-use crate::auth::Caller;
+use crate::auth::{Caller, KeyRole};
 use crate::boundary::HTTP;
 use crate::code::Code;
 use crate::problem::Fault;
@@ -38,6 +38,27 @@ pub(super) async fn authenticate(
     let headers = Headers::allowed(&named, sent);
     request.extensions_mut().insert(headers);
     request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// Lets a request pass whose key has the role `tenant-admin`. Behind [`authenticate`].
+pub(super) async fn admin(request: Request, next: Next) -> Result<Response, Fault> {
+    let caller = request.extensions().get::<Caller>();
+    caller.ok_or_else(|| Fault::internal("no caller was authenticated"))?.demand(KeyRole::TenantAdmin)?;
+    Ok(next.run(request).await)
+}
+
+/// Lets a request pass whose key has the role `operator`. It has no tenant and enters no context.
+pub(super) async fn operator(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Fault> {
+    let key = app.keyring.operator(request.headers()).await?;
+    if let Some(place) = request.extensions().get::<Place>() {
+        place.is_known();
+    }
+    request.extensions_mut().insert(key);
     Ok(next.run(request).await)
 }
 

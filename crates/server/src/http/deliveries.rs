@@ -1,5 +1,5 @@
-//! Deliveries: what was to be said to the caller on other platforms, and what became of it. The ledger reads tenant and
-//! principal from the context, and gives no words back.
+//! Deliveries: what was to be said to the caller on other platforms, and in shared conversations in which the caller spoke,
+//! and what became of it. The ledger reads tenant and principal from the context, and gives no words back.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -61,8 +61,8 @@ pub(super) struct DeliveryList {
     deliveries: Vec<DeliveryView>,
 }
 
-/// List what was to be said to you on other platforms, the newest first. The words are not in it.
-#[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", security(("api_key" = [])),
+/// List what was to be said to you, and in conversations in which you spoke, on other platforms, the newest first. The words are not in it.
+#[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", security(("api_key" = ["member"])),
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "How many; 50 when absent.")),
     responses(
         Refused,
@@ -73,9 +73,21 @@ pub(super) async fn list(
     State(app): State<App>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<List>, Fault> {
+    let limit = limit(asked)?;
+    let shared = app.engine.agents().history()?.shared_with().await?;
+    Ok(Json(List::of(app.engine.desk().ledger().list_with(shared, limit).await?)))
+}
+
+impl List {
+    pub(super) fn of(deliveries: Vec<Delivery>) -> Self {
+        Self { deliveries }
+    }
+}
+
+/// How many deliveries are asked for.
+pub(super) fn limit(asked: Result<Query<Asked>, QueryRejection>) -> Result<usize, Fault> {
     let limit = asked.ok().map(|Query(asked)| asked.limit.unwrap_or(SOME));
-    let limit = limit
+    limit
         .filter(|limit| (1..=MOST).contains(limit))
-        .ok_or_else(|| Fault::new(Code::FieldInvalid, "`limit` is a number from 1 to 500."))?;
-    Ok(Json(List { deliveries: app.engine.desk().ledger().list(limit).await? }))
+        .ok_or_else(|| Fault::new(Code::FieldInvalid, "`limit` is a number from 1 to 500."))
 }

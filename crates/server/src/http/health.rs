@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use super::App;
+use super::schema::Refused;
 use crate::code::Code;
 use crate::problem::{Fault, Problem};
 
@@ -67,9 +68,22 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Resul
             return Err(Fault::new(Code::KeyUnknown, "This is not the token of the metrics."));
         }
     }
+    Ok(rendered(&app))
+}
+
+fn rendered(app: &App) -> Response {
     let metrics = app.engine.telemetry().metrics();
     metrics.open_tenants(app.engine.store().open_tenants());
-    Ok(([(CONTENT_TYPE, crate::telemetry::metrics::CONTENT_TYPE)], metrics.render()).into_response())
+    ([(CONTENT_TYPE, crate::telemetry::metrics::CONTENT_TYPE)], metrics.render()).into_response()
+}
+
+/// As `/metrics`, for an operator's key, also where the metrics have a listener or a token of their own.
+#[utoipa::path(get, path = "/v1/operator/metrics", tag = "operator", security(("api_key" = ["operator"])), responses(
+    Refused,
+    (status = 200, description = "OpenMetrics.", body = String, content_type = "application/openmetrics-text"),
+))]
+pub(super) async fn metrics_of_operator(State(app): State<App>) -> Response {
+    rendered(&app)
 }
 
 /// The help page of an error code: what happened, why, what to do.

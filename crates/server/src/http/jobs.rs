@@ -96,7 +96,7 @@ pub(super) struct Asked {
 /// The answer comes when the job is stored; `Location` says where to ask. While a job of yours is live under an
 /// idempotency key, the same key gives that job and starts no second one. A job in a session also brings its result into
 /// the session, once.
-#[utoipa::path(post, path = "/v1/jobs", tag = "jobs", security(("api_key" = [])),
+#[utoipa::path(post, path = "/v1/jobs", tag = "jobs", security(("api_key" = ["member"])),
     params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "Names this request.")),
     request_body = JobRequest,
     responses(
@@ -143,7 +143,7 @@ fn location(job: &JobId) -> Result<HeaderValue, Fault> {
 }
 
 /// List your jobs, the newest first. Results are not in it.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", security(("api_key" = ["member"])),
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Jobs of a page; 50 when absent."),
         ("cursor" = Option<String>, Query, pattern = "^-?[0-9]{1,19}[.]job_[0-9a-f]{32}$", description = "The `next` of the page that came first."),
@@ -169,7 +169,7 @@ pub(super) async fn list(
 }
 
 /// Look at a job: where it stands, how far it is, and its result or its problem when it is over.
-#[utoipa::path(get, path = "/v1/jobs/{job}", tag = "jobs", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/jobs/{job}", tag = "jobs", security(("api_key" = ["member"])),
     params(("job" = String, Path, description = "The job's id.")),
     responses(
         Refused,
@@ -185,7 +185,7 @@ pub(super) async fn show(State(app): State<App>, JobPath(job): JobPath) -> Resul
 ///
 /// Each event is `changed`, the last one `ended`; its data is what `GET /v1/jobs/{job}` answers. A slow listener misses
 /// pictures in between and never the last one.
-#[utoipa::path(get, path = "/v1/jobs/{job}/events", tag = "jobs", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/jobs/{job}/events", tag = "jobs", security(("api_key" = ["member"])),
     params(
         ("job" = String, Path, description = "The job's id."),
         ("Last-Event-ID" = Option<String>, Header, pattern = "^.+[.][0-9]{1,19}$", description = "The last event that was seen."),
@@ -233,7 +233,7 @@ async fn next_picture(
 
 /// Call a job off: at once when no worker has it, otherwise as soon as its worker follows. A job that is over stays as
 /// it is.
-#[utoipa::path(delete, path = "/v1/jobs/{job}", tag = "jobs", security(("api_key" = [])),
+#[utoipa::path(delete, path = "/v1/jobs/{job}", tag = "jobs", security(("api_key" = ["member"])),
     params(("job" = String, Path, description = "The job's id.")),
     responses(
         Refused,
@@ -248,7 +248,7 @@ pub(super) async fn cancel(State(app): State<App>, JobPath(id): JobPath) -> Resu
 }
 
 /// Queue a job once more that failed, was put into quarantine or is parked, under the context that it was posted in.
-#[utoipa::path(post, path = "/v1/jobs/{job}/redrive", tag = "jobs", security(("api_key" = [])),
+#[utoipa::path(post, path = "/v1/jobs/{job}/redrive", tag = "jobs", security(("api_key" = ["member"])),
     params(("job" = String, Path, description = "The job's id.")),
     responses(
         Refused,

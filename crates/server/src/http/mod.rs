@@ -3,6 +3,7 @@
 //! then a handler runs, and it reads who is asking from the context. [`crate::Server`] serves the router.
 
 mod access;
+mod audit;
 mod deliveries;
 mod gateway;
 mod health;
@@ -14,6 +15,7 @@ mod mcp;
 mod metered;
 mod openapi;
 mod outermost;
+mod oversight;
 mod pipelines;
 mod prefer;
 mod room;
@@ -21,6 +23,7 @@ mod router;
 mod schema;
 mod sessions;
 mod sse;
+mod status;
 mod streams;
 mod traces;
 mod turns;
@@ -36,6 +39,7 @@ pub(crate) use router::{metrics_router, router};
 pub(crate) use wire::plain_id;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use haversack_agent::agent::Secret;
 use haversack_gateway::Rate;
@@ -69,6 +73,7 @@ pub(crate) struct Parts {
     metrics_apart: bool,
     /// What they demand.
     metrics_token: Option<Secret>,
+    started: Instant,
 }
 
 impl App {
@@ -99,6 +104,7 @@ impl App {
             trusted,
             metrics_apart,
             metrics_token,
+            started: Instant::now(),
         })))
     }
 

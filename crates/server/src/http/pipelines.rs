@@ -52,7 +52,7 @@ pub(super) struct Part {
 }
 
 /// List the pipelines of this installation.
-#[utoipa::path(get, path = "/v1/pipelines", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/pipelines", tag = "pipelines", security(("api_key" = ["member"])),
     responses(
         Refused,
         (status = 200, description = "The pipelines.", body = PipelineList),
@@ -77,7 +77,7 @@ pub(super) async fn list(State(app): State<App>) -> Result<Json<PipelineList>, F
 ///
 /// A second start under the same key gives the first run, whatever it brings. When nobody is at work on that run, and it has
 /// not ended, a worker takes it up again.
-#[utoipa::path(post, path = "/v1/pipelines/{name}/runs", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(post, path = "/v1/pipelines/{name}/runs", tag = "pipelines", security(("api_key" = ["member"])),
     params(("name" = String, Path, description = "The pipeline's name.")),
     request_body = RunRequest,
     responses(
@@ -112,7 +112,7 @@ pub(super) async fn start(
 }
 
 /// List your runs, the newest first: where each stands, without what it was given and gave, which the run itself has.
-#[utoipa::path(get, path = "/v1/runs", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/runs", tag = "pipelines", security(("api_key" = ["member"])),
     params(
         ("status" = Option<String>, Query, description = "Only those that are `pending`, `running`, `succeeded`, \
             `failed` or `cancelled`."),
@@ -133,7 +133,7 @@ pub(super) async fn runs(
 }
 
 /// Look at a run.
-#[utoipa::path(get, path = "/v1/runs/{run}", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/runs/{run}", tag = "pipelines", security(("api_key" = ["member"])),
     params(("run" = String, Path, description = "The run's name.")),
     responses(
         Refused,
@@ -150,7 +150,7 @@ pub(super) async fn show(State(app): State<App>, RunPath(run): RunPath) -> Resul
 /// one begins.
 ///
 /// A broken stream goes on behind `Last-Event-ID`.
-#[utoipa::path(get, path = "/v1/runs/{run}/log", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/runs/{run}/log", tag = "pipelines", security(("api_key" = ["member"])),
     params(
         ("run" = String, Path, description = "The run's name."),
         ("after" = Option<u64>, Query, maximum = 9_223_372_036_854_775_807_i64, description = "Only events of a greater number."),
@@ -199,7 +199,7 @@ pub(super) async fn log(
 }
 
 /// Try a run again that failed or was cancelled: what succeeded is kept, what failed has all its attempts again.
-#[utoipa::path(post, path = "/v1/runs/{run}/retry", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(post, path = "/v1/runs/{run}/retry", tag = "pipelines", security(("api_key" = ["member"])),
     params(("run" = String, Path, description = "The run's name.")),
     responses(
         Refused,
@@ -214,7 +214,7 @@ pub(super) async fn retry(State(app): State<App>, RunPath(run): RunPath) -> Resu
 }
 
 /// Cancel a run: its children are killed. It does not wait for the end.
-#[utoipa::path(delete, path = "/v1/runs/{run}", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(delete, path = "/v1/runs/{run}", tag = "pipelines", security(("api_key" = ["member"])),
     params(("run" = String, Path, description = "The run's name.")),
     responses(
         Refused,

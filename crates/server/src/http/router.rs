@@ -1,17 +1,18 @@
-//! The routes. Everything under `/v1` is behind a key and a door; the rest is open and shows nothing of any
+//! The routes. Everything under `/v1` is behind a key and a door, by role: `/v1/admin` for tenant admins, `/v1/operator` for
+//! operators, who have no tenant, the others for members. The rest is open and shows nothing of any
 //! tenant. The outermost layer is around all of it, so that also "no such route" is a problem with a request
 //! id.
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use haversack::ContextLayer;
 use haversack_gateway::Gateway;
 use haversack_mcp::McpServer;
 
 use super::{
-    App, access, deliveries, gateway, health, jobs, mcp, openapi, outermost, pipelines, sessions, streams,
-    traces, turns,
+    App, access, audit, deliveries, gateway, health, jobs, mcp, openapi, outermost, oversight, pipelines,
+    sessions, status, streams, traces, turns,
 };
 use crate::code::Code;
 use crate::problem::Fault;
@@ -52,6 +53,26 @@ pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> R
         let endpoint = mcp::readable(keyed(mcp::routes(endpoint)), app.engine.mcp().allowed());
         behind_a_key = behind_a_key.merge(endpoint);
     }
+    let admin = Router::new()
+        .route("/v1/admin/sessions", get(oversight::list))
+        .route("/v1/admin/sessions/{session}", get(oversight::show).delete(oversight::delete))
+        .route("/v1/admin/deliveries", get(oversight::deliveries))
+        .route("/v1/admin/audit", get(audit::list))
+        .method_not_allowed_fallback(no_method)
+        .route_layer(ContextLayer::new(access::door))
+        .route_layer(from_fn(access::admin))
+        .route_layer(from_fn_with_state(app.clone(), access::authenticate));
+    let operator = Router::new()
+        .route("/v1/operator/status", get(status::show))
+        .route("/v1/operator/metrics", get(health::metrics_of_operator))
+        .route("/v1/operator/tenants/{tenant}/sessions", get(oversight::list_in))
+        .route(
+            "/v1/operator/tenants/{tenant}/sessions/{session}",
+            get(oversight::show_in).delete(oversight::delete_in),
+        )
+        .route("/v1/operator/tenants/{tenant}/deliveries", get(oversight::deliveries_in))
+        .method_not_allowed_fallback(no_method)
+        .route_layer(from_fn_with_state(app.clone(), access::operator));
     let open = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -60,6 +81,8 @@ pub(crate) fn router(app: App, messages: &Gateway, mcp: Option<&McpServer>) -> R
         .method_not_allowed_fallback(no_method);
     let open = if app.metrics_apart { open } else { open.merge(metrics()) };
     behind_a_key
+        .merge(admin)
+        .merge(operator)
         .merge(open)
         .merge(gateway::routes(&app, messages))
         .fallback(no_route)

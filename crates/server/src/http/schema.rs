@@ -286,6 +286,9 @@ pub(super) enum Refused {
     /// HV0201, HV0202, HV0203
     #[response(status = 401, content_type = "application/problem+json")]
     Key(Problem),
+    /// HV0224
+    #[response(status = 403, content_type = "application/problem+json")]
+    Role(Problem),
     /// HV0221, with `Retry-After`
     #[response(status = 429, content_type = "application/problem+json")]
     Rate(Problem),
@@ -333,6 +336,9 @@ pub(super) enum NoReply {
     /// HV0201, HV0202, HV0203
     #[response(status = 401, content_type = "application/problem+json")]
     Key(Problem),
+    /// HV0224
+    #[response(status = 403, content_type = "application/problem+json")]
+    Role(Problem),
     /// HV0206: `Last-Event-ID` names no turn of yours in this session
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),

@@ -39,8 +39,8 @@ pub(super) struct Closed {
     job: JobId,
 }
 
-/// List your sessions, the most recently active first.
-#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", security(("api_key" = [])),
+/// List your sessions, the most recently active first: your own, and shared conversations in which you spoke.
+#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", security(("api_key" = ["member"])),
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
             description = "Sessions of a page; 50 when absent."),
@@ -65,8 +65,8 @@ pub(super) async fn list(
     Ok(Json(SessionList { sessions, before }))
 }
 
-/// Read a session with its turns.
-#[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
+/// Read a session with its turns: one of yours, or a shared conversation in which you spoke.
+#[utoipa::path(get, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = ["member"])),
     params(("session" = String, Path, pattern = "^([A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}|(gateway|mcp)/.*)$", description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
@@ -82,7 +82,7 @@ pub(super) async fn show(
 
 /// Close a session: what helped in it becomes memory of the tenant, by a job that is stored with the close. The history
 /// stays, and a new message opens the session again.
-#[utoipa::path(post, path = "/v1/sessions/{session}/close", tag = "sessions", security(("api_key" = [])),
+#[utoipa::path(post, path = "/v1/sessions/{session}/close", tag = "sessions", security(("api_key" = ["member"])),
     params(("session" = String, Path, pattern = "^([A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}|(gateway|mcp)/.*)$", description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
@@ -107,7 +107,7 @@ pub(super) async fn close(
 ///
 /// Jobs that were started in it are deleted with their arguments and results, or called off and deleted when they have
 /// stopped.
-#[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = [])),
+#[utoipa::path(delete, path = "/v1/sessions/{session}", tag = "sessions", security(("api_key" = ["member"])),
     params(("session" = String, Path, pattern = "^([A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}|(gateway|mcp)/.*)$", description = "The session's name; one of the gateway or of MCP percent-encoded.")),
     responses(
         Refused,
@@ -118,6 +118,11 @@ pub(super) async fn delete(
     State(app): State<App>,
     KnownSession(session): KnownSession,
 ) -> Result<Json<haversack_agent::history::Receipt>, Fault> {
+    erase(&app, session).await.map(Json)
+}
+
+/// Erases a session of the current principal with everything that hangs on it.
+pub(super) async fn erase(app: &App, session: SessionId) -> Result<haversack_agent::history::Receipt, Fault> {
     let _shut = app.engine.turns().forget(&session).await?;
     // Before the session itself: after a crash in between it can be deleted again.
     app.engine.work().pipelines().forget(&session).await?;
@@ -128,10 +133,10 @@ pub(super) async fn delete(
     let forgotten = within.wrap(async { jobs.forget_session().await }).await?;
     let receipt = app.engine.agents().history()?.delete(&session).await?;
     let receipt = receipt.or_else(|| (forgotten > 0).then(haversack_agent::history::Receipt::default));
-    receipt.map(Json).ok_or_else(not_found)
+    receipt.ok_or_else(not_found)
 }
 
-fn asked(page: Result<Query<Page>, QueryRejection>) -> Result<(usize, Option<SessionId>), Fault> {
+pub(super) fn asked(page: Result<Query<Page>, QueryRejection>) -> Result<(usize, Option<SessionId>), Fault> {
     let invalid = |detail| Fault::new(Code::FieldInvalid, detail);
     let Ok(Query(page)) = page else {
         return Err(invalid("The query takes `limit`, a number, and `before`."));
@@ -144,6 +149,6 @@ fn asked(page: Result<Query<Page>, QueryRejection>) -> Result<(usize, Option<Ses
     Ok((limit, before.map_err(|_| invalid("`before` is not the name of a session."))?))
 }
 
-fn not_found() -> Fault {
+pub(super) fn not_found() -> Fault {
     Fault::new(Code::SessionNotFound, "You have no session of this name.")
 }

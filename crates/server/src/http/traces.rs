@@ -13,7 +13,7 @@ use crate::problem::Fault;
 use crate::telemetry::{TraceTree, TurnTree};
 
 /// The tree of a turn, with the redacted bindings of each unit of work and where each was bound.
-#[utoipa::path(get, path = "/v1/turns/{turn}/context", tag = "turns", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/turns/{turn}/context", tag = "turns", security(("api_key" = ["member"])),
     params(("turn" = String, Path, description = "The turn's id.")),
     responses(
         Refused,
@@ -28,7 +28,7 @@ pub(super) async fn show(State(app): State<App>, TurnPath(turn): TurnPath) -> Re
 }
 
 /// Everything that one arrival caused: turns, jobs, runs and deliveries, in whatever process they ran.
-#[utoipa::path(get, path = "/v1/context/{id}", tag = "context", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/context/{id}", tag = "context", security(("api_key" = ["member"])),
     params(("id" = String, Path, description = "The id of a turn, a job, a run, a delivery, a request or a trace.")),
     responses(
         Refused,

@@ -31,7 +31,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 /// of one session run one after another. A client that goes away cancels its turn after the tool that runs,
 /// unless it preferred `respond-async`; a broken event stream has some seconds to come back, with
 /// `Last-Event-ID`, here or at `/v1/turns/{turn}/events`.
-#[utoipa::path(post, path = "/v1/sessions/{session}/turns", tag = "turns", security(("api_key" = [])),
+#[utoipa::path(post, path = "/v1/sessions/{session}/turns", tag = "turns", security(("api_key" = ["member"])),
     params(
         ("session" = String, Path, pattern = "^[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$", description = "1 to 128 of `A-Z a-z 0-9 . _ : -`, not starting with a dot. \
             The session comes into being with its first turn."),
@@ -78,7 +78,7 @@ pub(super) async fn start(
 }
 
 /// Ask for a turn: where it stands, and its reply or its problem when it has ended.
-#[utoipa::path(get, path = "/v1/turns/{turn}", tag = "turns", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/turns/{turn}", tag = "turns", security(("api_key" = ["member"])),
     params(("turn" = String, Path, description = "The turn's id.")),
     responses(
         Refused,
@@ -98,7 +98,7 @@ pub(super) async fn show(State(app): State<App>, TurnPath(turn): TurnPath) -> Re
 ///
 /// The events of an ended turn are kept for a while; afterwards only the last one is sent, which holds the
 /// whole reply.
-#[utoipa::path(get, path = "/v1/turns/{turn}/events", tag = "turns", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/turns/{turn}/events", tag = "turns", security(("api_key" = ["member"])),
     params(
         ("turn" = String, Path, description = "The turn's id."),
         ("Last-Event-ID" = Option<String>, Header, pattern = "^.+[.][0-9]{1,19}$", description = "The last event that was seen."),

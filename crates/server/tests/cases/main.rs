@@ -15,6 +15,7 @@ mod jobs;
 mod mcp;
 mod offline;
 mod pipelines;
+mod roles;
 mod sandbox;
 mod security;
 #[allow(dead_code)] // the areas use different parts of it

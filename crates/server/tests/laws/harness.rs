@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use haversack::well_known::{PRINCIPAL, Principal, TENANT_ID, TenantId};
 use haversack_agent::model::{ChatModel, ChatRequest, ModelStream, Offline};
 use haversack_server::Server;
+use haversack_server::auth::KeyRole;
 use haversack_server::auth::admin::{self, Grant};
 use haversack_server::boundary::HTTP;
 use haversack_server::config::Config;
@@ -62,6 +63,7 @@ impl TestServer {
             principal: principal.to_owned(),
             label: String::new(),
             expires_at: None,
+            role: KeyRole::Member,
         };
         let issued = admin::issue(self.server.engine().store().control(), grant, "test").await.unwrap();
         Key { id: issued.row.id.clone(), text: issued.key.reveal() }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haversack_server::auth::admin::{self, Grant};
-use haversack_store::{ControlDb, StoreOptions};
+use haversack_store::{ControlDb, KeyRole, StoreOptions};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode};
@@ -19,7 +19,13 @@ async fn with(server: &TestServer, header: &str) -> Response {
 }
 
 fn grant(tenant: &str, principal: &str) -> Grant {
-    Grant { tenant: tenant.into(), principal: principal.into(), label: String::new(), expires_at: None }
+    Grant {
+        tenant: tenant.into(),
+        principal: principal.into(),
+        label: String::new(),
+        expires_at: None,
+        role: KeyRole::Member,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ mod pipelines;
 mod program;
 mod replay;
 mod resume;
+mod roles;
 mod sessions;
 mod startup;
 mod tenants;

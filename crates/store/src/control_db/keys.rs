@@ -6,15 +6,70 @@
 use std::fmt;
 use std::future::Future;
 
-use crate::sqlite::{Error, OptionalExtension, Row, Transaction, params};
+use haversack::well_known::{Principal, TenantId};
+
+use crate::sqlite::{
+    Error, FromSql, FromSqlError, FromSqlResult, OptionalExtension, Row, Transaction, ValueRef, params,
+};
 use crate::{ControlDb, StoreError, now_millis};
+
+/// What a key may do. A key that outranks another does everything that the other does, except that an operator's opens
+/// no tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyRole {
+    /// Works as its principal in its tenant.
+    Member,
+    /// As a member; also lists, reads and deletes the sessions of everybody in its tenant.
+    TenantAdmin,
+    /// Sees facts and counts of the installation. It belongs to no tenant.
+    Operator,
+}
+
+impl KeyRole {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Member, Self::TenantAdmin, Self::Operator];
+
+    /// The word under which it is stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::TenantAdmin => "tenant-admin",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The role of this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+
+    /// Whether a key of this role may do what `needed` may.
+    #[must_use]
+    pub fn covers(self, needed: Self) -> bool {
+        self == needed || (self == Self::TenantAdmin && needed == Self::Member)
+    }
+}
+
+impl fmt::Display for KeyRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromSql for KeyRole {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::named(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
 
 /// One API key. Times are milliseconds since the Unix epoch, UTC.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyRow {
     /// The public half, by which the key is looked up.
     pub id: String,
-    /// Whose data the key opens.
+    /// Whose data the key opens; empty for an operator's, which opens nobody's.
     pub tenant: String,
     /// Who acts.
     pub principal: String,
@@ -32,6 +87,8 @@ pub struct KeyRow {
     pub revoked_at: Option<i64>,
     /// The key that took its place when it was rotated. What was asked for with this one goes on under that one.
     pub replaced_by: Option<String>,
+    /// What it may do.
+    pub role: KeyRole,
 }
 
 impl KeyRow {
@@ -48,6 +105,7 @@ impl fmt::Debug for KeyRow {
             .field("id", &self.id)
             .field("tenant", &self.tenant)
             .field("principal", &self.principal)
+            .field("role", &self.role)
             .field("revoked_at", &self.revoked_at)
             .finish_non_exhaustive()
     }
@@ -61,7 +119,7 @@ pub struct Keys {
 }
 
 const COLUMNS: &str =
-    "id, tenant, principal, label, secret_hash, demo, created_at, expires_at, revoked_at, replaced_by";
+    "id, tenant, principal, label, secret_hash, demo, created_at, expires_at, revoked_at, replaced_by, role";
 
 impl Keys {
     pub(super) fn new(control: ControlDb) -> Self {
@@ -106,6 +164,24 @@ impl Keys {
                 conn.prepare_cached(&format!("SELECT {COLUMNS} FROM keys ORDER BY created_at, id"))?;
             let rows = statement.query_map([], key_of_row)?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Returns true if `principal` has a live key in `tenant` whose role covers `role`. Operators have no tenant, so the
+    /// result for [`KeyRole::Operator`] is false.
+    pub fn holds(
+        &self,
+        tenant: &TenantId,
+        principal: &Principal,
+        role: KeyRole,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send + 'static + use<> {
+        let (tenant, principal) = (tenant.clone(), principal.clone());
+        self.control.read("look up a role", move |conn| {
+            let sql = format!("SELECT {COLUMNS} FROM keys WHERE tenant = ?1 AND principal = ?2");
+            let mut statement = conn.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![tenant.as_str(), principal.as_str()], key_of_row)?;
+            let (rows, now) = (rows.collect::<Result<Vec<_>, _>>()?, now_millis());
+            Ok(rows.iter().any(|row| row.role.covers(role) && row.is_live(now)))
         })
     }
 
@@ -156,7 +232,7 @@ impl Keys {
 
 fn add(tx: &Transaction<'_>, key: &KeyRow) -> Result<(), StoreError> {
     tx.execute(
-        &format!("INSERT INTO keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"),
+        &format!("INSERT INTO keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"),
         params![
             key.id,
             key.tenant,
@@ -167,7 +243,8 @@ fn add(tx: &Transaction<'_>, key: &KeyRow) -> Result<(), StoreError> {
             key.created_at,
             key.expires_at,
             key.revoked_at,
-            key.replaced_by
+            key.replaced_by,
+            key.role.as_str()
         ],
     )?;
     Ok(())
@@ -201,5 +278,6 @@ fn key_of_row(row: &Row<'_>) -> Result<KeyRow, Error> {
         expires_at: row.get(7)?,
         revoked_at: row.get(8)?,
         replaced_by: row.get(9)?,
+        role: row.get(10)?,
     })
 }

@@ -6,6 +6,7 @@
 //! it belongs to no request.
 
 mod audit;
+mod counts;
 mod keys;
 mod rows;
 
@@ -16,7 +17,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
 pub use audit::{Audit, AuditRow};
-pub use keys::{KeyRow, Keys};
+pub use counts::TenantCounts;
+pub use keys::{KeyRole, KeyRow, Keys};
 pub use rows::{ControlRows, EngineRows};
 
 use crate::migrate::{Before, CONTROL};

@@ -3,7 +3,7 @@
 use haversack::testing::tenant;
 use haversack_store::backup::BackupManifest;
 use haversack_store::sqlite::Connection;
-use haversack_store::{KeyRow, Store, StoreError, backup_beside, restore};
+use haversack_store::{KeyRole, KeyRow, Store, StoreError, backup_beside, restore};
 
 use crate::{add_session, fresh, on_disk, open, sessions, tenant_files};
 
@@ -27,6 +27,7 @@ async fn filled() -> (tempfile::TempDir, Store) {
         expires_at: None,
         revoked_at: None,
         replaced_by: None,
+        role: KeyRole::Member,
     };
     store.control().keys().insert(key).await.unwrap();
     (dir, store)

@@ -1,7 +1,7 @@
 //! Keys are found until they are revoked, by whichever process; the audit trail only grows.
 
 use haversack_store::sqlite::Connection;
-use haversack_store::{AuditRow, ControlDb, KeyRow, StoreError};
+use haversack_store::{AuditRow, ControlDb, KeyRole, KeyRow, Store, StoreError};
 
 use crate::{fresh, options};
 
@@ -17,6 +17,7 @@ fn key(id: &str) -> KeyRow {
         expires_at: None,
         revoked_at: None,
         replaced_by: None,
+        role: KeyRole::Member,
     }
 }
 
@@ -37,6 +38,24 @@ async fn keys_live_until_revoked() {
     assert_eq!(keys.list().await.unwrap().len(), 1);
     let expires = KeyRow { expires_at: Some(10), ..key("x") };
     assert!(expires.is_live(9) && !expires.is_live(10));
+}
+
+#[tokio::test]
+async fn keys_from_before_roles_become_members() {
+    let (dir, store) = fresh();
+    store.control().keys().insert(key("old")).await.unwrap();
+    drop(store);
+    let control = Connection::open(dir.path().join("control.sqlite")).unwrap();
+    control
+        .execute_batch(
+            "DROP INDEX audit_of_tenant; DROP INDEX keys_of_principal; ALTER TABLE audit DROP COLUMN note;
+             ALTER TABLE keys DROP COLUMN role; UPDATE meta SET schema_version = 5;",
+        )
+        .unwrap();
+    drop(control);
+    let store = Store::open(dir.path(), options()).unwrap();
+    let old = store.control().keys().find("old").await.unwrap().unwrap();
+    assert_eq!(old.role, KeyRole::Member);
 }
 
 #[tokio::test]
@@ -106,6 +125,7 @@ async fn the_audit_trail_is_append_only() {
             action: "key.revoke".to_owned(),
             tenant: (n > 0).then(|| "acme".to_owned()),
             subject: Some(format!("key {n}")),
+            note: None,
             at: n,
         };
         audit.append(row).await.unwrap();

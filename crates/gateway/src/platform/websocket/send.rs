@@ -5,7 +5,7 @@
 //! reached is decided by the tenant of the delivery and the chat, so a route cannot lead to another tenant's socket. Without
 //! a listener the part waits for one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haversack::FutureExt;
@@ -71,6 +71,11 @@ impl Connections {
         }
         *count += 1;
         Some(Socket { open: self.open.clone(), tenant: tenant.clone() })
+    }
+
+    /// How many sockets each tenant has open.
+    pub(crate) fn counts(&self) -> BTreeMap<TenantId, usize> {
+        hold(&self.open).iter().map(|(tenant, count)| (tenant.clone(), *count)).collect()
     }
 
     /// Lets a connection hear a chat.

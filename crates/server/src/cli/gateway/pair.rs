@@ -98,6 +98,7 @@ async fn audit(store: &Store, action: &str, subject: &str) -> Result<(), Fault> 
         action: action.to_owned(),
         tenant: None,
         subject: Some(subject.to_owned()),
+        note: None,
         at: now_millis(),
     };
     Ok(store.control().audit().append(row).await?)

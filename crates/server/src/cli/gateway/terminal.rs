@@ -67,6 +67,7 @@ async fn talk(args: &Args) -> anyhow::Result<()> {
         action: "gateway.terminal".to_owned(),
         tenant: Some(tenant),
         subject: Some(user.user.clone()),
+        note: None,
         at: now_millis(),
     };
     engine.store().control().audit().append(row).await.map_err(Fault::from)?;

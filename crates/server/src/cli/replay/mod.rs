@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::client::Client;
 use super::output::{Output, plain};
 use crate::Server;
+use crate::auth::KeyRole;
 use crate::auth::admin::{self, Grant};
 use crate::code::Code;
 use crate::config::{Config, LogFormat};
@@ -210,6 +211,7 @@ async fn issue(control: &ControlDb, plan: &Plan) -> anyhow::Result<Keys> {
                 principal: principal.clone(),
                 label: "replay".to_owned(),
                 expires_at: None,
+                role: KeyRole::Member,
             };
             let issued = admin::issue(control, grant, "replay").await?;
             keys.insert((tenant.name.clone(), principal.clone()), issued.key.reveal());

@@ -102,7 +102,7 @@ impl PrintedView {
 ///
 /// The answer is JSON, or the text alone with `Accept: text/plain`. A step in a branch is named by its path as the log has it,
 /// with each `/` as `%2F`: `each%2F[2]%2Fload`.
-#[utoipa::path(get, path = "/v1/runs/{run}/steps/{step}/output", tag = "pipelines", security(("api_key" = [])),
+#[utoipa::path(get, path = "/v1/runs/{run}/steps/{step}/output", tag = "pipelines", security(("api_key" = ["member"])),
     params(
         ("run" = String, Path, description = "The run's name."),
         ("step" = String, Path, description = "The step, with the branches that lead to it."),

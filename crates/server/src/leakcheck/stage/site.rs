@@ -7,6 +7,7 @@ use anyhow::Context;
 use tempfile::TempDir;
 
 use super::settings;
+use crate::auth::KeyRole;
 use crate::auth::admin::{self, Grant};
 use crate::config::FILE;
 use crate::leakcheck::Options;
@@ -53,6 +54,7 @@ impl Site {
                     principal: principal.to_owned(),
                     label: String::new(),
                     expires_at: None,
+                    role: KeyRole::Member,
                 };
                 *key = admin::issue(&control, grant, "leakcheck").await?.key.reveal();
             }

@@ -133,6 +133,12 @@ impl Journal {
         self.inner.presence.alive(process)
     }
 
+    /// The processes of this installation that are alive, this one too, in the order of their names. Blocks.
+    #[must_use]
+    pub fn alive(&self) -> Vec<String> {
+        self.inner.presence.all()
+    }
+
     /// Drops what this process still holds of a session of the current tenant and principal. Its rows go with the
     /// session itself.
     ///

@@ -44,6 +44,15 @@ impl Presence {
     pub(super) fn alive(&self, name: &str) -> bool {
         name == self.name || (plain(name) && held(&self.folder.join(name)))
     }
+
+    /// The names of all processes that are alive, this one too. Blocks.
+    pub(super) fn all(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten();
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut alive: Vec<_> = names.filter(|name| self.alive(name)).collect();
+        alive.sort();
+        alive
+    }
 }
 
 impl Drop for Presence {

@@ -11,6 +11,7 @@ use haversack::testing;
 use haversack::well_known::{CANCEL, PRINCIPAL, Principal, SESSION_ID, SessionId, TENANT_ID, TenantId};
 use haversack_jobs::carried::CREDENTIAL;
 use haversack_jobs::{AccessToken, Args, Attempt, Failure, Headers, NewJob, Progress};
+use haversack_server::auth::KeyRole;
 use haversack_server::auth::admin::{self, Grant};
 use haversack_server::config::Config;
 use haversack_server::work::Working;
@@ -295,6 +296,7 @@ async fn a_job_whose_key_has_expired_is_not_run_without_it() {
         principal: "kim".to_owned(),
         label: String::new(),
         expires_at: Some(soon),
+        role: KeyRole::Member,
     };
     let issued = admin::issue(control, grant, "test").await.unwrap();
     let brief = Key { id: issued.row.id.clone(), text: issued.key.reveal() };
