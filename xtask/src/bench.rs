@@ -18,6 +18,12 @@ pub enum Bench {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// What a neighbour's turns take alone and beside hostile tenants and strangers
+    Neighbours {
+        /// Passed on to the bench
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Jobs per second and how soon one starts, on SQLite, in one process and two
     Jobs {
         /// Passed on to the bench
@@ -43,6 +49,7 @@ pub enum Bench {
 pub fn run(what: &Bench) -> Result<()> {
     let (name, arguments) = match what {
         Bench::Turns { arguments } => ("turns", arguments),
+        Bench::Neighbours { arguments } => ("neighbours", arguments),
         Bench::Jobs { arguments } => ("jobs", arguments),
         Bench::Context { arguments } => return beside_peers("context", arguments),
         Bench::Pipelines { arguments } => ("pipelines", arguments),

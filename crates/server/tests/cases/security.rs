@@ -51,6 +51,39 @@ async fn two_ten_kilobyte_messages_do_not_stall_other_tenants() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_word_repeated_for_62_kilobytes_ends_no_process() {
+    let installation = Installation::new("");
+    let (alpha, beta) = (installation.key("alpha", "ann"), installation.key("beta", "ben"));
+    let mut server = installation.serve();
+    for (session, word) in [("in", "in "), ("at", "at "), ("the", "in the ")] {
+        let message = format!("the printer is {}", word.repeat(62_600 / word.len()));
+        let answer = server.say(&alpha, session, &message).await;
+        assert!([200, 413, 422].contains(&answer.status().as_u16()), "{word}: {}", answer.status());
+        answers(&server, &beta, session).await;
+    }
+    assert!(server.process.lives(), "{}", server.process.said());
+}
+
+#[tokio::test]
+async fn what_was_done_and_then_done_again_is_answered() {
+    let installation = Installation::new("");
+    let alpha = installation.key("alpha", "ann");
+    let server = installation.serve();
+    for (number, told) in [
+        "I restarted it and then cleaned the lens.",
+        "I reset the lens and then checked it",
+        "We replaced it then and replaced the cable.",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let answer = server.say(&alpha, &format!("s{number}"), told).await;
+        assert_eq!(answer.status(), 200, "{told}: {}", answer.text().await.unwrap());
+    }
+    assert!(!server.process.said().contains("panicked"), "{}", server.process.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_answers_before_it_resumes_what_a_killed_one_had_accepted() {
     let installation = Installation::new("");
     let (alpha, beta) = (installation.key("alpha", "ann"), installation.key("beta", "ben"));
@@ -148,20 +181,27 @@ async fn a_message_signed_too_long_ago_is_refused_before_its_body_is_read() {
 async fn three_hundred_strangers_with_two_megabytes_each_do_not_fill_the_memory() {
     const LENGTH: usize = 2 << 20;
     let installation = shop("[limits]\nbody_timeout_s = 8\n");
+    let beta = installation.key("beta", "ben");
     let server = installation.serve();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut strangers = tokio::task::JoinSet::new();
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
     for _ in 0..300 {
-        let address = server.address();
+        let (address, begun) = (server.address(), begun.clone());
         strangers.spawn(async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(signed_head(now, LENGTH).as_bytes()).await.unwrap();
             // Less ten bytes, so that it is waited for. A refusal comes before its end.
             let _ = stream.write_all(&vec![b'a'; LENGTH - 10]).await;
+            begun.send(()).unwrap();
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer).await;
         });
     }
+    for _ in 0..300 {
+        tokio::time::timeout(PATIENCE, begins.recv()).await.expect("every stranger gets on").unwrap();
+    }
+    answers(&server, &beta, "beside").await;
     let all = tokio::time::timeout(Duration::from_secs(60), strangers.join_all());
     all.await.expect("every stranger is answered");
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
