@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use haversack_jobs::{Args, Attempt, Handlers, JobId, NewJob, Progress, WorkerOptions};
+use haversack_store::sqlite::Connection;
 
 use crate::{AtWork, caller, join, keys, options, submit};
 
@@ -59,6 +60,26 @@ impl Second {
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// SIGSTOP, while it holds no lock of the control file in `dir`: a process that is stopped inside a transaction stops
+    /// everybody's writes, and no other worker could take over what it had.
+    pub(crate) fn pause(&self, dir: &Path) {
+        let lock = Connection::open(dir.join("data").join("control.sqlite")).unwrap();
+        lock.busy_timeout(Duration::from_secs(60)).unwrap();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        self.signal("-STOP");
+        while !self.is_stopped() {
+            std::thread::yield_now();
+        }
+        lock.execute_batch("ROLLBACK").unwrap();
+    }
+
+    fn is_stopped(&self) -> bool {
+        let state =
+            Command::new("ps").args(["-o", "stat=", "-p", &self.child.id().to_string()]).output().unwrap();
+        assert!(!state.stdout.is_empty(), "the child ended");
+        state.stdout.starts_with(b"T")
     }
 
     /// SIGKILL.

@@ -17,7 +17,7 @@ async fn a_worker_that_slept_through_its_lease_is_not_heard_any_more() {
             let mut watch = jobs.watch(&id).unwrap();
             while watch.next().await.unwrap().unwrap().progress.is_none_or(|step| step.done != 99) {}
 
-            second.signal("-STOP");
+            second.pause(place.dir.path());
             let here = |progress: Progress, attempt: Attempt| async move {
                 progress.report(1, Some(1)).await?;
                 Ok(attempt.generation())

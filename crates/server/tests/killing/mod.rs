@@ -75,7 +75,9 @@ pub(crate) fn haversack(data: &Path, arguments: &[&str]) -> Command {
         .current_dir(data.parent().expect("a parent"))
         .arg("--json")
         .args(arguments)
-        .env("HAVERSACK_STORE__PATH", data);
+        .env("HAVERSACK_STORE__PATH", data)
+        // `doctor` looks at the configured address, and the default one may be taken by somebody else on this machine.
+        .env("HAVERSACK_SERVER__BIND", "127.0.0.1:0");
     command
 }
 
