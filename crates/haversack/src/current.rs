@@ -4,8 +4,8 @@
 //! down. The pointer is only kept here; `cell` alone looks behind it.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
-use std::ptr;
+use std::io::{self, Write as _};
+use std::{process, ptr};
 
 use crate::cell::Frame;
 
@@ -54,6 +54,7 @@ pub(crate) fn swap(frame: *const Frame) -> Restore {
             thread.readers.set(0);
         }
         Restore {
+            entered: frame,
             frame: thread.frame.replace(frame),
             readers,
             #[cfg(all(debug_assertions, feature = "tokio"))]
@@ -66,12 +67,16 @@ pub(crate) fn swap(frame: *const Frame) -> Restore {
 /// that was counted before it: the count is as wide as an address, so the stack ends long before the count does.
 #[inline]
 pub(crate) fn read() -> Reading {
-    thread(|thread| thread.readers.set(thread.readers.get() + 1));
-    Reading { _on_this_stack: PhantomData }
+    thread(|thread| {
+        thread.readers.set(thread.readers.get() + 1);
+        Reading { frame: thread.frame.get() }
+    })
 }
 
-/// Puts the thread's former frame back.
+/// Puts the thread's former frame back. Frames are left in the opposite order in which they were entered, with every
+/// borrow over; where a stack is switched inside of one, they are not, and the process ends before a pointer dangles.
 pub(crate) struct Restore {
+    entered: *const Frame,
     frame: *const Frame,
     readers: usize,
     #[cfg(all(debug_assertions, feature = "tokio"))]
@@ -82,8 +87,10 @@ impl Drop for Restore {
     #[inline]
     fn drop(&mut self) {
         thread(|thread| {
+            if thread.frame.get() != self.entered || thread.readers.get() != 0 {
+                left_out_of_order();
+            }
             thread.frame.set(self.frame);
-            // Each borrow that was counted meanwhile has ended, so the count is 0 again.
             if self.readers != 0 {
                 thread.readers.set(self.readers);
             }
@@ -95,15 +102,33 @@ impl Drop for Restore {
 
 /// One borrow of a value.
 pub(crate) struct Reading {
-    /// Not `Send`: it is counted where it was made.
-    _on_this_stack: PhantomData<*const ()>,
+    /// Whose value it is. Not `Send`: it is counted where it was made.
+    frame: *const Frame,
 }
 
 impl Drop for Reading {
     #[inline]
     fn drop(&mut self) {
-        thread(|thread| thread.readers.set(thread.readers.get() - 1));
+        thread(|thread| {
+            let readers = thread.readers.get();
+            if thread.frame.get() != self.frame || readers == 0 {
+                left_out_of_order();
+            }
+            thread.readers.set(readers - 1);
+        });
     }
+}
+
+/// Ends the process: whoever goes on reads values that are gone.
+#[cold]
+#[inline(never)]
+fn left_out_of_order() -> ! {
+    let why = "haversack: a frame was left while another one, or a borrow of its values, was still there: the stack was \
+               switched inside it, as coroutines do. The process ends, because its memory is no longer sound. Suspend \
+               a coroutine only outside of `run`, `with`, `wrap` and polls of what is in a context.\n";
+    // Nobody may be listening.
+    let _ = io::stderr().write_all(why.as_bytes());
+    process::abort()
 }
 
 /// Whether a value of the current frame is borrowed.

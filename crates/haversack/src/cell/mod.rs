@@ -8,7 +8,9 @@
 //! 1. A [`Key`] is used through `&'static self` only, gets its id once, ids are never given twice, and `T` is
 //!    invariant: so slot *id* holds only a value of that very `T`.
 //! 2. A frame pointer is in the thread-local only while `enter` borrows that frame; frames are not `Sync`, and
-//!    a wrapped future is reached through `&mut`: so one thread at a time sees a frame.
+//!    a wrapped future is reached through `&mut`: so one thread at a time sees a frame. Where a stack is switched
+//!    inside `enter`, frames would be left in another order than they were entered in: `current` looks each time
+//!    that one is left, and that a borrow ends, and ends the process before a pointer dangles.
 //! 3. A borrow of a value handed to user code lives on this thread's stack. The thread counts those of the
 //!    current frame (`readers`), and while the count is not zero nothing that this frame shows is dropped: it
 //!    goes to the frame's grave. A frame that is not current cannot change.
@@ -19,6 +21,7 @@
 #![allow(unsafe_code)] // the only folder that may; `cargo xtask tidy` keeps it so
 
 mod binding;
+mod deep;
 mod frame;
 mod key;
 mod refs;

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::binding::Binding;
+use super::deep;
 use super::key::{Fresh, slots_in_use};
 use super::refs::Refs;
 use crate::aside::{Aside, Lost};
@@ -154,16 +155,26 @@ impl Drop for Slots {
     fn drop(&mut self) {
         if let (Some(array), Some(head)) = (self.0, self.array()) {
             if head.refs.give_back() {
-                free(array);
+                deep::free(Dead(array));
             }
         }
     }
 }
 
-/// Frees an array whose last reference is gone. Runs destructors of values; one that panics leaks the rest.
+/// An array whose last reference is gone; freed when it is dropped.
+pub(super) struct Dead(NonNull<Array>);
+
+impl Drop for Dead {
+    #[inline]
+    fn drop(&mut self) {
+        free(self.0);
+    }
+}
+
+/// Runs destructors of values; one that panics leaks the rest.
 #[inline(never)]
 fn free(array: NonNull<Array>) {
-    // SAFETY: nobody else holds the array; a head is plain data until it is taken below.
+    // SAFETY: the one owner is a `Dead`, so nobody else holds the array; a head is plain data until it is taken below.
     let head = unsafe { array.as_ref() };
     let (room, len) = (head.room, head.len.get());
     for id in 0..len {

@@ -142,3 +142,25 @@ fn a_frame_grows_by_sets_and_shrinks_by_resets_whether_it_is_shared_or_not() {
         });
     }
 }
+
+#[test]
+fn a_context_in_a_context_is_dropped_on_a_small_stack_however_deep() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    static INSIDE: ContextVar<(Context, Counted)> = ContextVar::new("inside");
+
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let count = dropped.clone();
+    let chain = move || {
+        let nest = |inside, _| Context::empty().bind(&INSIDE, (inside, Counted(count.clone())));
+        drop((0..100_000).fold(Context::empty(), nest));
+        count.load(Ordering::Relaxed)
+    };
+    let thread = std::thread::Builder::new().stack_size(512 * 1024).spawn(chain).unwrap();
+    assert_eq!(thread.join().unwrap(), 100_000, "all of it is gone when the drop returns");
+    assert_eq!(Arc::strong_count(&dropped), 1);
+}

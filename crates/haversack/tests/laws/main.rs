@@ -26,6 +26,7 @@ mod policy;
 mod poll_donation;
 mod scope;
 mod siblings;
+mod switched;
 mod threads;
 mod tokens;
 mod variables;
