@@ -45,6 +45,7 @@
 
 pub mod agent;
 mod agents;
+pub mod clock;
 mod computing;
 pub mod crew;
 mod error;

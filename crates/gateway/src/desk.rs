@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::GatewayError;
 use crate::account::{Accounts, Pairings};
-use crate::approval::Approvals;
+use crate::approval::{Approvals, Approver};
 use crate::arrivals::Arrivals;
 use crate::cron::Schedules;
 use crate::hooks::{Hooks, Presence};
@@ -43,6 +43,8 @@ pub struct GatewayOptions {
     pub ledger: LedgerOptions,
     /// How long a question waits for a person before it counts as denied.
     pub patience: Duration,
+    /// Who may approve commands. Without one for a tenant its commands that need an approval are off.
+    pub approvers: Vec<Approver>,
     /// How many schedules one principal may have.
     pub schedules: usize,
     /// How often schedules and old processes are looked at.
@@ -65,6 +67,7 @@ impl Default for GatewayOptions {
             grace: Duration::from_secs(10),
             ledger: LedgerOptions::default(),
             patience: Duration::from_secs(300),
+            approvers: Vec::new(),
             schedules: 32,
             tick: Duration::from_secs(1),
             processes: None,
@@ -99,7 +102,8 @@ impl Desk {
     /// A desk over a store. `client` sends to callbacks; make it with [`webhook::client`]. `more` are platforms of the program.
     ///
     /// # Errors
-    /// [`GatewayError::Io`] when the system gives no random bits.
+    /// [`GatewayError::Io`] when the system gives no random bits; [`GatewayError::Config`] when an approver is asked where
+    /// their tenant has no account.
     pub fn new(
         store: Store,
         keys: KeyFile,
@@ -129,12 +133,20 @@ impl Desk {
         let processes = options.processes.clone().map(|processes| {
             Processes::new(store.clone(), keys.clone(), ledger.clone(), presence.clone(), processes)
         });
+        let pairings = Pairings::new(store.clone());
+        let approvals = Approvals::new(
+            ledger.clone(),
+            accounts.clone(),
+            pairings.clone(),
+            options.approvers.clone(),
+            options.patience,
+        )?;
         let inner = Inner {
-            pairings: Pairings::new(store.clone()),
+            pairings,
             resuming: Resuming::default(),
             arrivals: Arrivals::new(store.clone(), keys.clone(), presence),
             schedules: Schedules::new(store, keys, options.schedules, options.hooks.clone()),
-            approvals: Approvals::new(ledger.clone(), options.patience),
+            approvals,
             ledger,
             processes,
             accounts,

@@ -142,6 +142,7 @@ impl Gateway {
         message.check(&self.limits())?;
         self.desk.resuming().caught_up(&account.tenant).await;
         let trace = self.desk.options().hooks.begin();
+        let sender = principal.clone();
         let identity = Identity::of_message(account, &message, principal, deliver_later, trace)?;
         self.desk.ledger().note_arrival(&identity.route);
         let visit = GATEWAY.enter(|bind| identity.bind(bind))?;
@@ -156,8 +157,8 @@ impl Gateway {
             }
             // Answers to our own questions overtake the turn that waits for them.
             if let Some((id, decision)) = decision {
-                let text = match desk.approvals().answer(id, decision) {
-                    Ok(()) => decision.told().to_owned(),
+                let text = match desk.approvals().answer(id, decision, &sender) {
+                    Ok(answered) => answered.told().to_owned(),
                     Err(error) => error.to_string(),
                 };
                 desk.arrivals().finish(&identity.tenant, &message).await;

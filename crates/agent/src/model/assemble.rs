@@ -6,15 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::time::Duration;
 
-use haversack::well_known::{CANCEL, DEADLINE, Deadline};
+use haversack::well_known::CANCEL;
 use serde_json::Value;
 use tracing::{Instrument, Span};
 
 use super::{
     ChatModel, ChatRequest, ModelError, ModelEvent, ModelStream, Thoughts, ToolCall, ToolCallDelta, Usage,
 };
+use crate::clock::out_of_time;
 use crate::error::TurnError;
 
 /// A whole answer.
@@ -149,15 +149,6 @@ fn finish(index: usize, piece: ToolCallDelta) -> Result<ToolCall, ModelError> {
 pub(crate) async fn cancelled() {
     match CANCEL.get() {
         Ok(cancel) => cancel.cancelled().await,
-        Err(_) => std::future::pending().await,
-    }
-}
-
-/// Resolves at the turn's deadline; never where no `DEADLINE` is bound.
-async fn out_of_time() {
-    match DEADLINE.get().map(Deadline::remaining) {
-        Ok(Duration::ZERO) => {}
-        Ok(left) => tokio::time::sleep(left).await,
         Err(_) => std::future::pending().await,
     }
 }

@@ -21,7 +21,7 @@ use futures_core::Stream;
 
 use crate::agent::{ConfigError, ModelConfig, Provider, Secret, SecretRef};
 
-pub(crate) use assemble::{Begun, in_time};
+pub(crate) use assemble::{Begun, cancelled, in_time};
 pub use assemble::{Completion, complete};
 pub use offline::Offline;
 pub use request::{ChatRequest, Message, Thoughts, ToolCall, ToolChoice};

@@ -1,24 +1,25 @@
 //! Running the tool calls of one step: in parallel up to a cap, each with a time limit.
 //!
 //! Every call is a task of its own in the context of the turn, under its own `tool` span; a panic, a timeout
-//! and a refused argument are results that the model reads. Only specialists dispatch. A cancelled turn lets
-//! the running calls end and starts no more.
+//! and a refused argument are results that the model reads. Only specialists dispatch. A cancelled turn starts no
+//! more calls; those that run may end by themselves for a moment, and are dropped then, with the processes that they started.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use haversack::well_known::{CANCEL, DEADLINE, Deadline};
+use haversack::well_known::CANCEL;
 use haversack::{Entry, JoinSet};
 use haversack_memory::MemoryError;
 use haversack_store::StoreError;
 use tracing::Instrument;
 
 use super::{BackgroundRunner, CAN_DELIVER_LATER, ToolError, ToolOutput, Toolbox, is_here};
+use crate::clock::{CLOCK, Clock, out_of_time};
 use crate::error::TurnError;
 use crate::event::{EventSink, TurnEvent};
-use crate::model::{Message, ToolCall};
+use crate::model::{Message, ToolCall, cancelled};
 use crate::turn::ToolUse;
 
 /// What spans and logs call a tool that does not exist.
@@ -26,6 +27,9 @@ const UNKNOWN: &str = "unknown";
 
 /// What the model is told that calls a tool which this channel cannot use.
 const NOT_HERE: &str = "this tool cannot be used in this conversation; answer without it";
+
+/// How long calls of a cancelled turn may take to end by themselves.
+const STOPPING: Duration = Duration::from_millis(500);
 
 /// How tools are run.
 #[derive(Clone)]
@@ -58,6 +62,10 @@ impl Dispatch {
         let mut running = JoinSet::new();
         let mut waiting = calls.iter().enumerate();
         let mut done: Vec<Option<Done>> = calls.iter().map(|_| None).collect();
+        let mut overdue = std::pin::pin!(async {
+            cancelled().await;
+            tokio::time::sleep(STOPPING).await;
+        });
         loop {
             while running.len() < self.parallel.max(1) && !is_cancelled() {
                 let Some((index, call)) = waiting.next() else { break };
@@ -65,7 +73,15 @@ impl Dispatch {
                 events.emit(TurnEvent::ToolStarted { call: id, name })?;
                 running.spawn(self.one(entry, tools, index, call));
             }
-            let Some(ended) = running.join_next().await else { break };
+            let ended = tokio::select! {
+                biased;
+                ended = running.join_next() => ended,
+                () = &mut overdue => {
+                    running.shutdown().await;
+                    break;
+                }
+            };
+            let Some(ended) = ended else { break };
             // The task catches its own panics; what is left is a runtime that is going down.
             let (index, outcome, took) = ended.map_err(|_| TurnError::Cancelled)?;
             let finished = self.sort(&calls[index], outcome, took)?;
@@ -93,7 +109,7 @@ impl Dispatch {
         let name = if tool.is_some() { call.name.as_str() } else { UNKNOWN };
         let span = tracing::info_span!("tool", name, ok = tracing::field::Empty);
         let call = call.clone();
-        let limit = self.limit(tool.as_ref().and_then(|tool| tool.time_limit()));
+        let limit = tool.as_ref().and_then(|tool| tool.time_limit()).unwrap_or(self.timeout);
         let runner = self.background.clone();
         let work = async move {
             let begun = Instant::now();
@@ -110,21 +126,21 @@ impl Dispatch {
                     let started = runner.start(&call.name, &call).await?;
                     return ToolOutput::json(&started.for_model());
                 }
+                let clock = Clock::of_a_call();
                 // The call itself may panic as well as its future, so it is made inside.
-                let called = tokio::time::timeout(limit, async { tool.call(call.arguments).await }).await;
-                called.unwrap_or(Err(ToolError::TimedOut(limit)))
+                let called = CLOCK.scope(clock.clone(), async { tool.call(call.arguments).await });
+                tokio::select! {
+                    biased;
+                    done = called => done,
+                    () = clock.pass(limit) => Err(ToolError::TimedOut(limit)),
+                    () = out_of_time() => Err(ToolError::TimedOut(limit)),
+                }
             };
             let outcome = caught(run).await;
             tracing::Span::current().record("ok", outcome.is_ok());
             (index, outcome, begun.elapsed())
         };
         work.instrument(span)
-    }
-
-    fn limit(&self, own: Option<Duration>) -> Duration {
-        let limit = own.unwrap_or(self.timeout);
-        let left = DEADLINE.get().map(Deadline::remaining);
-        left.map_or(limit, |left| left.min(limit))
     }
 
     /// A failure of the context fails the turn; every other one is the model's to read.

@@ -67,8 +67,8 @@ impl Turn {
 
     /// Runs the turn in the context of this call, whoever polls it.
     ///
-    /// The reply is returned after it is committed. `CANCEL` ends the turn during a model call at once and
-    /// during tool calls after those that run; `DEADLINE` likewise bounds it.
+    /// The reply is returned after it is committed. `CANCEL` ends the turn during a model call at once; tool calls get half a
+    /// second to end by themselves and are dropped then. `DEADLINE` bounds the turn, but for what its [`clock`](crate::clock) leaves out.
     ///
     /// # Errors
     /// [`TurnError::Foreign`] under another entry than the turn's own, before anything is read or written;

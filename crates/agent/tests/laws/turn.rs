@@ -257,6 +257,57 @@ async fn cancelling_lets_the_running_tool_end_and_starts_no_more() {
     assert_eq!(model.seen().len(), 1, "no model was asked afterwards");
 }
 
+#[tokio::test]
+async fn a_tool_that_does_not_end_is_dropped_with_its_cancelled_turn() {
+    struct Held(Arc<std::sync::atomic::AtomicBool>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let (cancel, dropped) = (Cancel::new(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let (inner, flag) = (cancel.clone(), dropped.clone());
+    let hang = tool("hang", "Cancels, and never ends.", move |_: Which| {
+        let (cancel, held) = (inner.clone(), Held(flag.clone()));
+        async move {
+            let _held = held;
+            cancel.cancel();
+            std::future::pending().await
+        }
+    });
+    let model = ScriptedModel::new([Answer::call("hang", json!({ "n": 1 }))]);
+    let house = House::solo(model, &["hang"], vec![Arc::new(hang)]);
+    let agents = house.agents.clone();
+    let work = async move {
+        CANCEL.scope(cancel, async move { agents.turn(request("Go"))?.run(EventSink::none()).await }).await
+    };
+    let outcome = door("acme", "kim", "s").wrap(work).await;
+    assert!(matches!(outcome, Err(TurnError::Cancelled)), "{outcome:?}");
+    assert!(dropped.load(std::sync::atomic::Ordering::Relaxed), "nothing of it is left");
+}
+
+#[tokio::test]
+async fn time_in_which_the_clock_stands_still_counts_for_no_limit() {
+    let waits = tool("waits", "Waits for a person.", |_: Which| async {
+        let _waiting = haversack_agent::clock::pause();
+        tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+        ToolOutput::json(&"answered")
+    });
+    let model = ScriptedModel::new([Answer::call("waits", json!({ "n": 1 })), Answer::text("Done.")]);
+    let mut config = super::house::solo(&["waits"]);
+    config.tools.timeout_s = 1;
+    let house = House::with(config, Arc::new(model.clone()), vec![Arc::new(waits)]);
+    let agents = house.agents.clone();
+    let soon = Deadline::after(std::time::Duration::from_secs(1));
+    let work = async move {
+        let turn = async move { agents.turn(request("Go"))?.run(EventSink::none()).await };
+        let turn = haversack_agent::clock::CLOCK.scope(haversack_agent::clock::Clock::new(), turn);
+        DEADLINE.scope(soon, turn).await
+    };
+    let reply = door("acme", "kim", "s").wrap(work).await.unwrap();
+    assert_eq!((reply.text.as_str(), reply.tools[0].ok), ("Done.", true));
+}
+
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Which {
     n: u32,

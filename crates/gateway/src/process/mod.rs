@@ -13,11 +13,13 @@ mod roll;
 mod rows;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haversack::well_known::TenantId;
 use haversack_child::Confinement;
 use haversack_store::{KeyFile, Store};
 
@@ -43,6 +45,10 @@ pub struct ProcessOptions {
     pub shell: PathBuf,
     /// How long a command in the foreground may take.
     pub foreground: Duration,
+    /// How long one wait for a process in the background may take.
+    pub wait: Duration,
+    /// Whose commands are run; everybody's without.
+    pub tenants: Option<BTreeSet<TenantId>>,
     /// How much of the end of an output is kept, in bytes.
     pub output: usize,
     /// How many processes of one tenant may run in the background.
@@ -63,8 +69,8 @@ pub struct ProcessOptions {
 
 impl ProcessOptions {
     /// Commands in this folder, with this environment and not confined: a minute in the foreground, 16 KiB of output, 8
-    /// in the background, the last 32 of a session remembered for a day, each approved by a person, 5 watched lines a
-    /// minute.
+    /// in the background, five minutes for a wait, the last 32 of a session remembered for a day, each approved by a
+    /// person, 5 watched lines a minute.
     #[must_use]
     pub fn new(folder: PathBuf, environment: Environment) -> Self {
         Self {
@@ -73,6 +79,8 @@ impl ProcessOptions {
             folder,
             shell: PathBuf::from("/bin/sh"),
             foreground: Duration::from_secs(60),
+            wait: Duration::from_secs(300),
+            tenants: None,
             output: 16 * 1024,
             most: 8,
             keep: Duration::from_secs(24 * 3600),
@@ -82,6 +90,14 @@ impl ProcessOptions {
             watch_most: 5,
             watch_window: Duration::from_secs(60),
         }
+    }
+}
+
+impl ProcessOptions {
+    /// Whether commands of this tenant are run.
+    #[must_use]
+    pub fn serves(&self, tenant: &TenantId) -> bool {
+        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
     }
 }
 

@@ -28,7 +28,7 @@ pub fn tools(desk: &Desk) -> Vec<Arc<dyn Tool>> {
         vec![Arc::new(send_message(desk.clone())), Arc::new(schedule(desk.clone()))];
     if let Some(processes) = desk.processes() {
         tools.push(Arc::new(terminal(processes.clone(), desk.approvals().clone())));
-        tools.push(Arc::new(process(processes.clone())));
+        tools.push(Arc::new(process(processes.clone(), desk.approvals())));
     }
     tools
 }

@@ -1,6 +1,6 @@
 //! `terminal`: runs a command of the session, in the foreground or in the background.
 
-use haversack::well_known::{PRINCIPAL, TENANT_ID};
+use haversack::well_known::{PRINCIPAL, TENANT_ID, TenantId};
 use haversack_agent::tool::{Tool, ToolError, ToolOutput, tool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,7 @@ struct Background {
 pub fn terminal(processes: Processes, approvals: Approvals) -> impl Tool {
     let description = "Runs a shell command in this customer's own folder. Long commands go to the background: you get the \
                        name of the process, and its end is told to this conversation.";
+    let here = offered(&processes, &approvals);
     let run = move |arguments: Arguments| {
         let (processes, approvals) = (processes.clone(), approvals.clone());
         async move {
@@ -53,6 +54,9 @@ pub fn terminal(processes: Processes, approvals: Approvals) -> impl Tool {
             // A command works for a conversation: without one nothing is run, in the foreground either.
             SESSION_KEY.with(|_| ())?;
             let options = processes.options();
+            if !options.serves(&TENANT_ID.get()?) {
+                return Err(ToolError::Refused("commands are off here"));
+            }
             let later = CAN_DELIVER_LATER.get()?;
             // The promise is not made where it cannot be kept, before anybody is asked or anything is run.
             if background && !later && !options.inline {
@@ -65,8 +69,26 @@ pub fn terminal(processes: Processes, approvals: Approvals) -> impl Tool {
                 let new = NewProcess { command, notify: notify.unwrap_or(true), watch };
                 return ToolOutput::json(&Background { process: processes.start(new).await.map_err(told)? });
             }
+            // Its own limit governs it, and not what other tools may take.
+            let _own_limit = haversack_agent::clock::pause();
             ToolOutput::json(&processes.run(&command).await.map_err(told)?)
         }
     };
-    tool(TERMINAL_TOOL, description, run).needing(&[&TENANT_ID, &PRINCIPAL, &REPLY_ROUTE, &SESSION_KEY])
+    tool(TERMINAL_TOOL, description, run)
+        .needing(&[&TENANT_ID, &PRINCIPAL, &REPLY_ROUTE, &SESSION_KEY])
+        .offered_where(here)
+}
+
+/// Whether the current tenant may have commands, and somebody may approve them where that is demanded.
+pub(super) fn offered(
+    processes: &Processes,
+    approvals: &Approvals,
+) -> impl Fn() -> bool + Send + Sync + 'static {
+    let (processes, approvals) = (processes.clone(), approvals.clone());
+    move || {
+        let options = processes.options();
+        let on =
+            |tenant: &TenantId| options.serves(tenant) && (!options.ask || approvals.has_approver(tenant));
+        TENANT_ID.with(on).unwrap_or(false)
+    }
 }

@@ -1,9 +1,10 @@
-//! Approvals are bound to session, person and place. Denied is the default.
+//! Approvals are given by a named approver of the tenant, who is not the one who asked. Denied is the default.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use haversack_gateway::approval::Decision;
+use haversack::well_known::{Principal, TenantId};
+use haversack_gateway::approval::{Approver, Decision};
 use haversack_gateway::{Arrival, Desk, Reply, Responder};
 
 use crate::callbacks::Callbacks;
@@ -25,9 +26,19 @@ fn asks(desk: &Desk) -> Arc<dyn Responder> {
     }))
 }
 
+/// `lee` of a tenant, who is asked by a webhook.
+pub(crate) fn lee(tenant: &str, account: &str, origin: &str) -> Approver {
+    let mut approver = Approver::new(TenantId::new(tenant).unwrap(), Principal::new("lee").unwrap());
+    approver.account = Some(account.to_owned());
+    approver.callback = Some(format!("{origin}/in"));
+    approver
+}
+
 async fn open(origin: &str, patience: Duration) -> House {
     let mut options = options();
     options.patience = patience;
+    options.approvers =
+        [("acme", "shop"), ("bank", "bank")].map(|(tenant, account)| lee(tenant, account, origin)).to_vec();
     let accounts = vec![account("shop", "acme", origin), account("bank", "bank", origin)];
     House::in_folder(Arc::new(tempfile::tempdir().unwrap()), accounts, options, asks).await
 }
@@ -39,25 +50,29 @@ fn id(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_one_who_is_asked_approves_where_it_was_asked() {
+async fn an_approver_approves_and_both_are_told() {
     let mut callbacks = Callbacks::start().await;
     let house = open(&callbacks.origin, Duration::from_secs(60)).await;
     let post = |message: &str, text: &str| {
         Post::new("shop", message, text).in_group("ops").in_thread("t1").calling(callbacks.url("/in"))
     };
     post("m1", "delete everything").send(&house).await;
-    let question = callbacks.next().await;
-    assert_eq!((question.body["chat"].as_str(), question.body["thread"].as_str()), (Some("ops"), Some("t1")));
-    assert!(question.text.contains("delete everything"));
-    let post =
-        Post::new("shop", "m2", &format!("/approve {}", id(&question.text))).in_group("ops").in_thread("t1");
+    let (mut asked, mut told) = (callbacks.next().await, callbacks.next().await);
+    if asked.body["chat"] == "ops" {
+        std::mem::swap(&mut asked, &mut told);
+    }
+    assert_eq!((told.body["chat"].as_str(), told.body["thread"].as_str()), (Some("ops"), Some("t1")));
+    assert_eq!(asked.body["chat"].as_str(), Some("approvals"));
+    assert!(asked.text.contains("delete everything") && told.text.contains("delete everything"));
+    assert!(asked.text.contains("kim asks") && told.text.contains("waits for lee"), "{}", told.text);
+    let post = Post::new("shop", "m2", &format!("/approve {}", id(&asked.text))).from("u-lee");
     let (status, told) = post.calling(callbacks.url("/in")).send(&house).await;
     assert_eq!((status, told["text"].as_str()), (200, Some("Approved.")));
     assert_eq!(callbacks.next().await.text, "delete everything: done");
 }
 
 #[tokio::test]
-async fn nobody_else_and_from_nowhere_else() {
+async fn neither_who_asked_nor_anybody_else_approves() {
     let mut callbacks = Callbacks::start().await;
     let house = open(&callbacks.origin, Duration::from_secs(60)).await;
     let url = callbacks.url("/in");
@@ -68,37 +83,53 @@ async fn nobody_else_and_from_nowhere_else() {
         .send(&house)
         .await;
     let id = id(&callbacks.next().await.text);
+    callbacks.next().await;
     let approve = format!("/approve {id}");
-    let elsewhere = [
-        // Another person in the same thread.
-        Post::new("shop", "m2", &approve).from("u-lee").in_group("ops").in_thread("t1").calling(url.clone()),
-        // The same person in another thread, in another chat, and over another way.
-        Post::new("shop", "m3", &approve).in_group("ops").in_thread("t2").calling(url.clone()),
-        Post::new("shop", "m4", &approve).calling(url.clone()),
-        Post::new("shop", "m5", &approve).in_group("ops").in_thread("t1").calling(callbacks.url("/other")),
-        // Somebody of that name at another tenant.
-        Post::new("bank", "m6", &approve).in_group("ops").in_thread("t1").calling(url.clone()),
-    ];
-    for post in elsewhere {
-        let (_, told) = post.send(&house).await;
-        assert_eq!(told["text"], "there is no such question here", "{post:?}");
-    }
-    // The question is still open, and its person says no.
-    let post =
-        Post::new("shop", "m7", &format!("/deny {id}")).in_group("ops").in_thread("t1").calling(url.clone());
-    assert_eq!(post.send(&house).await.1["text"], "Denied.");
+    let answer = async |post: Post| post.calling(url.clone()).send(&house).await.1["text"].clone();
+    let own = "You asked for this yourself, so somebody else approves it.";
+    assert_eq!(answer(Post::new("shop", "m2", &approve).in_group("ops").in_thread("t1")).await, own);
+    assert_eq!(answer(Post::new("shop", "m3", &approve)).await, own, "wherever they write it");
+    // A tenant of its own has an approver of that name.
+    let elsewhere = Post::new("bank", "m4", &approve).from("u-lee");
+    assert_eq!(answer(elsewhere).await, "there is no such question here");
+    // The question is still open, and the approver says no, in the thread.
+    let deny = Post::new("shop", "m5", &format!("/deny {id}")).from("u-lee");
+    assert_eq!(answer(deny.in_group("ops").in_thread("t1")).await, "Denied.");
     assert_eq!(callbacks.next().await.text, "delete everything: not done");
-    let post = Post::new("shop", "m8", &approve).in_group("ops").in_thread("t1").calling(url);
-    assert_eq!(post.send(&house).await.1["text"], "there is no such question here", "an answer is good once");
+    let again = Post::new("shop", "m6", &approve).from("u-lee");
+    assert_eq!(answer(again).await, "there is no such question here", "an answer is good once");
 }
 
 #[tokio::test]
-async fn no_answer_is_a_no() {
+async fn no_answer_is_a_no_and_both_hear_that_it_lapsed() {
     let mut callbacks = Callbacks::start().await;
     let house = open(&callbacks.origin, Duration::from_millis(50)).await;
     Post::new("shop", "m1", "delete everything").calling(callbacks.url("/in")).send(&house).await;
-    assert!(callbacks.next().await.text.contains("/approve"));
-    assert_eq!(callbacks.next().await.text, "delete everything: not done");
+    let mut texts = Vec::new();
+    while texts.len() < 4 {
+        texts.push(callbacks.next().await.text);
+    }
+    let id = id(&texts[0]);
+    let lapsed =
+        format!("Nobody approved this in 50 ms, so it was not done (question {id}):\n\ndelete everything");
+    assert!(texts.contains(&lapsed), "{texts:?}");
+    assert!(texts.contains(&"delete everything: not done".to_owned()), "{texts:?}");
+    let late = Post::new("shop", "m2", &format!("/approve {id}")).from("u-lee").calling(callbacks.url("/in"));
+    let told = late.send(&house).await.1;
+    assert!(told["text"].as_str().unwrap().starts_with("This question lapsed"), "{told}");
+}
+
+#[tokio::test]
+async fn an_approver_cannot_approve_what_they_asked_for_themselves() {
+    let mut callbacks = Callbacks::start().await;
+    let house = open(&callbacks.origin, Duration::from_secs(3600)).await;
+    let post = Post::new("shop", "m1", "delete everything").from("u-lee").calling(callbacks.url("/in"));
+    post.send(&house).await;
+    assert_eq!(
+        callbacks.next().await.text,
+        "delete everything: not done",
+        "nobody else may, so nobody is asked"
+    );
 }
 
 #[tokio::test]

@@ -94,6 +94,29 @@ async fn a_tool_outside_a_conversation_fails_its_turn() {
 }
 
 #[tokio::test]
+async fn commands_are_offered_to_their_tenants_and_where_somebody_may_approve() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let origin = "https://hooks.example.com";
+    let mut options = with_commands(options(), folder.path());
+    let processes = options.processes.as_mut().unwrap();
+    processes.ask = true;
+    let tenants = ["acme", "bank"].map(|name| haversack::well_known::TenantId::new(name).unwrap());
+    processes.tenants = Some(tenants.into_iter().collect());
+    options.approvers =
+        vec![crate::approvals::lee("acme", "shop", origin), crate::approvals::lee("other", "other", origin)];
+    let accounts = vec![account("shop", "acme", origin), account("other", "other", origin)];
+    let house = House::in_folder(folder, accounts, options, crate::processes::runs_what_is_said).await;
+    let tools = Toolbox::new(haversack_gateway::tool::tools(&house.desk));
+    for (tenant, offered) in [("acme", true), ("bank", false), ("other", false)] {
+        for name in ["terminal", "process"] {
+            let tool = tools.get(name).unwrap().clone();
+            let here = house.inside(tenant, "kim", async move { tool.is_offered() }).await;
+            assert_eq!(here, offered, "{name} for {tenant}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_command_that_is_not_approved_does_not_run() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let mut options = with_commands(options(), folder.path());
@@ -124,6 +147,7 @@ async fn a_command_that_is_approved_runs_and_not_before() {
     let mut options = with_commands(options(), folder.path());
     options.processes.as_mut().unwrap().ask = true;
     options.patience = std::time::Duration::from_secs(600);
+    options.approvers = vec![crate::approvals::lee("acme", "shop", &callbacks.origin)];
     let accounts = vec![account("shop", "acme", &callbacks.origin)];
     let house = House::in_folder(folder, accounts, options, crate::processes::runs_what_is_said).await;
     let work = house.folder.path().join("work");
@@ -135,12 +159,13 @@ async fn a_command_that_is_approved_runs_and_not_before() {
         let post = |id: String, text: String| Post::new("shop", &id, &text).calling(callbacks.url("/in"));
         post(format!("m{n}"), format!("terminal {arguments}")).send(&house).await;
         let question = callbacks.next().await.text;
+        callbacks.next().await;
         assert!(question.contains(&format!("touch ran-{n}")), "the person sees what it is: {question}");
         assert_eq!(made(&work, &format!("ran-{n}")), 0, "not before");
         let (_, rest) = question.split_once("/approve ").unwrap();
         let id = rest.split('`').next().unwrap();
-        let post =
-            Post::new("shop", &format!("a{n}"), &format!("/approve {id}")).calling(callbacks.url("/in"));
+        let post = Post::new("shop", &format!("a{n}"), &format!("/approve {id}")).from("u-lee");
+        let post = post.calling(callbacks.url("/in"));
         assert_eq!(post.send(&house).await.1["text"], "Approved.");
         let told = callbacks.next().await.text;
         assert!(!told.contains("refused"), "{told}");

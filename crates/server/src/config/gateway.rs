@@ -89,9 +89,43 @@ pub struct Command {
     /// `PATH` of the commands. Nothing else of the server's environment reaches them but what is named here.
     #[serde(default = "path")]
     pub path: String,
-    /// Whether a person must approve each command.
+    /// Whether a person must approve each command. Without, `approvers` are not asked.
     #[serde(default = "yes")]
     pub ask: bool,
+    /// Whose agents may run commands; without, those of every tenant, once somebody may approve there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<Vec<String>>,
+    /// Who may approve a command, which is never the person that asked. Nobody by default: commands that need an approval
+    /// are off until somebody is named.
+    #[serde(default)]
+    pub approvers: Vec<Approver>,
+    /// Seconds that an approval may take before it lapses.
+    #[serde(default = "approval", deserialize_with = "ranged::<_, _, 1, 604_800>")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub approval_s: u64,
+    /// Seconds that a command may run while its turn waits; longer ones belong in the background.
+    #[serde(default = "foreground", deserialize_with = "ranged::<_, _, 1, 86_400>")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub foreground_s: u64,
+}
+
+/// One of `approvers`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approver {
+    /// Whose commands.
+    pub tenant: String,
+    /// Who approves.
+    pub principal: String,
+    /// The account on which they are asked; without, the sockets of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The chat in which they are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<String>,
+    /// On a webhook: where it is called, within the account's `callbacks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<String>,
 }
 
 impl Default for Gateway {
@@ -110,6 +144,14 @@ fn chars() -> usize {
 
 fn path() -> String {
     "/usr/local/bin:/usr/bin:/bin".to_owned()
+}
+
+fn approval() -> u64 {
+    300
+}
+
+fn foreground() -> u64 {
+    60
 }
 
 fn yes() -> bool {

@@ -15,7 +15,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use gateway::{Account, Command, Gateway};
+pub use gateway::{Account, Approver, Command, Gateway};
 pub use handed::leave as leave_environment;
 pub use haversack_agent::agent::{Secret, SecretRef};
 pub use sandbox::{Sandbox, SandboxMode};

@@ -7,7 +7,10 @@ mod responder;
 mod running;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use haversack::well_known::{Principal, TenantId};
+use haversack_gateway::approval::Approver;
 use haversack_gateway::platform::webhook::{self, SigningSecret};
 use haversack_gateway::process::{Environment, ProcessOptions};
 use haversack_gateway::{Account, Accounts, Desk, Gateway, GatewayOptions, Hooks};
@@ -35,6 +38,10 @@ pub(crate) fn desk(config: &Config, store: &Store, keys: &KeyFile, journal: &Jou
     let client = webhook::client().build().map_err(Fault::internal)?;
     let processes = config.gateway.commands.as_ref().map(|section| commands(section, config)).transpose()?;
     let mut options = GatewayOptions { processes, hooks: hooks(journal), ..GatewayOptions::default() };
+    if let Some(section) = &config.gateway.commands {
+        options.approvers = approvers(section)?;
+        options.patience = Duration::from_secs(section.approval_s);
+    }
     options.limits.text = config.limits.message_bytes;
     options.sockets = config.gateway.sockets_per_tenant;
     options.heartbeat = config.limits.heartbeat();
@@ -108,6 +115,27 @@ fn commands(section: &config::Command, config: &Config) -> Result<ProcessOptions
     let environment = Environment::new([("PATH".to_owned(), section.path.clone())], &["PATH".to_owned()])?;
     let mut options = ProcessOptions::new(section.folder.clone(), environment);
     options.ask = section.ask;
+    options.foreground = Duration::from_secs(section.foreground_s);
+    let tenants = section.tenants.iter().flatten().map(|name| tenant(name));
+    options.tenants = section.tenants.as_ref().map(|_| tenants.collect()).transpose()?;
     options.confinement = confine::commands(config, &section.path)?;
     Ok(options)
+}
+
+fn approvers(config: &config::Command) -> Result<Vec<Approver>, Fault> {
+    let approver = |one: &config::Approver| {
+        let principal = Principal::new(one.principal.clone()).map_err(|why| {
+            Fault::new(Code::ConfigInvalid, format!("`gateway.commands.approvers`: `principal`: {why}"))
+        })?;
+        let mut approver = Approver::new(tenant(&one.tenant)?, principal);
+        (approver.account, approver.chat, approver.callback) =
+            (one.account.clone(), one.chat.clone(), one.callback.clone());
+        Ok(approver)
+    };
+    config.approvers.iter().map(approver).collect()
+}
+
+fn tenant(name: &str) -> Result<TenantId, Fault> {
+    TenantId::new(name)
+        .map_err(|why| Fault::new(Code::ConfigInvalid, format!("`gateway.commands`: tenant: {why}")))
 }

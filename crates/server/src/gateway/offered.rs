@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use haversack_gateway::tool::{PROCESS, TERMINAL_TOOL};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -25,6 +26,8 @@ pub(crate) enum Place {
     Everywhere,
     /// In turns of messages that came through the gateway: it works for a conversation, and answers along its route.
     Gateway,
+    /// Nowhere: it runs commands, which need an approval, and nobody is named who may give it.
+    Nowhere,
 }
 
 impl Place {
@@ -33,6 +36,9 @@ impl Place {
         match self {
             Self::Everywhere => "in every turn",
             Self::Gateway => "only in messages that come through the gateway",
+            Self::Nowhere => {
+                "nowhere, because commands need an approval and `[gateway.commands] approvers` names nobody"
+            }
         }
     }
 }
@@ -40,6 +46,8 @@ impl Place {
 /// The tools that specialists are given, each once, with where they are offered.
 pub(crate) fn offered(config: &Config) -> Vec<Offered> {
     let gateway: BTreeSet<&str> = haversack_gateway::tool::names(true).into_iter().collect();
+    let off =
+        config.gateway.commands.as_ref().is_some_and(|section| section.ask && section.approvers.is_empty());
     let needs_gateway = |name: &str| {
         let tasks = config.agent.crews.iter().filter(|crew| crew.name == name).flat_map(|crew| &crew.tasks);
         gateway.contains(name)
@@ -47,7 +55,11 @@ pub(crate) fn offered(config: &Config) -> Vec<Offered> {
     };
     let tools: BTreeSet<&String> =
         config.agent.specialists.iter().flat_map(|specialist| &specialist.tools).collect();
-    let place = |name: &str| if needs_gateway(name) { Place::Gateway } else { Place::Everywhere };
+    let place = |name: &str| match name {
+        TERMINAL_TOOL | PROCESS if off => Place::Nowhere,
+        name if needs_gateway(name) => Place::Gateway,
+        _ => Place::Everywhere,
+    };
     tools.into_iter().map(|tool| Offered { tool: tool.clone(), place: place(tool) }).collect()
 }
 

@@ -28,7 +28,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 ///
 /// The answer is the reply; with `Accept: text/event-stream` it is a stream of events whose last one is
 /// `finished` or `failed`; with `Prefer: respond-async` it comes at once and says where to ask later. Turns
-/// of one session run one after another. A client that goes away cancels its turn after the tool that runs,
+/// of one session run one after another. A client that goes away cancels its turn and the tools that run,
 /// unless it preferred `respond-async`; a broken event stream has some seconds to come back, with
 /// `Last-Event-ID`, here or at `/v1/turns/{turn}/events`.
 #[utoipa::path(post, path = "/v1/sessions/{session}/turns", tag = "turns", security(("api_key" = ["member"])),

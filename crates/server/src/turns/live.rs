@@ -133,7 +133,7 @@ impl LiveTurn {
         }
     }
 
-    /// Tells the turn to stop after the tool that runs.
+    /// Tells the turn to stop, with the tools that run.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use haversack::well_known::{DEADLINE, Deadline};
+use haversack_agent::clock::{CLOCK, Clock};
 use haversack_agent::{EventSink, Late, Reply, Turn, TurnError, TurnEvent};
 
 use super::{LiveTurn, Outcome, Seat};
@@ -58,11 +59,15 @@ async fn wait_and_run(turn: Turn, live: &Arc<LiveTurn>, seat: &mut Seat) -> Outc
     let late = turn.late();
     // A turn takes its context at the call of `run`, so the call is made inside the scope.
     let running = async move { turn.run(sink).await };
+    let clock = Clock::new();
+    let running = CLOCK.scope(clock.clone(), running);
     let mut running = Box::pin(DEADLINE.scope(Deadline::after(limit), running));
-    if let Ok(result) = tokio::time::timeout(limit + LATE, &mut running).await {
-        return reply(result, false);
+    tokio::select! {
+        biased;
+        result = &mut running => return reply(result, false),
+        () = clock.pass(limit + LATE) => {}
     }
-    // Cancelling lets the tool that runs finish; who does not even notice that is dropped.
+    // Cancelling lets what runs end by itself for a moment; who does not even notice that is dropped.
     live.cancel();
     if let Ok(result) = tokio::time::timeout(STOPPING, &mut running).await {
         return reply(result, true);

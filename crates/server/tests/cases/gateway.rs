@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use super::installation::{Installation, Server};
+use super::installation::{Installation, Server, settled};
 use super::stub::{Act, Stub};
 
 /// An installation whose one specialist has these tools, and whose configuration holds `more`.
@@ -61,6 +61,111 @@ fn config_check_says_where_tools_are_offered() {
     let said = String::from_utf8_lossy(&checked.stdout);
     assert!(said.contains("recall: in every turn"), "{said}");
     assert!(said.contains("schedule: only in messages that come through the gateway"), "{said}");
+}
+
+/// Commands that ada of northwind approves, with `more` in their section.
+fn commands(stub: &Stub, more: &str) -> Installation {
+    let approvers = "approvers = [{ tenant = \"northwind\", principal = \"ada\" }]";
+    let section = format!("[gateway.commands]\nfolder = \"commands\"\n{approvers}\n{more}\n");
+    installation(&["terminal", "process"], &format!("{section}{}", stub.model()))
+}
+
+fn serve(installation: &Installation) -> Server {
+    installation.serve_with(|command| {
+        command.env("OPENAI_API_KEY", "none");
+    })
+}
+
+/// The id in `/approve ID`.
+fn id(text: &str) -> String {
+    let (_, rest) = text.split_once("/approve ").unwrap();
+    rest.split('`').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_does_not_approve_and_an_approver_does_later_than_any_tool_may_take() {
+    let stub = Stub::start([Act::Call("terminal", json!({ "command": "echo ran > ran" }))]).await;
+    let limits = "[limits]\nturn_timeout_s = 1\n[agent.tools]\ntimeout_s = 1\n";
+    let installation = commands(&stub, limits);
+    let (kim, ada) = (installation.key("northwind", "kim"), installation.key("northwind", "ada"));
+    let server = serve(&installation);
+    let (mut asker, mut approver) = (Line::open(&server, &kim).await, Line::open(&server, &ada).await);
+    approver.send(&json!({ "type": "join", "chat": "approvals" })).await;
+    asker.say("m1", "c", "go").await;
+    let waits = asker.message().await;
+    assert!(waits.contains("waits for ada") && waits.contains("echo ran"), "{waits}");
+    let asked = approver.message().await;
+    assert!(asked.contains("kim asks") && asked.contains("echo ran"), "{asked}");
+    let approve = format!("/approve {}", id(&asked));
+    let own = asker.say("m2", "c", &approve).await;
+    assert!(own["text"].as_str().unwrap().contains("somebody else approves it"), "{own}");
+    // Twice as long as the turn and its tools may take together: what is tested is that this time does not count.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    assert_eq!(approver.say("m1", "approvals", &approve).await["text"], "Approved.");
+    assert_eq!(asker.message().await, "Done.");
+    assert!(stub.results()[0].contains("\\\"code\\\":0"), "{:?}", stub.results());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_lapses_is_told_in_its_thread_and_to_who_answers_late() {
+    let stub = Stub::start([Act::Call("terminal", json!({ "command": "touch ran" }))]).await;
+    let installation = commands(&stub, "approval_s = 1");
+    let (kim, ada) = (installation.key("northwind", "kim"), installation.key("northwind", "ada"));
+    let server = serve(&installation);
+    let mut asker = Line::open(&server, &kim).await;
+    asker.say("m1", "c", "go").await;
+    let id = id(&asker.message().await);
+    assert!(asker.message().await.starts_with("Nobody approved this in 1 s, so it was not done"));
+    assert_eq!(asker.message().await, "Done.");
+    assert!(stub.results()[0].contains("not approved"), "{:?}", stub.results());
+    let late = Line::open(&server, &ada).await.say("m1", "c", &format!("/approve {id}")).await;
+    assert!(late["text"].as_str().unwrap().starts_with("This question lapsed"), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_are_off_until_an_approver_is_named() {
+    let stub = Stub::start([]).await;
+    let section = format!("[gateway.commands]\nfolder = \"commands\"\n{}", stub.model());
+    let installation = installation(&["recall", "terminal"], &section);
+    let checked = installation.run(&["config", "check"]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(said.contains("terminal: nowhere") && said.contains("approvers"), "{said}");
+    let key = installation.key("northwind", "kim");
+    let server = serve(&installation);
+    let mut line = Line::open(&server, &key).await;
+    line.say("m1", "c", "go").await;
+    assert_eq!(line.message().await, "Done.");
+    assert_eq!(offered(&stub), ["recall"]);
+    assert!(server.process.said().contains("terminal: nowhere"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_interrupts_kills_the_command_of_the_turn_before_it() {
+    let command = "trap '' TERM; echo $$ > started; sleep 3600 & wait";
+    let stub = Stub::start([Act::Call("terminal", json!({ "command": command }))]).await;
+    let account = "[[gateway.accounts]]\nname = \"socket\"\nplatform = \"websocket\"\ntenant = \"northwind\"\nbusy = \"interrupt\"\n";
+    let section = "[gateway.commands]\nfolder = \"commands\"\nask = false\n";
+    let limits = "[agent.tools]\ntimeout_s = 600\n[limits]\nturn_timeout_s = 600\n";
+    let installation = installation(&["terminal"], &format!("{account}{section}{limits}{}", stub.model()));
+    let key = installation.key("northwind", "kim");
+    let server = serve(&installation);
+    let mut line = Line::open(&server, &key).await;
+    line.say("m1", "c", "go").await;
+    let started = settled(async || started(&installation)).await;
+    let begun = std::time::Instant::now();
+    line.say("m2", "c", "stop that").await;
+    assert_eq!(line.message().await, "Done.");
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(30), "the command was waited for: {took:?}");
+    settled(async || (!std::path::Path::new(&format!("/proc/{started}")).exists()).then_some(())).await;
+}
+
+/// The number that the command wrote down.
+fn started(installation: &Installation) -> Option<String> {
+    let folders = std::fs::read_dir(installation.path().join("commands")).ok()?;
+    let written =
+        folders.flatten().find_map(|folder| std::fs::read_to_string(folder.path().join("started")).ok())?;
+    written.ends_with('\n').then(|| written.trim().to_owned())
 }
 
 /// A client on the server's socket, which keeps the frames that it was not asked for.

@@ -43,7 +43,7 @@ impl fmt::Debug for Held {
 }
 
 /// The chat of a principal: two people may use one word for two chats.
-pub(super) fn chat_of(principal: &Principal, chat: &str) -> String {
+pub(crate) fn chat_of(principal: &Principal, chat: &str) -> String {
     joined(principal.as_str(), chat)
 }
 

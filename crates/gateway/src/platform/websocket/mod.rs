@@ -8,6 +8,7 @@ mod config;
 mod receive;
 mod send;
 
+pub(crate) use config::chat_of;
 pub use config::{Authenticate, Held, Peer};
 pub use receive::{KEY_ENDED, router};
 pub(crate) use send::{Connections, Sender};

@@ -25,7 +25,7 @@ impl Local {
         Ok(Self(InProcess::open(source, who, "chat", Log::Off).await?))
     }
 
-    /// Says one thing and waits for the reply; dropping the future cancels the turn after the tool that runs.
+    /// Says one thing and waits for the reply; dropping the future cancels the turn and its tools.
     ///
     /// # Errors
     /// The faults of the turn.
