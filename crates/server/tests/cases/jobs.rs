@@ -102,6 +102,57 @@ async fn a_crew_whose_task_is_a_failing_pipeline_fails() {
     assert!(ended["problem"]["detail"].as_str().unwrap().contains("exit code 3"), "{ended}");
 }
 
+/// Whoever runs a command in a script looks at its exit code, and at nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_that_follows_a_failing_pipeline_exits_with_1() {
+    let installation = with_tools("", &[("broken", "exit 3")]);
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let job = posted(&server, &kim, "broken").await;
+    for arguments in [
+        &["jobs", "watch", &job][..],
+        &["jobs", "submit", "broken", "--arguments", r#"{"request":"now"}"#, "--watch"],
+        &["pipeline", "run", "broken", "--key", "r"],
+        &["pipeline", "retry", "r"],
+    ] {
+        let mut command = installation.command(arguments);
+        let ended = command.args(["--server", &server.url]).env("HAVERSACK_KEY", &kim).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_driven_out_of_quarantine_is_done_again() {
+    let installation =
+        with_tools("[jobs]\nembedded_worker = false\nlease_s = 1\n", &[("deadly", "sleep 120")]);
+    let kim = installation.key("acme", "kim");
+    let server = installation.serve();
+    let job = posted(&server, &kim, "deadly").await;
+    // Each worker that has it dies over it, until the next one puts it aside.
+    let mut begun = Value::Null;
+    loop {
+        let mut worker = installation.start(&["--json", "worker"]);
+        worker.line();
+        let met = settled(async || {
+            let job = show(&server, &kim, &job).await;
+            let again = job["state"] == "running" && job["started_at"] != begun;
+            (again || job["state"] == "quarantined").then_some(job)
+        })
+        .await;
+        if met["state"] == "quarantined" {
+            break;
+        }
+        begun = met["started_at"].clone();
+        worker.kill();
+    }
+    let mut worker = installation.start(&["--json", "worker"]);
+    worker.line();
+    let redriven = server.post(&kim, &format!("/v1/jobs/{job}/redrive"), &json!({})).await;
+    assert_eq!(redriven.status(), 202);
+    let met = once(&server, &kim, &job, &["running", "succeeded", "failed"]).await;
+    assert_eq!(met["state"], "running", "{met}");
+}
+
 /// A rolling deploy: the server and a new worker know the tool, an old worker does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_a_tool_that_one_worker_lacks_is_parked_and_done_by_another() {
