@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 mod audit;
 mod bench;
+mod cases;
 mod clients;
 mod deep;
 mod library;
@@ -53,6 +54,12 @@ enum Command {
     },
     /// Install the official MCP clients that the tests of the MCP endpoint drive; `test` does it by itself
     Clients,
+    /// Run the server's cases against the program of an older commit, where each is to fail
+    Cases {
+        /// The commit
+        #[arg(long, value_name = "COMMIT")]
+        at: String,
+    },
     /// Measure, and print a table
     Bench {
         #[command(subcommand)]
@@ -67,6 +74,7 @@ fn main() -> ExitCode {
         Command::Library => library::run(),
         Command::Test { deep, filter } => test::run(deep, &filter),
         Command::Clients => clients::run(),
+        Command::Cases { at } => cases::run(&at),
         Command::Bench { what } => bench::run(&what),
     };
     match outcome {
