@@ -122,7 +122,7 @@ impl Drop for Paused {
 
 /// Resolves at the deadline of the current work, as its clock has it; never where no `DEADLINE` is bound.
 pub(crate) async fn out_of_time() {
-    let Ok(deadline) = DEADLINE.get() else { return std::future::pending().await };
+    let Some(deadline) = DEADLINE.bound() else { return std::future::pending().await };
     let clock = CLOCK.bound().unwrap_or_default();
     let left = |stood| (deadline.instant() + stood).saturating_duration_since(Instant::now());
     clock.until(left).await;

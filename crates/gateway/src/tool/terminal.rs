@@ -89,6 +89,6 @@ pub(super) fn offered(
         let options = processes.options();
         let on =
             |tenant: &TenantId| options.serves(tenant) && (!options.ask || approvals.has_approver(tenant));
-        TENANT_ID.with(on).unwrap_or(false)
+        TENANT_ID.bound().is_some_and(|tenant| on(&tenant))
     }
 }
