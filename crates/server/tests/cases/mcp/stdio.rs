@@ -61,8 +61,10 @@ fn a_line_that_is_no_message_is_answered_with_its_id() {
 fn sigterm_ends_what_a_call_over_stdio_started() {
     use std::io::{BufRead, BufReader};
 
-    let installation = with_pipelines("", &[("long", &["echo $$ > $HERE/pid; exec sleep 300"])]);
-    let here = installation.path().to_str().unwrap().to_owned();
+    let sandbox = "[sandbox]\nwrite = [\"./told\"]\n";
+    let installation = with_pipelines(sandbox, &[("long", &["echo $$ > $HERE/pid; exec sleep 300"])]);
+    let file = installation.write("told/pid", "");
+    let here = file.parent().unwrap().to_str().unwrap().to_owned();
     let yaml = std::fs::read_to_string(installation.path().join("pipelines/long.yaml")).unwrap();
     installation.write("pipelines/long.yaml", &yaml.replace("$HERE", &here));
     let mut child = installation
@@ -80,7 +82,6 @@ fn sigterm_ends_what_a_call_over_stdio_started() {
     writeln!(input, "{begin}\n{ready}\n{call}").unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let file = installation.path().join("pid");
     let until = |what: &str, done: &dyn Fn() -> bool| {
         let began = Instant::now();
         while !done() {
