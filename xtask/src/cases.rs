@@ -21,7 +21,7 @@ const TARGET: &str = "cases";
 /// What names the program to the cases.
 const PROGRAM: &str = "HAVERSACK_BIN";
 /// How long a case may take. A case waits for events, and an older program may never bring one.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How a case ended against the older program.
 enum End {
