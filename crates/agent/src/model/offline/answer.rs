@@ -36,8 +36,7 @@ const WHO: &str = "I am a program, not a person: Haversack's demonstration, whic
 const HUMAN: &str = "I cannot connect you to a person from here. Please contact your support team directly.";
 const OTHER: &str = "I did not understand that and kept nothing of it, because I am a demonstration without a language \
     model: say \"Remember that ..\" to have your words kept, or \"help\" for examples.";
-const NOTHING: &str =
-    "You have not told me anything about that, and I found nothing about it in the handbook.";
+const NOTHING: &str = "I found nothing about that in what you told me, nor in the handbook.";
 /// Characters of a section that are quoted.
 const LONGEST_QUOTE: usize = 800;
 /// Facts that are quoted for one question.
