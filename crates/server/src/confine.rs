@@ -91,7 +91,7 @@ fn refused(error: ConfinementError) -> Fault {
     Fault::new(Code::SandboxRefused, format!("[sandbox] {error}."))
 }
 
-/// What no child may see, whatever is granted.
+/// Returns the paths that no child may see, whatever is granted.
 fn private(config: &Config) -> Vec<PathBuf> {
     let mut private = vec![config.store.path.clone(), config.keys.path(&config.store.path)];
     private.extend(config.pipelines.runs.clone());
@@ -99,7 +99,8 @@ fn private(config: &Config) -> Vec<PathBuf> {
     let headers = config.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
     let secrets = config.pipelines.secrets.values().flat_map(std::collections::BTreeMap::values);
     let signing = config.gateway.accounts.iter().flat_map(|account| &account.secrets);
-    let files = headers.chain(secrets).chain(signing).chain(&config.agent.model.api_key);
+    let keys = config.agent.model.api_key.iter().chain(&config.server.metrics_token);
+    let files = headers.chain(secrets).chain(signing).chain(keys);
     private.extend(files.filter_map(|reference| match reference {
         SecretRef::File(path) => Some(PathBuf::from(path)),
         SecretRef::Env(_) => None,
@@ -128,6 +129,29 @@ mod tests {
         for off in ["sandbox = \"off\"", "[sandbox]\nmode = \"off\""] {
             let made = commands_at(&config(off), "/usr/bin", Level::NONE).unwrap();
             assert!(matches!(made, Confinement::Off), "{made:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_over_the_file_of_any_secret_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "s").unwrap();
+        let (grant, file) = (folder.path().display(), format!("file:{}", secret.display()));
+        for setting in [
+            format!("[server]\nmetrics_bind = \"127.0.0.1:0\"\nmetrics_token = \"{file}\""),
+            format!("[agent.model]\nprovider = \"genai\"\nname = \"openai::m\"\napi_key = \"{file}\""),
+            format!(
+                "[telemetry.otlp]\nendpoint = \"http://127.0.0.1:1\"\nheaders = {{ authorization = \"{file}\" }}"
+            ),
+            format!("[pipelines.secrets.northwind]\nTOKEN = \"{file}\""),
+            format!(
+                "[[gateway.accounts]]\nname = \"shop\"\nplatform = \"webhook\"\ntenant = \"northwind\"\nsecrets = [\"{file}\"]"
+            ),
+        ] {
+            let config = config(&format!("[sandbox]\nread = [\"{grant}\"]\n{setting}\n"));
+            let fault = super::steps(&config).unwrap_err();
+            assert_eq!(fault.code(), Code::SandboxRefused, "{setting}");
         }
     }
 
