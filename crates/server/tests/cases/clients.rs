@@ -30,7 +30,7 @@ pub enum Client {
 impl Client {
     pub const ALL: [Self; 5] = [Self::Sdk, Self::Fast, Self::Tasks, Self::V1, Self::V2];
 
-    /// Whether it knows this revision.
+    /// Returns true if it knows this revision.
     pub fn speaks(self, revision: &str) -> bool {
         self != Self::V1 || revision == LEGACY
     }
@@ -57,12 +57,19 @@ impl Client {
     }
 }
 
-/// What a client printed.
+/// The output of a client.
 pub fn said(output: &Output, client: impl std::fmt::Debug) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().last().unwrap_or_default();
     serde_json::from_str(line)
         .unwrap_or_else(|_| panic!("{client:?}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Calls a tool with the Inspector over HTTP: its exit code and its output.
+pub fn inspector_calls(url: &str, key: &str, tool: &str, argument: &str) -> (Option<i32>, String) {
+    let (url, header) = (format!("{url}/mcp"), format!("Authorization: Bearer {key}"));
+    let call = ["--method", "tools/call", "--tool-name", tool, "--tool-arg", argument];
+    inspector(&[&[url.as_str(), "--header", &header], &call[..]].concat())
 }
 
 /// The Inspector on the command line; its exit code and what it printed.

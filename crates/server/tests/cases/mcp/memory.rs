@@ -1,9 +1,9 @@
-//! What needs a session works with every stock client, over both transports and both revisions.
+//! Tools that need a session work with every stock client, over both transports and both revisions.
 
 use serde_json::{Value, json};
 
 use super::{FACT, every_call_worked, knows_the_fact, matrix, memory};
-use crate::clients::{Client, LEGACY, MODERN, inspector, over_http, over_stdio};
+use crate::clients::{Client, LEGACY, MODERN, inspector, inspector_calls, over_http, over_stdio};
 use crate::installation::Installation;
 
 #[test]
@@ -21,17 +21,7 @@ fn memory_tools_work_with_every_stock_client_over_http() {
         plan["auto"] = json!(true);
         knows_the_fact(&client.run(&plan), &format!("{client:?} auto"));
     }
-    let (code, text) = inspector(&[
-        &format!("{}/mcp", server.url),
-        "--header",
-        &format!("Authorization: Bearer {key}"),
-        "--method",
-        "tools/call",
-        "--tool-name",
-        "recall",
-        "--tool-arg",
-        "query=account manager",
-    ]);
+    let (code, text) = inspector_calls(&server.url, &key, "recall", "query=account manager");
     assert!(code == Some(0) && text.contains("Robin Vega"), "{code:?} {text}");
 }
 

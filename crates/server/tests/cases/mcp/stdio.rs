@@ -9,15 +9,16 @@ use super::with_pipelines;
 use crate::clients::LEGACY;
 use crate::installation::Installation;
 
+/// Starts the endpoint over standard input and output.
+fn stdio(installation: &Installation) -> std::process::Child {
+    let mut command = installation.command(&["mcp", "stdio"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap()
+}
+
 #[test]
 fn a_line_that_is_no_message_is_answered_with_its_id() {
     let installation = Installation::new("");
-    let mut child = installation
-        .command(&["mcp", "stdio"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = stdio(&installation);
     let params = json!({ "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":3,"method":"ping","params":{}{}}}"#,
@@ -67,12 +68,7 @@ fn sigterm_ends_what_a_call_over_stdio_started() {
     let here = file.parent().unwrap().to_str().unwrap().to_owned();
     let yaml = std::fs::read_to_string(installation.path().join("pipelines/long.yaml")).unwrap();
     installation.write("pipelines/long.yaml", &yaml.replace("$HERE", &here));
-    let mut child = installation
-        .command(&["mcp", "stdio"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = stdio(&installation);
     let mut input = child.stdin.take().unwrap();
     let params = json!({ "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
     let begin = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{every_call_worked, with_pipelines};
-use crate::clients::{Client, LEGACY, MODERN, inspector, over_http};
+use crate::clients::{Client, LEGACY, MODERN, inspector_calls, over_http};
 
 #[test]
 fn a_client_of_an_older_revision_that_lists_tasks_is_answered_at_once() {
@@ -19,17 +19,7 @@ fn a_client_of_an_older_revision_that_lists_tasks_is_answered_at_once() {
     every_call_worked(&told, "v2");
     assert!(told["results"][0]["text"].as_str().unwrap().contains("succeeded"), "{told}");
     // The Inspector lists the extension by itself.
-    let (code, text) = inspector(&[
-        &format!("{}/mcp", server.url),
-        "--header",
-        &format!("Authorization: Bearer {key}"),
-        "--method",
-        "tools/call",
-        "--tool-name",
-        "report",
-        "--tool-arg",
-        "request=now",
-    ]);
+    let (code, text) = inspector_calls(&server.url, &key, "report", "request=now");
     assert!(code == Some(0) && text.contains("succeeded"), "{code:?} {text}");
 }
 

@@ -1,4 +1,4 @@
-//! What clients are told of a tool, and of how its call goes.
+//! The description of a tool, and the progress and result of its call, as clients see them.
 
 use serde_json::json;
 
