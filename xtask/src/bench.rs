@@ -18,7 +18,7 @@ pub enum Bench {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// What a neighbour's turns take alone and beside hostile tenants and strangers
+    /// Measure a neighbour's turns alone and beside hostile tenants and strangers
     Neighbours {
         /// Passed on to the bench
         #[arg(last = true)]

@@ -18,7 +18,7 @@ use crate::workspace::{Metadata, cargo, root};
 const HELD: &str = "xtask/cases_that_held.txt";
 const PACKAGE: &str = "haversack-server";
 const TARGET: &str = "cases";
-/// What names the program to the cases.
+/// The variable that names the program to the cases.
 const PROGRAM: &str = "HAVERSACK_BIN";
 /// How long a case may take. A case waits for events, and an older program may never bring one.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -32,9 +32,9 @@ pub(crate) struct Specialist {
     pub(crate) tools: Toolbox,
 }
 
-/// What a reply ends with that the provider cut at its length limit.
+/// The end of a reply that the provider cut at its length limit.
 const CUT: &str = "\n\n[The answer was cut at the model's length limit.]";
-/// What the last call of a turn is told, when the turn has used up its steps.
+/// The instruction for the last call of a turn that has used up its steps.
 const LAST: &str =
     "No more tools can be called in this turn. Answer with what is known by now, and say what is missing.";
 

@@ -31,7 +31,7 @@ pub enum Tcp {
     Ports(Vec<u16>),
 }
 
-/// What a child may take. Core files are never written.
+/// The resource limits of a child. Core files are never written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Open descriptors of one process.
@@ -52,7 +52,7 @@ impl Default for Limits {
     }
 }
 
-/// What the launcher is told.
+/// The launcher's instructions.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Policy {
     pub(crate) access: Access,
@@ -70,7 +70,7 @@ pub enum Confinement {
     By(Arc<Sandbox>),
 }
 
-/// What every child of a program is held to.
+/// The restrictions on every child of a program.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     launcher: PathBuf,
@@ -90,7 +90,7 @@ pub enum ConfinementError {
     HoldsPrivate {
         /// The grant.
         grant: PathBuf,
-        /// What is in it, or what it is in.
+        /// The private path, inside or above the grant.
         private: PathBuf,
     },
     /// A path that is not UTF-8 cannot be handed to the launcher.
@@ -144,7 +144,7 @@ impl Sandbox {
         Self { required: true, ..self }
     }
 
-    /// What is added to every child's access, such as the prefix of an interpreter. Paths that hold something private are left
+    /// Adds paths to every child's access, such as the prefix of an interpreter. Paths that hold something private are left
     /// out, and given back.
     #[must_use]
     pub fn also_read(mut self, paths: Vec<PathBuf>) -> (Self, Vec<PathBuf>) {

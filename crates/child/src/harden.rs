@@ -1,4 +1,4 @@
-//! What a process does to itself: no dumps, no debugger, nothing inherited that it passes on. A server calls it at its start,
+//! Hardening of the current process: no dumps, no debugger, no inherited descriptors passed on. A server calls it at its start,
 //! and the launcher before it becomes a command.
 
 use std::io;

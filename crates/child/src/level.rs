@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What the kernel can enforce: the version of its Landlock interface that is used here; 0 is none.
+/// The version of the Landlock interface that the kernel enforces and this crate uses; 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(u32);
 
@@ -13,13 +13,13 @@ impl Level {
     /// The least that confines a command at all: files are restricted, with moves between folders and truncation.
     pub const LEAST: Self = Self(3);
 
-    /// Whether files are restricted at all.
+    /// Returns true if files are restricted at all.
     #[must_use]
     pub fn confines(self) -> bool {
         self >= Self::LEAST
     }
 
-    /// What is restricted, for a person.
+    /// Describes the restrictions to a person.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self.0 {
@@ -38,7 +38,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// What the running kernel enforces.
+/// Returns the level that the running kernel enforces.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn level() -> Level {
@@ -58,7 +58,7 @@ pub fn level() -> Level {
     Level(known.into_iter().find(|(_, abi)| has(*abi)).map_or(0, |(level, _)| level))
 }
 
-/// What the running kernel enforces: nothing but Linux has Landlock.
+/// Returns level 0: only Linux has Landlock.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
 pub fn level() -> Level {

@@ -1,4 +1,4 @@
-//! What every child may read of the system, and what an interpreter needs beside it.
+//! The system files that every child may read, and those that an interpreter needs besides.
 //!
 //! The lists are closed: what is not here is not readable. `/proc` has no entry for a process, and so tells a child of none;
 //! `/dev/stdin` and its like lead through it to pipes, which Landlock does not restrict.
@@ -55,7 +55,7 @@ pub(crate) const FILES: &[&str] = &[
 pub(crate) const DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
-/// What a program needs to be read beside the system's folders: its own file, the folder of a virtual environment, and the
+/// Returns the paths that a program needs besides the system's folders: its own file, the folder of a virtual environment, and the
 /// prefix that its real path lies in. `search` is a search path for a name without a slash.
 #[must_use]
 pub fn interpreter(program: &OsStr, search: &str) -> Vec<PathBuf> {

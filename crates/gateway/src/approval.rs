@@ -56,7 +56,7 @@ impl Decision {
 pub struct Approver {
     /// Whose commands they approve.
     pub tenant: TenantId,
-    /// Who they are.
+    /// Their principal.
     pub principal: Principal,
     /// The account on which they are asked; the sockets of the tenant without.
     pub account: Option<String>,
@@ -99,14 +99,14 @@ impl Approver {
     }
 }
 
-/// What became of an answer.
+/// The outcome of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
     /// It counts.
     Taken(Decision),
     /// The question had lapsed.
     Lapsed,
-    /// Who asked does not approve it.
+    /// The person who asked cannot approve.
     Own,
 }
 
@@ -169,7 +169,7 @@ impl Approvals {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Whether somebody is named who may approve for the tenant.
+    /// Returns true if the tenant has an approver.
     pub(crate) fn has_approver(&self, tenant: &TenantId) -> bool {
         self.shared.approvers.iter().any(|(approver, _)| approver.tenant == *tenant)
     }

@@ -43,7 +43,7 @@ pub struct GatewayOptions {
     pub ledger: LedgerOptions,
     /// How long a question waits for a person before it counts as denied.
     pub patience: Duration,
-    /// Who may approve commands. Without one for a tenant its commands that need an approval are off.
+    /// The approvers of commands. Commands that need an approval are off for a tenant without an approver.
     pub approvers: Vec<Approver>,
     /// How many schedules one principal may have.
     pub schedules: usize,

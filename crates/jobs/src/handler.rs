@@ -215,8 +215,8 @@ impl Handlers {
         self
     }
 
-    /// Whether a job may still be done: asked inside its restored context, before each attempt and twice a second while one
-    /// runs. `None` says that it cannot be told now: a job that has not begun waits a moment then, and one that runs goes on.
+    /// Sets the check that a job may still be done. It runs inside the job's restored context, before each attempt and twice
+    /// a second while one runs. `None` says that it cannot be told now: a job that has not begun waits a moment then, and one that runs goes on.
     /// Handlers that declared [`ExpiredToken::Anonymous`] are not asked about.
     pub fn permitted<F, R>(mut self, ask: F) -> Self
     where

@@ -72,7 +72,7 @@ pub enum ExpiredToken {
     Anonymous,
 }
 
-/// What a program says of the credential that a job was submitted with.
+/// A program's verdict on the credential that a job was submitted with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Permission {
     /// The job may be done.

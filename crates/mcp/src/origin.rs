@@ -72,8 +72,8 @@ impl Allowed {
         Self::new(hosts, origins)
     }
 
-    /// Whether a page of this origin, as its browser writes it, is let in. For the headers by which a browser lets the page
-    /// read the answer.
+    /// Returns true if pages of this origin, as the browser writes it, are allowed. The caller then sets the headers by which
+    /// the browser lets the page read the answer.
     #[must_use]
     pub fn lets_in(&self, origin: &str) -> bool {
         // A browser never writes the star of a list.

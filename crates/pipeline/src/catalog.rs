@@ -171,7 +171,7 @@ impl AttemptFolder {
         self.path.join(RETURNED).join("returns.json")
     }
 
-    /// What a child may use: it writes in its work folder, among its temporary files and where its results go.
+    /// Returns the access of a child: it writes in its work folder, its temporary folder and its results.
     pub(crate) fn access(&self) -> Access {
         let write = vec![self.work(), self.temporary(), self.path.join(RETURNED)];
         Access { read: vec![self.parameters()], write }

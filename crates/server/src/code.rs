@@ -153,7 +153,7 @@ codes! {
     ServerUnreachable = "HV0403", INTERNAL_SERVER_ERROR, "Server unreachable";
     /// The leak check found something.
     LeakFound = "HV0404", INTERNAL_SERVER_ERROR, "Leak check failed";
-    /// What had to be shown could not be written.
+    /// The output could not be written.
     OutputFailed = "HV0405", INTERNAL_SERVER_ERROR, "Output failed";
     /// A defect of the product.
     Internal = "HV0500", INTERNAL_SERVER_ERROR, "Internal error";

@@ -52,7 +52,7 @@ impl Descriptors {
         Self { limit, files, connections }
     }
 
-    /// Whether the configured number of connections fits.
+    /// Returns true if the configured number of connections fits.
     pub(crate) fn suffice(self, config: &Config) -> bool {
         self.connections >= config.limits.connections
     }

@@ -115,7 +115,7 @@ fn withdrawn(keyring: &Keyring) -> Withdrawn {
     })
 }
 
-/// What clients are told of a tool. Memory and knowledge are the server's own; crews and pipelines may do anything.
+/// Returns the hints for a tool. Memory and knowledge are the server's own; crews and pipelines may do anything.
 fn hints(name: &str) -> Hints {
     let looks = |title: &str| Hints {
         title: Some(title.to_owned()),

@@ -148,7 +148,7 @@ impl Server {
     }
 }
 
-/// What may be open and under way, within the descriptors that there are.
+/// Returns the bounds of connections and bytes, within the available descriptors.
 fn bounds(config: &Config) -> Bounds {
     let descriptors = Descriptors::now(config);
     let Descriptors { limit, files, connections } = descriptors;

@@ -54,7 +54,7 @@ fn expected(mutant: Mutant) -> (&'static str, &'static str) {
     }
 }
 
-/// What a job is given and the headers that it takes along: each is looked for. It takes no key along.
+/// A job's arguments and headers are both searched for. It carries no key.
 #[test]
 fn a_seal_that_hides_nothing_shows_argument_and_token() {
     let report = leakcheck::check(&[&["--mutant", "seal", "--hop", "jobs"], &WORLD[..]].concat());

@@ -158,7 +158,7 @@ impl Store {
         }
     }
 
-    /// Whether the tenant has a file. For the operator door, which makes none for a name that was mistyped.
+    /// Returns true if the tenant has a file. The operator boundary asks, so that a mistyped name makes none.
     #[must_use]
     pub fn has(&self, tenant: &TenantId) -> bool {
         self.shared.files.folder().join(tenant_file_name(tenant)).exists()

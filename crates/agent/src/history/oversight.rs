@@ -37,7 +37,7 @@ impl TenantWide {
 pub struct Owned<T> {
     /// The principal that owns it: a person, `group:...` or `cron:...`.
     pub owner: String,
-    /// What is owned.
+    /// The session itself.
     #[serde(flatten)]
     pub inner: T,
 }
@@ -98,7 +98,7 @@ impl TenantHistory {
         })
     }
 
-    /// Who owns a session; `None` when the tenant has none of this name.
+    /// Returns the owner of a session, or `None` if the tenant has no session of this name.
     ///
     /// # Errors
     /// As [`TenantHistory::sessions`].

@@ -25,7 +25,7 @@ use crate::turn::ToolUse;
 /// What spans and logs call a tool that does not exist.
 const UNKNOWN: &str = "unknown";
 
-/// What the model is told that calls a tool which this channel cannot use.
+/// The answer to a call of a tool that this channel cannot use.
 const NOT_HERE: &str = "this tool cannot be used in this conversation; answer without it";
 
 /// How long calls of a cancelled turn may take to end by themselves.

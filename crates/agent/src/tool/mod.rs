@@ -57,7 +57,8 @@ pub trait Tool: Send + Sync + 'static {
         &[]
     }
 
-    /// Whether it is offered in the current context, for what bound variables alone do not decide, such as a list of tenants.
+    /// Returns true if the tool is offered in the current context. Bound variables are checked apart; this decides the rest,
+    /// such as a list of tenants.
     fn is_offered(&self) -> bool {
         true
     }

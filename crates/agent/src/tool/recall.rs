@@ -20,7 +20,7 @@ const MAX_LIMIT: usize = 20;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// What to look for, in a few words. Left out, the newest facts are listed.
+    /// A few words to look for. Without it, the newest facts are listed.
     #[serde(default)]
     query: Option<String>,
     /// How many facts at most, 1 to 20; 8 when left out.
@@ -53,7 +53,7 @@ pub(crate) struct Fact {
     /// The principal who told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) told_by: Option<String>,
-    /// Whether the one who asks told it.
+    /// True if the caller told it.
     pub(crate) yours: bool,
     pub(crate) score: f64,
     /// Milliseconds since the Unix epoch, UTC.

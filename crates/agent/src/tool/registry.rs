@@ -59,7 +59,7 @@ impl Toolbox {
     }
 }
 
-/// Whether the tool can be used in the current context: what it needs is bound, and it has nothing against being offered.
+/// Returns true if the tool can be used in the current context: its variables are bound and it is offered here.
 #[must_use]
 pub fn is_here(tool: &dyn Tool) -> bool {
     missing_for(tool).is_none() && tool.is_offered()

@@ -290,6 +290,7 @@ async fn a_tool_that_does_not_end_is_dropped_with_its_cancelled_turn() {
 async fn time_in_which_the_clock_stands_still_counts_for_no_limit() {
     let waits = tool("waits", "Waits for a person.", |_: Which| async {
         let _waiting = haversack_agent::clock::pause();
+        // Longer than every limit: what is tested is that this time does not count.
         tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
         ToolOutput::json(&"answered")
     });

@@ -94,7 +94,7 @@ impl ProcessOptions {
 }
 
 impl ProcessOptions {
-    /// Whether commands of this tenant are run.
+    /// Returns true if this tenant may run commands.
     #[must_use]
     pub fn serves(&self, tenant: &TenantId) -> bool {
         self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))

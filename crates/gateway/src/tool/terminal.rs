@@ -79,7 +79,7 @@ pub fn terminal(processes: Processes, approvals: Approvals) -> impl Tool {
         .offered_where(here)
 }
 
-/// Whether the current tenant may have commands, and somebody may approve them where that is demanded.
+/// Returns a check that the current tenant may run commands and has an approver if one is required.
 pub(super) fn offered(
     processes: &Processes,
     approvals: &Approvals,

@@ -21,7 +21,7 @@ use crate::{GatewayError, ReplyRoute, SessionKey};
 pub(crate) struct Identity {
     pub(crate) tenant: TenantId,
     pub(crate) principal: Principal,
-    /// Who speaks, where the conversation belongs to itself: a member, who may read it.
+    /// The speaker in a conversation that belongs to no person. They may read it.
     pub(crate) speaker: Option<Principal>,
     pub(crate) session: SessionId,
     pub(crate) facts: Facts,

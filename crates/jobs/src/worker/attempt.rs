@@ -50,7 +50,7 @@ enum End {
     Stopped(Stop),
     /// Its credential was withdrawn, before it began or while it ran.
     Withdrawn,
-    /// Whether it may run cannot be told just now.
+    /// The permission is unknown at the moment.
     Untold,
 }
 
@@ -335,7 +335,7 @@ impl Attempts {
         }
     }
 
-    /// Whether the job of the current context may be done; `None` when that cannot be told now.
+    /// Returns the permission of the current job, or `None` if it is unknown at the moment.
     async fn permission(&self, entry: &Entry) -> Option<Permission> {
         match self.asked(entry) {
             Some(ask) => ask().await,
@@ -343,7 +343,7 @@ impl Attempts {
         }
     }
 
-    /// Who is asked for the permission of a handler's jobs: nobody, where it declared that it does without a credential.
+    /// Returns the check for a handler's jobs; `None` if the handler declared that it needs no credential.
     fn asked(&self, entry: &Entry) -> Option<&Arc<Permitted>> {
         let needs_one = !matches!(entry.options.expired_token, ExpiredToken::Anonymous);
         self.handlers.permission().filter(|_| needs_one)

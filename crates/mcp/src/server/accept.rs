@@ -1,4 +1,4 @@
-//! What a client accepts, which the transport wants to be both JSON and an event stream.
+//! The `Accept` header, which the transport requires to name both JSON and an event stream.
 //!
 //! Many clients ask for anything, or for one of the two. The transport is told that both are accepted, and an answer in
 //! the other form is written anew: a stream as the response at its end, a response as a stream of one event.
@@ -63,7 +63,7 @@ impl Accepted {
     }
 }
 
-/// Whether a media type is among those that are accepted; without the header everything is. A weight of zero excludes.
+/// Returns true if the client accepts a media type. Without the header it accepts all; a weight of zero excludes.
 fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     if !headers.contains_key(ACCEPT) {
         return true;

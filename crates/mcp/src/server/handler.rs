@@ -34,7 +34,7 @@ use crate::tool::{Hints, Offered, Progress, TaskMode};
 
 /// The key in `_meta` under which a client may name its session.
 pub(super) const SESSION_META: &str = "haversack/session";
-/// What stands before the name of a session that somebody chose, so that no other kind of name is equal to it.
+/// The prefix of session names that clients choose, so that no other kind of name equals one.
 pub(super) const NAMED: &str = "named:";
 /// The key in `_meta` under which a tool says whether it answers through tasks.
 const TASK_META: &str = "haversack/taskSupport";
@@ -313,7 +313,7 @@ async fn find<'a>(parts: &'a Parts, id: &str) -> Result<(&'a dyn Tasks, Task), E
     Ok((tasks, task))
 }
 
-/// Whether all that the tool needs is bound, so that a call of it could run.
+/// Returns true if every variable that the tool needs is bound.
 fn can_run(offered: &Offered, here: &Context) -> bool {
     offered.tool.needs().iter().all(|variable| variable.is_bound_in(here))
 }
@@ -340,7 +340,7 @@ fn header<'a>(context: &'a RequestContext<RoleServer>, name: &str) -> Option<&'a
     context.extensions.get::<HttpParts>()?.headers.get(name)?.to_str().ok()
 }
 
-/// Whether the client of this message may be given tasks. Only revisions from 2026-07-28 on have the extension, whatever a
+/// Returns true if the client may be given tasks. Only revisions from 2026-07-28 on have the extension, whatever a
 /// client of an older one lists, and their messages say of which revision they are.
 fn speaks_tasks(context: &RequestContext<RoleServer>) -> bool {
     let revision = context.meta.protocol_version();

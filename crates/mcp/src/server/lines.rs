@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read of these lines, and what is answered to the others.
+    /// Reads the lines: the number of messages, and the answers to the other lines.
     async fn told(input: &str, most: usize) -> (usize, Vec<Value>) {
         let (near, mut far) = tokio::io::duplex(1 << 20);
         let mut lines = Lines::new(input.as_bytes(), near, most);

@@ -96,7 +96,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ClientJsonRpcMessage, Box<Refusal>> {
     }
 }
 
-/// What is wrong with the frame of a message.
+/// Returns the fault in a message's frame.
 fn wrong_with(object: &Map<String, Value>) -> Option<&'static str> {
     if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Some("`jsonrpc` must be \"2.0\"");

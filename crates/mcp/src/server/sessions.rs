@@ -91,7 +91,7 @@ impl OwnedSessions {
         Some(Serving { owners: Arc::clone(&self.owners), id })
     }
 
-    /// Whether whoever asks now may begin one more session.
+    /// Returns true if the current caller may begin one more session.
     pub(super) fn has_room(&self) -> bool {
         let Some(owner) = Owner::current() else { return false };
         let owners = self.owners.all();

@@ -69,7 +69,7 @@ impl McpServer {
     }
 }
 
-/// What stands before the transport.
+/// The layer in front of the transport.
 #[derive(Clone)]
 struct Front {
     server: McpServer,

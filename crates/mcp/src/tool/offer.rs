@@ -32,7 +32,7 @@ impl TaskMode {
     }
 }
 
-/// What clients are told about a tool besides its description: a title for people, and hints by which a client decides
+/// A tool's title for people, and hints by which a client decides
 /// whether to ask them first. A hint that is `None` is not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hints {

@@ -41,7 +41,7 @@ impl Progress {
         Self::default()
     }
 
-    /// Whether anybody listens, so that there is a point in finding out what to report.
+    /// Returns true if a client listens for progress.
     #[must_use]
     pub fn is_heard(&self) -> bool {
         !matches!(self.0, Listener::Nobody)

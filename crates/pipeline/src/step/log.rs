@@ -45,7 +45,7 @@ struct Sink {
     /// Bytes in that file.
     written: u64,
     last: VecDeque<u8>,
-    /// Whether `last` is less than everything.
+    /// True if `last` is only part of the output.
     is_cut: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What an attempt printed, read back: the beginning and the end as one, in parts.
+//! The output of an attempt, read back in parts: its beginning and its end as one.
 //!
 //! The files of [`StepLog`](super::StepLog) are read as one stream of bytes, with a line where the middle is missing. A
 //! part is named by its offset or as the end. Everything here blocks.

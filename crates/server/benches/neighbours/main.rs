@@ -1,4 +1,4 @@
-//! What a neighbour feels of a hostile tenant or stranger.
+//! Latency of a neighbour beside a hostile tenant or stranger.
 //!
 //! `cargo xtask bench neighbours [-- ROUNDS]` measures a neighbour's turns alone and beside each hostile input, by turns, and
 //! prints the median over the rounds: first the ratio of the two p99, then both. `HAVERSACK_BIN` names another program to be
@@ -32,7 +32,7 @@ const BEGIN: Duration = Duration::from_secs(30);
 /// After this many failed turns a half ends: the neighbour is locked out.
 const LOCKED_OUT: usize = 5;
 
-/// What somebody sends to harm others.
+/// A hostile input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Input {
     /// One word for as long as a message may be.
@@ -49,7 +49,7 @@ enum Input {
 
 const INPUTS: [Input; 5] = [Input::LongWord, Input::Clauses, Input::Bodies, Input::Heads, Input::Idle];
 
-/// Who is pressed and by what.
+/// The server under test and the hostile input.
 struct Target {
     url: String,
     address: std::net::SocketAddr,

@@ -21,7 +21,7 @@ pub struct Grant {
     pub label: String,
     /// When it stops working; `None` never.
     pub expires_at: Option<Timestamp>,
-    /// What it may do.
+    /// The role of the key.
     pub role: KeyRole,
 }
 
@@ -113,7 +113,8 @@ pub async fn rotate(
 }
 
 /// Makes fresh demo keys, one for each `(tenant, principal)`, and revokes those of earlier starts. Each is
-/// a tenant admin, so that every route of a tenant can be tried. Only hashes are stored, so a key that is to be printed at each start is a new key at each start.
+/// a tenant admin, so that every route of a tenant can be tried. Only hashes are stored, so a key that is printed at each
+/// start is a new one.
 ///
 /// # Errors
 /// The store's faults.

@@ -35,12 +35,12 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The principal of the key.
     pub principal: Principal,
-    /// What the key may do in its tenant. It is looked at where a request begins and is no part of the context: work that a
+    /// The role of the key in its tenant. It is checked where a request begins and is no part of the context: work that a
     /// request starts has the rights of its principal and no others.
     pub role: KeyRole,
 }
 
-/// Who an operator's request comes from. It has no tenant, so nothing that is a tenant's can be opened with it.
+/// The key behind an operator's request. It has no tenant, so it opens nothing of a tenant.
 #[derive(Debug, Clone)]
 pub struct OperatorKey {
     /// The id of the key, which is public.
@@ -140,7 +140,7 @@ impl Keyring {
         rows.is_ok_and(|rows| rows.get(&caller.key).is_some_and(|row| row.is_live(now_millis())))
     }
 
-    /// What becomes of work that was asked for with a key. A key that was rotated stands as long as the one in its place does.
+    /// Returns the permission of work that was requested with a key. A rotated key counts as the key that replaced it.
     /// `None` when the keys cannot be read now.
     pub async fn permission(&self, key: &Credential) -> Option<Permission> {
         let rows = self.rows().await.ok()?;

@@ -1,4 +1,4 @@
-//! What keys of each role may do. A route belongs to one role, and its OpenAPI `security` names that role; the router refuses
+//! The rights of each role. A route belongs to one role, and its OpenAPI `security` names that role; the router refuses
 //! every other key before a handler runs. A `tenant-admin` also does what a `member` does; an `operator` does not, because its
 //! key has no tenant.
 //!

@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether the agent runs in this process.
+    /// Returns true if the agent runs in this process.
     pub(super) fn speaks_here(&self) -> bool {
         self.server.is_none()
     }

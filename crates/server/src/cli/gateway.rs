@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether messages are answered in this process.
+    /// Returns true if messages are answered in this process.
     pub(super) fn speaks_here(&self) -> bool {
         matches!(self.action, Action::Terminal(_))
     }

@@ -36,7 +36,7 @@ enum Action {
         /// Who its requests act as.
         #[arg(long)]
         principal: String,
-        /// What it may do: `member` works as its principal; `tenant-admin` also lists, reads and deletes the sessions of its
+        /// The key's role: `member` works as its principal; `tenant-admin` also lists, reads and deletes the sessions of its
         /// tenant; `operator` sees counts of the installation and opens no tenant.
         #[arg(long, default_value = "member", value_parser = ["member", "tenant-admin", "operator"])]
         role: String,

@@ -68,7 +68,7 @@ impl Output {
     /// Something that is shown once and must arrive: one JSON value with `--json`, otherwise one line.
     ///
     /// # Errors
-    /// What writing or flushing standard output says. Part of it may have been written.
+    /// Any error of writing or flushing standard output. Part of the output may have been written.
     pub fn hand_over<T: Serialize>(&self, value: &T, line: &str) -> std::io::Result<()> {
         let mut stdout = std::io::stdout();
         match self.json {

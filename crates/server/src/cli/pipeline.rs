@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether steps run in this process.
+    /// Returns true if steps run in this process.
     pub(super) fn runs_here(&self) -> bool {
         match &self.action {
             Action::Run(args) => args.at.server.is_none(),

@@ -89,13 +89,13 @@ pub struct Command {
     /// `PATH` of the commands. Nothing else of the server's environment reaches them but what is named here.
     #[serde(default = "path")]
     pub path: String,
-    /// Whether a person must approve each command. Without, `approvers` are not asked.
+    /// Requires an approval of each command. If false, `approvers` are not asked.
     #[serde(default = "yes")]
     pub ask: bool,
     /// Whose agents may run commands; without, those of every tenant, once somebody may approve there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenants: Option<Vec<String>>,
-    /// Who may approve a command, which is never the person that asked. Nobody by default: commands that need an approval
+    /// The people who may approve a command, except the one who asked. Empty by default: commands that need an approval
     /// are off until somebody is named.
     #[serde(default)]
     pub approvers: Vec<Approver>,
@@ -115,7 +115,7 @@ pub struct Command {
 pub struct Approver {
     /// Whose commands.
     pub tenant: String,
-    /// Who approves.
+    /// The approver's principal.
     pub principal: String,
     /// The account on which they are asked; without, the sockets of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]

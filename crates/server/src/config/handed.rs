@@ -1,6 +1,6 @@
 //! The environment of this process, most of which the process itself does not have.
 //!
-//! What a process was started with stands in `/proc/PID/environ` as long as it lives, even if it unsets a variable. So a command
+//! `/proc/PID/environ` shows a process's first environment as long as it lives, even if it unsets a variable. So a command
 //! that serves others starts itself again: harmless variables go along, and all of them go over in a file in memory, which is emptied
 //! when it has been read. The process keeps its id, its standard streams and its arguments. Only `config` reads what was handed over.
 
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
-/// What was handed over; empty where nothing was.
+/// The variables that were handed over, if any.
 static HANDED: OnceLock<BTreeMap<OsString, OsString>> = OnceLock::new();
 
 /// Every variable that this process was started with, by its operator.
@@ -53,10 +53,10 @@ mod linux {
 
     /// The variable that says which descriptor the file is.
     const MARK: &str = "HAVERSACK_HANDED";
-    /// What the file is called, so that another file under the number is not taken for it.
+    /// The file's name, by which it is told from another file under the same number.
     const NAME: &str = "haversack-environment";
 
-    /// What others may know, by name: the system and the libraries read these from the real environment.
+    /// The names of harmless variables, which the system and libraries read from the real environment.
     const HARMLESS: &[&str] = &[
         "COLUMNS",
         "COLORTERM",
@@ -109,7 +109,7 @@ mod linux {
         Err(again.exec())
     }
 
-    /// What the file holds, if there is one. It is emptied: its descriptor stays open, and would show it to whoever may look.
+    /// Reads the file, if there is one, and empties it: its descriptor stays open and would show the content.
     fn received() -> io::Result<Option<BTreeMap<OsString, OsString>>> {
         let Some(number) = std::env::var(MARK).ok().and_then(|number| number.parse::<u32>().ok()) else {
             return Ok(None);

@@ -52,7 +52,7 @@ pub struct Config {
     pub pipelines: Pipelines,
     /// Messages from other platforms.
     pub gateway: Gateway,
-    /// What children of this program may do.
+    /// Restrictions on the children of this program.
     #[serde(deserialize_with = "sandbox::written")]
     #[schemars(with = "sandbox::Written")]
     pub sandbox: Sandbox,

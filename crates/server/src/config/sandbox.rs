@@ -14,7 +14,7 @@ use super::sections::{ranged, some_ranged};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sandbox {
-    /// Whether children are confined.
+    /// Confinement of children: on or off.
     pub mode: SandboxMode,
     /// Folders and files that every child may read, with all that is in them. One that holds the data folder, the key file,
     /// a secret's file or the folder of commands is refused.
@@ -57,7 +57,7 @@ pub struct Sandbox {
     pub launcher: Option<PathBuf>,
 }
 
-/// Whether children are confined.
+/// Confinement of children: on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SandboxMode {

@@ -115,7 +115,7 @@ pub struct Mcp {
     /// Values of `Origin` that are answered besides loopback ones, so that pages of these origins can read the answers; a
     /// request without one is answered.
     pub origins: Vec<String>,
-    /// What a model should know about the tools as a whole. Clients are told when they connect.
+    /// Instructions for models about the tools as a whole. Clients receive them when they connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// Seconds after which a session of the transport ends when nothing was served in it. An open stream and a call under

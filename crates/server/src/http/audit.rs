@@ -23,9 +23,9 @@ pub(super) struct AuditTrail {
 /// One act on a tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AuditEntry {
-    /// Who acted: `operator:NAME@KEY`, `tenant-admin:NAME@KEY`, or a command with its user.
+    /// The actor: `operator:NAME@KEY`, `tenant-admin:NAME@KEY`, or a command with its user.
     actor: String,
-    /// What was done, such as `session.read`, `session.delete` or `key.revoke`.
+    /// The action, such as `session.read`, `session.delete` or `key.revoke`.
     action: String,
     /// The session or the key that was acted on.
     #[serde(skip_serializing_if = "Option::is_none")]

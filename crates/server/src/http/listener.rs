@@ -88,7 +88,7 @@ impl Serving {
     }
 }
 
-/// What each connection is served with.
+/// The parts that serve each connection.
 struct Doors {
     server: http1::Builder,
     router: Router,
@@ -160,7 +160,7 @@ impl Doors {
 /// The connection that waits, once a place may be free, or else the next one.
 ///
 /// # Cancellation
-/// What waits goes on waiting.
+/// Dropping it loses no connection.
 async fn next(
     socket: &TcpListener,
     room: &Room,

@@ -24,7 +24,7 @@ use crate::problem::Fault;
 
 /// The methods of the transport.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
-/// What a page may read besides the body.
+/// The response headers that a page may read.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("mcp-session-id, mcp-protocol-version, x-request-id, retry-after");
 /// How many seconds a browser may keep the answer to a preflight.

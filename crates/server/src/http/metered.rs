@@ -1,4 +1,4 @@
-//! What a connection brings in is counted before it is kept: its heads where they are read from the socket, its bodies frame by
+//! Input of a connection is counted before it is kept: its heads where they are read from the socket, its bodies frame by
 //! frame. An answer holds its request's bytes until its last byte is written. The listener wraps each connection.
 
 use std::io;
@@ -124,7 +124,7 @@ impl AsyncWrite for Metered {
     }
 }
 
-/// Whether a request brought more bytes than there was room for; among its extensions.
+/// A mark among a request's extensions, set if the request had more bytes than there was room for.
 #[derive(Clone)]
 pub(super) struct NoRoom(Arc<AtomicBool>);
 
@@ -196,7 +196,7 @@ impl http_body::Body for Counted {
     }
 }
 
-/// What a request holds until the last byte of its answer is written.
+/// The resources of a request until the last byte of its answer is written.
 pub(super) struct Request {
     head: Head,
     _busy: Busy,

@@ -71,7 +71,7 @@ pub(crate) struct Parts {
     trusted: Vec<String>,
     /// The metrics have a listener of their own.
     metrics_apart: bool,
-    /// What they demand.
+    /// The bearer token that they demand.
     metrics_token: Option<Secret>,
     started: Instant,
 }

@@ -96,7 +96,7 @@ fn render(app: &App, mut response: Response, id: &RequestId) -> Response {
     rendered
 }
 
-/// Whether axum refused the request in words of its own: a path or a query that an extractor could not read. The MCP transport
+/// Returns true if axum itself refused the request: an extractor could not read its path or query. The MCP transport
 /// has answers of its own.
 fn is_rejection(response: &Response, route: &str) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());

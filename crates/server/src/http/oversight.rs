@@ -1,4 +1,4 @@
-//! What everybody in a tenant has: for its tenant admins, and for an operator who gives a reason. Sessions that no key can
+//! Sessions and deliveries of a whole tenant, for its tenant admins and for an operator who gives a reason. Sessions that no key can
 //! own, as those of groups and schedules, are reached here. Each request is written down before anything is read.
 
 use axum::Json;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// What may be open and under way.
+/// The most connections and bytes, in all and for each address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) connections: usize,
@@ -57,7 +57,7 @@ struct Connection {
     close: Arc<Notify>,
 }
 
-/// What becomes of a connection that arrives.
+/// The verdict on a new connection.
 pub(super) enum Admission {
     /// It has a place.
     Open(Line),
@@ -308,7 +308,7 @@ impl State {
     }
 }
 
-/// What counts as one address: of version 6 the network of 64 bits, which one subscriber has whole.
+/// Returns the unit that counts as one address: for IPv6 the /64 network, which one subscriber has whole.
 fn block_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

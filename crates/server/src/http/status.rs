@@ -21,7 +21,7 @@ pub(super) struct Status {
     version: &'static str,
     /// Seconds since the server started.
     uptime_s: u64,
-    /// Whether it takes no new turns because it stops.
+    /// True if the server takes no new turns because it is stopping.
     draining: bool,
     /// Processes of this installation that are alive, such as `server-4711-9f2c51d8`.
     processes: Vec<String>,
@@ -34,7 +34,7 @@ pub(super) struct Status {
     accounts: Vec<AccountStatus>,
 }
 
-/// What a tenant has, in numbers.
+/// Counts of one tenant.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct TenantStatus {
     /// Stored sessions.

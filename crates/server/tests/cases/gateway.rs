@@ -15,7 +15,7 @@ fn installation(tools: &[&str], more: &str) -> Installation {
     Installation::new(&format!("{specialist}\ntools = {}\n{more}", json!(tools)))
 }
 
-/// What the last request to the model offered.
+/// Returns the tools that the last request offered to the model.
 fn offered(stub: &Stub) -> Vec<String> {
     let requests = stub.requests();
     let tools = requests.last().and_then(|request| request["tools"].as_array().cloned()).unwrap_or_default();

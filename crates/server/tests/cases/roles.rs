@@ -11,7 +11,7 @@ use crate::installation::{Installation, Server, client, settled};
 
 const SECRET: &str = "a secret of sixteen bytes and more";
 
-/// What a group said, which is nowhere else.
+/// A group's words, which are nowhere else.
 const WORDS: &str = "xylophonquartett";
 
 /// An installation with a webhook account of `acme` whose groups have one conversation for all. `u-1` is kim, `u-2` is lee.
@@ -100,7 +100,7 @@ async fn code_of(response: reqwest::Response, status: StatusCode) -> String {
     serde_json::from_str::<Value>(&text).unwrap()["code"].as_str().unwrap().to_owned()
 }
 
-/// Whether a word stands in any raw file of any tenant.
+/// Returns true if a word is in any raw file of any tenant.
 fn in_the_files(installation: &Installation, word: &str) -> bool {
     let files = std::fs::read_dir(installation.path().join("data/tenants")).unwrap();
     files

@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use serde_json::{Value, json};
 
-/// What the model does with one request.
+/// The model's response to one request.
 pub enum Act {
     /// Answers with a text.
     Say(String),

@@ -267,7 +267,7 @@ fn over_standard_output_goes_the_protocol_and_nothing_else() {
     assert!(!lines(&other)[1].to_string().contains("Robin Vega"), "{:?}", lines(&other));
 }
 
-/// Whether a call was refused because others of its tenant are under way.
+/// Returns true if a call was refused because others of its tenant are under way.
 fn busy(told: &Value) -> bool {
     told["result"]["isError"] == true && told.to_string().contains("calls of this tenant are under way")
 }

@@ -12,7 +12,7 @@ use haversack::well_known::TenantId;
 use crate::sqlite::{Access, Connection, open};
 use crate::{ControlDb, Store, StoreError, StoreOptions, blocking, inspect};
 
-/// What one tenant has.
+/// Counts of one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantCounts {
     /// Sessions that are stored.

@@ -13,7 +13,7 @@ use crate::sqlite::{
 };
 use crate::{ControlDb, StoreError, now_millis};
 
-/// What a key may do. A key that outranks another does everything that the other does, except that an operator's opens
+/// The rights of a key. A key that outranks another does everything that the other does, except that an operator's opens
 /// no tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyRole {
@@ -45,7 +45,7 @@ impl KeyRole {
         Self::ALL.into_iter().find(|role| role.as_str() == word)
     }
 
-    /// Whether a key of this role may do what `needed` may.
+    /// Returns true if a key of this role has the rights of `needed`.
     #[must_use]
     pub fn covers(self, needed: Self) -> bool {
         self == needed || (self == Self::TenantAdmin && needed == Self::Member)
@@ -87,7 +87,7 @@ pub struct KeyRow {
     pub revoked_at: Option<i64>,
     /// The key that took its place when it was rotated. What was asked for with this one goes on under that one.
     pub replaced_by: Option<String>,
-    /// What it may do.
+    /// The role of the key.
     pub role: KeyRole,
 }
 

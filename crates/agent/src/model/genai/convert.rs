@@ -90,7 +90,7 @@ fn their_call(ours: ToolCall, signatures: Option<Vec<String>>) -> TheirCall {
     TheirCall { call_id: id, fn_name: name, fn_arguments: arguments, thought_signatures: signatures }
 }
 
-/// What of an answer has to go back with it: its reasoning, its signatures, and those of its calls. None when there is
+/// Returns the parts of an answer that must go back with it: reasoning, signatures, and those of its calls. `None` if there is
 /// nothing of the kind.
 pub(super) fn thoughts(content: Option<&MessageContent>, reasoning: Option<String>) -> Option<Thoughts> {
     let all = content.map(MessageContent::parts).into_iter().flatten();

@@ -75,7 +75,7 @@ impl Filter {
         }
     }
 
-    /// What was held back, when the answer ends: text that only looked like a block.
+    /// Returns the text that was held back because it looked like a block, once the answer ends.
     pub(super) fn finish(&mut self) -> String {
         match self.at {
             Think::Start => self.answer(),

@@ -87,7 +87,7 @@ pub(super) fn compose(
     joined(parts.collect(), "\n\n").unwrap_or_else(|| format!("{OTHER} {CONNECT}"))
 }
 
-/// What earlier tasks of a crew gave, quoted; none where there were none.
+/// Quotes the results of a crew's earlier tasks; `None` if there were none.
 pub(super) fn of_tasks(request: &ChatRequest) -> Option<String> {
     let lines = request.system.lines().filter_map(|line| line.strip_prefix(RESULT_LINE));
     let tasks = lines.filter_map(|line| serde_json::from_str::<HashMap<String, String>>(line).ok());

@@ -1,4 +1,4 @@
-//! What a message asks for, sentence by sentence.
+//! The requests in a message, sentence by sentence.
 //!
 //! The opening of a sentence is compared with the phrases below, word by word. The user's words are never changed: a fact
 //! is the text behind its verb, a question is its whole sentence.
@@ -67,12 +67,12 @@ const OWN: &str = "my|our";
 const ASSERTS: &str = "is are isn't aren't has have costs lives opens closes";
 /// With one of these a sentence asserts nothing.
 const DOUBT: &str = "if would could might maybe perhaps may should whether suppose wish hope unless";
-/// What may stand in front of the name of a tool.
+/// Words that may precede a tool's name.
 const CALLING: &str = "run use call start do make prepare ring the a an tool";
 const HELPED: &str = "worked works helped fixed solved fine";
 const FAILED: &str = "not no didn't doesn't without failed still nothing but again";
 
-/// What `message` asks for. It is empty only for an empty message.
+/// Returns the requests in `message`; empty only for an empty message.
 pub(super) fn read<'t>(message: &'t str, tools: &[ToolSpec]) -> Vec<Intent<'t>> {
     let mut intents = Vec::new();
     let mut sentences = sentences(message).peekable();

@@ -1,4 +1,4 @@
-//! What messages are understood as, and that no message costs more than its length.
+//! How messages are understood, and that no message costs more than its length.
 
 use serde_json::json;
 

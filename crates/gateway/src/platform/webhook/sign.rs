@@ -52,7 +52,7 @@ pub fn verify(
     in_time(time, window, now)
 }
 
-/// Whether a header has the form of at least one signature.
+/// Returns true if a header has the form of at least one signature.
 #[must_use]
 pub fn has_form(signatures: &str) -> bool {
     tags(signatures).next().is_some()

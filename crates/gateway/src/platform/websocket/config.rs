@@ -52,7 +52,7 @@ pub(super) fn in_chat(chat: &str, id: &str) -> String {
     joined(chat, id)
 }
 
-/// What the client called a chat of [`chat_of`] or a message of [`in_chat`].
+/// Returns the client's own name for a chat of [`chat_of`] or a message of [`in_chat`].
 pub(super) fn said(name: &str) -> &str {
     let behind = || {
         let (length, rest) = name.split_once(':')?;

@@ -47,7 +47,7 @@ pub(super) struct Bridge {
     running: Mutex<HashMap<String, AbortHandle>>,
 }
 
-/// What is known since `initialize`.
+/// The transport's session and revision, known since `initialize`.
 #[derive(Default, Clone)]
 struct Begun {
     message: Option<Value>,

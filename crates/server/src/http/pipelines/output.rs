@@ -1,4 +1,4 @@
-//! What a step printed, over HTTP: in parts, as JSON or as text. A part is asked for by its offset, or as the end.
+//! The output of a step over HTTP, in parts, as JSON or as text. A request names a part by its offset, or asks for the end.
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};

@@ -74,7 +74,7 @@ pub(in crate::leakcheck) fn same_name(world: &World, cell: Cell, answer: &Answer
     report.crossed(Place::Results, &crossed, &format!("{}, who has a run of that name", place_of(next)));
 }
 
-/// What the first step of a run printed, as its owner reads it: its own word, and nothing of others.
+/// Checks the output of a run's first step, as its owner reads it: its own word, and nothing of others.
 pub(in crate::leakcheck) fn output(world: &World, cell: Cell, answer: &Answer, report: &mut Report) {
     report.looked(Place::Results, 1);
     let place = place_of(cell);

@@ -39,7 +39,7 @@ pub(in crate::leakcheck) fn foreign(
     errors::look(world, &format!("{who} of {}", place_of(cell)), answer, report);
 }
 
-/// What a problem says, without the request that it names.
+/// Returns a problem without the request that it names.
 fn said(answer: &Answer) -> Option<serde_json::Value> {
     let mut problem: serde_json::Value = serde_json::from_str(&answer.text).ok()?;
     problem.as_object_mut()?.remove("instance");

@@ -1,4 +1,4 @@
-//! What a command may reach that an agent runs for a chat's user.
+//! The reach of a command that an agent runs for a chat's user.
 
 use std::net::TcpListener;
 

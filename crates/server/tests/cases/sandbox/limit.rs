@@ -1,4 +1,4 @@
-//! What a child may take.
+//! The limits of a child.
 
 use super::{Installation, commanded, pipeline, ran, serve, settings};
 

@@ -28,7 +28,7 @@ const PEEK: &str = "tr '\\0' '\\n' < /proc/$PPID/environ; cat /proc/[0-9]*/envir
                     touch /tmp/made.$$ && rm /tmp/made.$$ && echo wrote-$((1 + 1)); \
                     ls /proc/self/fd /root /home /var; echo peeked";
 
-/// What [`PEEK`] must not find in an installation whose file has [`settings`].
+/// Returns the words that [`PEEK`] must not find in an installation whose file has [`settings`].
 fn private(installation: &Installation) -> Vec<String> {
     let ring = std::fs::read_to_string(installation.path().join("data.keys")).unwrap();
     let key = ring.split(|c: char| !c.is_ascii_alphanumeric()).max_by_key(|word| word.len()).unwrap();

@@ -1,4 +1,4 @@
-//! What the server keeps to itself, and what it refuses to start with.
+//! The server's own secrets, and the settings with which it refuses to start.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -39,7 +39,7 @@ impl Somebody {
         })
     }
 
-    /// Whether a process of this user can read a file.
+    /// Returns true if a process of this user can read a file.
     fn reads(&self, path: &Path) -> bool {
         let mut head = Command::new("head");
         head.args(["-c", "1"]).arg(path);

@@ -1,4 +1,4 @@
-//! What a step of a pipeline may reach.
+//! The reach of a pipeline's step.
 
 use std::process::{Command, Stdio};
 
